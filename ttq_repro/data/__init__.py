@@ -1,0 +1,1 @@
+"""Data sets as arrays in memory, and the batches that training draws from them."""

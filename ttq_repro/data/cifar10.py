@@ -1,0 +1,92 @@
+"""CIFAR-10 from torchvision's archive or from an image-folder tree."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.cache import Arrays, cached_arrays
+from ttq_repro.data.folder import decode, list_split
+from ttq_repro.errors import DataError
+
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+SIZE = (32, 32)
+ARCHIVE_FOLDER = "cifar-10-batches-py"
+
+
+def load_cifar10(root: str | Path, cache: str | Path) -> ImageArrays:
+    """The 50,000 training and 10,000 test images.
+
+    Args:
+        root: a folder with ``{train,test}/<class>/*.{png,webp,jpg}``, or one that holds (or is to
+            take) torchvision's archive; either may also lie in ``root/cifar10``.
+        cache: where decoded arrays are kept.
+
+    Raises:
+        DataError: neither source is there, or one is damaged.
+    """
+    root = Path(root)
+    for base in (root, root / "cifar10"):
+        if (base / "train").is_dir():
+            return _from_folders(base, Path(cache))
+    for base in (root, root / "cifar10"):
+        if (base / ARCHIVE_FOLDER).is_dir():
+            return _from_archive(base, Path(cache), download=False)
+    return _from_archive(root, Path(cache), download=True)
+
+
+def _from_folders(root: Path, cache: Path) -> ImageArrays:
+    if not (root / "test").is_dir():
+        raise DataError(f"{root / 'test'}: missing beside {root / 'train'}")
+    listings = {split: list_split(root / split, CLASSES) for split in ("train", "test")}
+    key = hashlib.sha256()
+    for listing in listings.values():
+        for path, _ in listing:
+            status = path.stat()
+            key.update(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+
+    def make() -> Arrays:
+        arrays: Arrays = {}
+        for split, listing in listings.items():
+            arrays[f"{split}_images"] = decode(listing, SIZE)
+            arrays[f"{split}_labels"] = np.array([label for _, label in listing], np.int64)
+        return arrays
+
+    arrays = cached_arrays(cache / f"cifar10-folders-{key.hexdigest()[:12]}.npz", make)
+    return ImageArrays(name="cifar10", classes=CLASSES, source="image folders", **arrays)
+
+
+def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
+    from torchvision.datasets import CIFAR10
+
+    def make() -> Arrays:
+        arrays: Arrays = {}
+        for split in ("train", "test"):
+            archive = CIFAR10(str(root), train=split == "train", download=download)
+            # Class by class, as the folder tree lists them.
+            order = np.argsort(archive.targets, kind="stable")
+            arrays[f"{split}_images"] = archive.data[order]
+            arrays[f"{split}_labels"] = np.asarray(archive.targets, np.int64)[order]
+        return arrays
+
+    try:
+        location = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+        arrays = cached_arrays(cache / f"cifar10-archive-{location}.npz", make)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
+            + (f", and the download failed ({_first_line(error)})" if download else f" that reads ({_first_line(error)})")
+            + ". Give an image-folder tree or the archive's folder with DATA_DIR=... "
+            "(data.root=...), or run where the download works, or try `make quickstart`, "
+            "which needs no data."
+        ) from None
+    return ImageArrays(name="cifar10", classes=CLASSES, source="torchvision archive", **arrays)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

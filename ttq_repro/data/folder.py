@@ -1,0 +1,62 @@
+"""Decoding an image-folder tree of equally sized images."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ttq_repro.errors import DataError
+
+SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
+
+
+def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Every image below ``split/<class>/`` with its label, in a fixed order.
+
+    Raises:
+        DataError: a class folder is missing, empty or unknown.
+    """
+    found = {entry.name for entry in split.iterdir() if entry.is_dir()}
+    for name in classes:
+        if name not in found:
+            raise DataError(f"{split / name}: class folder missing")
+    if strangers := sorted(found - set(classes)):
+        raise DataError(f"{split / strangers[0]}: not one of the classes {', '.join(classes)}")
+    listing = []
+    for label, name in enumerate(classes):
+        files = sorted(p for p in (split / name).iterdir() if p.suffix.lower() in SUFFIXES)
+        if not files:
+            raise DataError(f"{split / name}: no image ({', '.join(sorted(SUFFIXES))}) inside")
+        listing += [(path, label) for path in files]
+    return listing
+
+
+def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The images as one array, shape (count, height, width, 3).
+
+    Raises:
+        DataError: an image is unreadable or not of ``size`` (height, width); the first is named.
+    """
+    images = np.empty((len(listing), *size, 3), np.uint8)
+
+    def read(index: int) -> None:
+        path = listing[index][0]
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{path}: not a readable image ({error})") from None
+        if pixels.shape[:2] != size:
+            height, width = pixels.shape[:2]
+            raise DataError(f"{path}: is {width}x{height}, expected {size[1]}x{size[0]}")
+        images[index] = pixels
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(read, range(len(listing)), chunksize=256):
+            pass
+    return images

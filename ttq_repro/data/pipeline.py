@@ -1,0 +1,131 @@
+"""Batches of a data set in memory, in an order that depends on (seed, epoch, batch) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ttq_repro.data.arrays import ImageArrays
+
+Batch = tuple[Tensor, Tensor]
+
+
+class EpochBatches(Sampler[tuple[int, int]]):
+    """Yields the keys (epoch, batch) of one epoch; Lightning calls ``set_epoch`` before each."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, batch) for batch in range(self.batches))
+
+
+class AugmentedBatches(Dataset[Batch]):
+    """Shuffled training batches, padded, cropped at random and flipped, a whole batch at once.
+
+    All of an epoch's random numbers are drawn at its start from a generator seeded by (seed,
+    epoch), so that a batch is the same after a resume, and on any device.
+
+    Args:
+        images: (count, H, W, 3) uint8. labels: (count,) int64.
+        batch_size: images a batch; the last batch of an epoch takes what is left.
+        seed: the run's seed.
+        pad: black pixels put on each side before the crop.
+        flip: whether half of the images are mirrored.
+
+    Shapes: ``self[epoch, batch]`` is (batch, 3, H, W) uint8 in channels-last layout, (batch,) int64.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, *, batch_size: int, seed: int, pad: int, flip: bool
+    ) -> None:
+        self.padded = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
+        self.labels = labels
+        self.height, self.width = images.shape[1:3]
+        self.batch_size = batch_size
+        self.seed = seed
+        self.pad = pad
+        self.flip = flip
+        self._epoch: int | None = None
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.labels) // self.batch_size)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, batch = key
+        if epoch != self._epoch:
+            self._draw(epoch)
+        chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        index = self._order[chosen]
+        rows, columns = self._rows[chosen], self._columns[chosen]
+        images = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return images.permute(0, 3, 1, 2), self.labels[index]
+
+    def _draw(self, epoch: int) -> None:
+        generator = np.random.default_rng((self.seed, epoch))
+        count = len(self.labels)
+        order = generator.permutation(count)
+        top, left = generator.integers(0, 2 * self.pad + 1, (2, count))
+        rows = top[:, None] + np.arange(self.height)
+        columns = left[:, None] + np.arange(self.width)
+        if self.flip:
+            mirrored = generator.random(count) < 0.5
+            columns[mirrored] = columns[mirrored, ::-1]
+        device = self.padded.device
+        self._order = torch.from_numpy(order).to(device)
+        self._rows = torch.from_numpy(rows).to(device)
+        self._columns = torch.from_numpy(columns).to(device)
+        self._epoch = epoch
+
+
+class PlainBatches(Dataset[Batch]):
+    """Test batches in order, as they are; indexed by the batch's number."""
+
+    def __init__(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+        self.images = images
+        self.labels = labels
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __getitem__(self, batch: int) -> Batch:
+        if not 0 <= batch < len(self):
+            raise IndexError(batch)
+        chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        return self.images[chosen].permute(0, 3, 1, 2), self.labels[chosen]
+
+
+def train_loader(
+    arrays: ImageArrays, *, batch_size: int, seed: int, pad: int, flip: bool
+) -> DataLoader[Batch]:
+    """The training batches of ``arrays`` for Lightning, one epoch an iteration."""
+    dataset = AugmentedBatches(
+        torch.from_numpy(arrays.train_images),
+        torch.from_numpy(arrays.train_labels),
+        batch_size=batch_size,
+        seed=seed,
+        pad=pad,
+        flip=flip,
+    )
+    return DataLoader(dataset, batch_size=None, sampler=EpochBatches(len(dataset)))
+
+
+def test_loader(arrays: ImageArrays, batch_size: int = 1000) -> DataLoader[Batch]:
+    """The test batches of ``arrays``, in order."""
+    dataset = PlainBatches(
+        torch.from_numpy(arrays.test_images), torch.from_numpy(arrays.test_labels), batch_size
+    )
+    return DataLoader(dataset, batch_size=None)

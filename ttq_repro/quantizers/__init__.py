@@ -1,0 +1,25 @@
+"""Quantization methods, and the verb that attaches one to a model."""
+
+from ttq_repro.quantizers.attach import (
+    Decision,
+    FirstLast,
+    QuantizedLayer,
+    all_but,
+    quantize_,
+    quantized_layers,
+)
+from ttq_repro.quantizers.base import Quantizer
+from ttq_repro.quantizers.full_precision import FullPrecision
+from ttq_repro.quantizers.ttq import TTQ
+
+__all__ = [
+    "TTQ",
+    "Decision",
+    "FirstLast",
+    "FullPrecision",
+    "QuantizedLayer",
+    "Quantizer",
+    "all_but",
+    "quantize_",
+    "quantized_layers",
+]

@@ -1,0 +1,143 @@
+"""Putting a quantizer on chosen layers of any model, and finding it there again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ttq_repro.quantizers.base import Quantizer, check_latent
+
+QUANTIZABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+class Decision(NamedTuple):
+    """What a policy decided on one layer, and why."""
+
+    name: str
+    module: nn.Module
+    quantize: bool
+    reason: str
+
+
+Policy = Callable[[nn.Module], list[Decision]]
+
+
+@dataclass(frozen=True)
+class FirstLast:
+    """Quantize every convolution and linear layer, with a word on the first and the last.
+
+    First and last go by the order in which the model registers its layers.
+
+    Args:
+        quantize_first: whether the first such layer is quantized.
+        quantize_last: whether the last one is.
+    """
+
+    quantize_first: bool = False
+    quantize_last: bool = True
+
+    def __call__(self, model: nn.Module) -> list[Decision]:
+        layers = list(_layers(model))
+        decisions = []
+        for index, (name, module) in enumerate(layers):
+            if index == 0 and not self.quantize_first:
+                decisions.append(Decision(name, module, False, "first layer"))
+            elif index == len(layers) - 1 and not self.quantize_last:
+                decisions.append(Decision(name, module, False, "last layer"))
+            else:
+                decisions.append(Decision(name, module, True, type(module).__name__))
+        return decisions
+
+
+def all_but(*float_modules: nn.Module) -> Policy:
+    """A policy that quantizes every convolution and linear layer but the given module objects.
+
+    Raises:
+        ValueError: (when applied) one of the modules is not a quantizable layer of the model.
+    """
+
+    def policy(model: nn.Module) -> list[Decision]:
+        layers = list(_layers(model))
+        kept = {id(module) for module in float_modules}
+        if missing := kept - {id(module) for _, module in layers}:
+            strangers = [type(m).__name__ for m in float_modules if id(m) in missing]
+            raise ValueError(f"not a convolution or linear layer of this model: {strangers}")
+        return [
+            Decision(name, module, id(module) not in kept, "named" if id(module) in kept else "rest")
+            for name, module in layers
+        ]
+
+    return policy
+
+
+def quantize_(
+    model: nn.Module, factory: Callable[[], Quantizer], policy: Policy | None = None
+) -> list[Decision]:
+    """Attach a fresh quantizer to every layer that the policy chooses, in place.
+
+    The layer's float weight becomes the latent weight, a parameter like before; whatever reads
+    ``layer.weight`` from now on gets the quantized one. Load parent weights before, not after.
+
+    Args:
+        model: any network of convolutions and linear layers.
+        factory: called without arguments once a layer, e.g. ``TTQ`` or ``partial(TTQ, threshold=0.1)``.
+        policy: which layers; by default all but the first (:class:`FirstLast`).
+
+    Returns:
+        The decision on every convolution and linear layer, in the order of the model.
+
+    Raises:
+        ValueError: the policy chooses no layer, a layer is quantized already, or its weight is not
+            finite.
+        TypeError: a weight is not floating point.
+    """
+    decisions = (policy or FirstLast())(model)
+    chosen = [decision for decision in decisions if decision.quantize]
+    if not chosen:
+        raise ValueError(f"the policy chose none of the {len(decisions)} layers of {type(model).__name__}")
+    for decision in chosen:
+        if parametrize.is_parametrized(decision.module, "weight"):
+            raise ValueError(f"{decision.name}: quantized already")
+        try:
+            check_latent(decision.module.weight)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{decision.name}: {error}") from None
+    for decision in chosen:
+        quantizer = factory()
+        weight = decision.module.weight
+        quantizer.to(weight.device)
+        quantizer.initialize(weight.detach())
+        parametrize.register_parametrization(decision.module, "weight", quantizer)
+    return decisions
+
+
+class QuantizedLayer(NamedTuple):
+    """One quantized layer of a model: its name, module, quantizer and latent weight."""
+
+    name: str
+    module: nn.Module
+    quantizer: Quantizer
+    latent: Tensor
+
+
+def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
+    """Every layer of the model that carries a quantizer, in the model's order."""
+    found = []
+    for name, module in model.named_modules():
+        if not parametrize.is_parametrized(module, "weight"):
+            continue
+        parametrizations = module.parametrizations["weight"]
+        quantizer = parametrizations[0]
+        if isinstance(quantizer, Quantizer):
+            found.append(QuantizedLayer(name, module, quantizer, parametrizations.original))
+    return found
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        if isinstance(module, QUANTIZABLE):
+            yield name, module

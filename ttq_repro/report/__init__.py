@@ -1,0 +1,1 @@
+"""Tables and figures, drawn from records and the paper's numbers alone."""

@@ -1,0 +1,34 @@
+"""Composing and reading Hydra configs without an entry point of Hydra's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+
+Config = dict[str, Any]
+
+
+def compose_config(name: str, overrides: list[str]) -> Config:
+    """The resolved config ``configs/NAME.yaml`` under Hydra overrides, as plain containers."""
+    if GlobalHydra.instance().is_initialized():
+        return plain(compose(name, overrides))
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return plain(compose(name, overrides))
+
+
+def plain(config: DictConfig) -> Config:
+    """Resolved dicts and lists, in which a missing value is an error."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
+def committed_choice(group: str, name: str) -> Config | None:
+    """The node that ``configs/GROUP/NAME.yaml`` defines, None if there is no such file."""
+    path = CONFIGS / group / f"{name}.yaml"
+    return plain(OmegaConf.load(path)) if path.is_file() else None  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""Where a record comes from: commit, versions, hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ttq_repro.runs.config import ROOT
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
+
+
+def commit() -> dict[str, Any]:
+    """The checkout's commit, and whether tracked source differs from it; empty outside git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results"))
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": head, "dirty": dirty}
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def processor() -> str:
+    """The CPU's model name and the cores at hand, without importing torch."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()

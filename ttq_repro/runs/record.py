@@ -1,0 +1,87 @@
+"""The record: one small JSON file a run, from which tables and figures are drawn."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttq_repro.files import write_atomically
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything a run reports.
+
+    Attributes:
+        identity, seed: which run; config: its resolved config; parent: identity and weights of
+            the network it started from.
+        metrics: one value an epoch by name; errors are shares of images in [0, 1].
+        layers: per quantized layer, one value an epoch of ``positive_scale`` and
+            ``negative_scale`` (where the method has them) and of the shares ``negative``,
+            ``zero`` and ``positive``.
+        test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``.
+        correct: which test images the final network gets right, a bit each, in base64.
+        weights_sha256: checksum of the network's safetensors file.
+        provenance: commit, versions, hardware, time.
+    """
+
+    identity: str
+    seed: int
+    config: dict[str, Any]
+    parent: dict[str, Any] | None
+    decisions: list[dict[str, Any]]
+    metrics: dict[str, list[float]]
+    layers: dict[str, dict[str, list[float]]]
+    test_error: dict[str, float]
+    correct: str
+    test_images: int
+    weights_sha256: str
+    provenance: dict[str, Any]
+    schema: int = field(default=SCHEMA)
+
+    def write(self, path: Path) -> None:
+        """Write to ``path`` whole or not at all."""
+        write_atomically(path, (json.dumps(asdict(self), indent=None) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """The record at ``path``.
+
+        Raises:
+            ValueError: the file is damaged or of another schema; the message names it.
+        """
+        try:
+            content = json.loads(path.read_text())
+            if content.get("schema") != SCHEMA:
+                raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
+            return cls(**content)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: not a readable record ({error})") from None
+
+    def correct_images(self) -> NDArray[np.bool_]:
+        """Which test images the final network gets right, in the order of the test set."""
+        packed = np.frombuffer(base64.b64decode(self.correct), np.uint8)
+        return np.unpackbits(packed, count=self.test_images).astype(bool)
+
+
+def pack_correct(correct: NDArray[np.bool_]) -> str:
+    """The inverse of :meth:`Record.correct_images`."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def read_records(folder: Path, warn: Any) -> Iterator[Record]:
+    """Every readable record below ``folder``; ``warn(message)`` hears of the others."""
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            yield Record.read(path)
+        except ValueError as error:
+            warn(f"skipped {error}")

@@ -1,0 +1,105 @@
+"""What makes two runs the same: a readable name and a hash over the fields that shape the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ttq_repro.errors import UserError
+from ttq_repro.files import sha256
+from ttq_repro.runs.config import Config, committed_choice, compose_config
+
+RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette"}
+RESULT_BUDGETS = {"short", "paper"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, known by its resolved config (``configs/train.yaml``)."""
+
+    config: Config
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def dataset(self) -> str:
+        return self.config["data"]["name"]
+
+    @property
+    def model(self) -> str:
+        return self.config["model"]["name"]
+
+    @property
+    def quantizer(self) -> str:
+        return self.config["quantizer"]["name"]
+
+    @property
+    def epochs(self) -> int:
+        return self.config["recipe"]["epochs"]
+
+    @cached_property
+    def parent(self) -> Run | None:
+        """The full-precision run that ``parent: auto`` stands for.
+
+        It shares model, data, precision and seed with its child and follows the recipe that the
+        child's recipe names, as committed: what is overridden in the child stays there.
+        """
+        if self.config["parent"] != "auto":
+            return None
+        recipe = self.config["recipe"]["parent"]
+        parent = compose_config("train", ["quantizer=full_precision", f"recipe={recipe}"])
+        for shared in ("model", "data", "trainer", "logger", "seed", "workspace"):
+            parent[shared] = self.config[shared]
+        return Run(parent)
+
+    @cached_property
+    def science(self) -> Config:
+        """The fields that shape the result: what :attr:`identity` hashes."""
+        config = self.config
+        return {
+            "model": _without(config["model"], "name"),
+            "quantizer": _without(config["quantizer"], "name"),
+            "policy": config["policy"],
+            "data": _without(config["data"], "root"),
+            "recipe": _without(config["recipe"], "name", "parent"),
+            "precision": config["trainer"]["precision"],
+            "parent": self._parent_identity(),
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """Name and hash, equal for runs that differ in seed, paths and logging alone."""
+        digest = hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()
+        return f"{self.model}-{self.quantizer}-{self.config['recipe']['name']}-{digest[:8]}"
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it belongs into results/: a real data set and an unaltered recipe of a budget."""
+        recipe = self.config["recipe"]
+        return (
+            self.dataset in RESULT_DATASETS
+            and recipe["name"].split("_")[0] in RESULT_BUDGETS
+            and recipe == committed_choice("recipe", recipe["name"])
+        )
+
+    def _parent_identity(self) -> str | None:
+        parent = self.config["parent"]
+        if parent == "none":
+            return None
+        if self.parent is not None:
+            return self.parent.identity
+        if not Path(parent).is_file():
+            raise UserError(
+                f"parent={parent}: no such file; give a safetensors file of float weights, "
+                "or `auto`, or `none`"
+            )
+        return sha256(Path(parent))
+
+
+def _without(node: Config, *keys: str) -> Config:
+    return {key: value for key, value in node.items() if key not in keys}

@@ -1,0 +1,163 @@
+"""One run from its config to its record."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger
+from torch import nn
+
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.pipeline import test_loader, train_loader
+from ttq_repro.errors import UserError
+from ttq_repro.quantizers import Decision, quantize_
+from ttq_repro.training.callbacks import AtomicCheckpointIO, History
+from ttq_repro.training.module import Classifier
+from ttq_repro.training.optimization import Recipe
+
+PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+# Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back.
+COMPILE_FROM_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves: the network, its history, and how it was trained."""
+
+    network: nn.Module
+    decisions: list[Decision]
+    history: dict[str, list[float]]
+    correct: np.ndarray
+    execution: dict[str, Any]
+
+
+def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None) -> nn.Module:
+    """The float network of a run, with its parent's weights if it has one."""
+    torch.manual_seed(config["seed"])
+    network = instantiate(_named(config["model"]), num_classes=config["data"]["num_classes"])
+    if parent is not None:
+        network.load_state_dict(parent)
+    return network
+
+
+def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
+    """Quantize the layers of a network as a run's config says."""
+    factory = instantiate(_named(config["quantizer"]), _partial_=True)
+    return quantize_(network, factory, instantiate(config["policy"]))
+
+
+def fit(
+    config: dict[str, Any],
+    arrays: ImageArrays,
+    parent: dict[str, torch.Tensor] | None,
+    *,
+    scratch: Path,
+    checkpoint: Path,
+    loggers: list[Logger],
+) -> Fitted:
+    """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
+
+    Args:
+        parent: float weights to start from.
+        scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
+    """
+    recipe = Recipe(**config["recipe"])
+    trainer_config = config["trainer"]
+    if trainer_config["precision"] not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision={trainer_config['precision']}: must be one of {', '.join(PRECISIONS)}"
+        )
+    network = build_network(config, parent)
+    decisions = attach_quantizer(network, config)
+    network.to(memory_format=torch.channels_last)
+    loader = train_loader(
+        arrays,
+        batch_size=recipe.batch_size,
+        seed=config["seed"],
+        pad=config["data"]["pad"],
+        flip=config["data"]["flip"],
+    )
+    compiled = trainer_config["compile"]
+    if compiled == "auto":
+        compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS
+    if compiled:
+        network.compile()
+    mean, std = arrays.channel_statistics()
+    module = Classifier(network, recipe, mean, std, config["seed"])
+    history = History()
+    callbacks: list[pl.Callback] = [
+        history,
+        ModelCheckpoint(
+            dirpath=checkpoint.parent,
+            filename=checkpoint.stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if trainer_config["progress"]:
+        callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
+    with warnings.catch_warnings():
+        # Batches are made in the main process on purpose; it is faster here than any worker.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
+        trainer = pl.Trainer(
+            accelerator=trainer_config["accelerator"],
+            devices=1,
+            precision=PRECISIONS[trainer_config["precision"]],
+            max_epochs=recipe.epochs,
+            logger=loggers,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=scratch,
+            num_sanity_val_steps=0,
+            enable_progress_bar=trainer_config["progress"],
+            enable_model_summary=False,
+            log_every_n_steps=10**9,
+            use_distributed_sampler=False,
+        )
+        started = time.perf_counter()
+        trainer.fit(
+            module,
+            loader,
+            test_loader(arrays),
+            ckpt_path=checkpoint if checkpoint.is_file() else None,
+            weights_only=True,
+        )
+    return Fitted(
+        network=network,
+        decisions=decisions,
+        history=history.metrics,
+        correct=module.correct.numpy(),
+        execution={
+            "seconds": round(time.perf_counter() - started, 1),
+            "accelerator": type(trainer.accelerator).__name__,
+            "device": _device_name(trainer),
+            "threads": torch.get_num_threads(),
+            "precision": trainer_config["precision"],
+            "compiled": bool(compiled),
+            "data_source": arrays.source,
+        },
+    )
+
+
+def csv_logger(folder: Path) -> CSVLogger:
+    """``metrics.csv`` in ``folder``, a row an epoch."""
+    return CSVLogger(folder, name="", version="")
+
+
+def _device_name(trainer: pl.Trainer) -> str:
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _named(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "name"}

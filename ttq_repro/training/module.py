@@ -1,0 +1,136 @@
+"""The LightningModule: the same for every model and every quantizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttq_repro.errors import TrainingError
+from ttq_repro.quantizers import quantized_layers
+from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
+
+
+class Classifier(pl.LightningModule):
+    """Trains an image classifier whose quantizers, if any, are attached already.
+
+    Args:
+        network: maps normalized images (batch, 3, H, W) to logits (batch, classes).
+        recipe: optimizer, schedule and epochs.
+        mean, std: channel statistics of the training images in [0, 1].
+        seed: seeds the quantizers that sample.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        mean: np.ndarray,
+        std: np.ndarray,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.seed = seed
+        self.quantized = quantized_layers(network)
+        statistics = torch.tensor(np.stack([mean, std]) * 255, dtype=torch.float32)
+        self.register_buffer("statistics", statistics[:, None, :, None, None], persistent=False)
+        #: Which test images the network gets right, as of the last validation.
+        self.correct = torch.empty(0, dtype=torch.bool)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of uint8 images (batch, 3, H, W)."""
+        mean, std = self.statistics
+        return self.network((images - mean) / std)
+
+    def configure_optimizers(self) -> Any:
+        steps = int(self.trainer.estimated_stepping_batches)
+        return optimizer_and_schedule(self.network, self.recipe, steps)
+
+    def on_train_epoch_start(self) -> None:
+        # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it.
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+        self._zero_counts()
+        for layer in self.quantized:
+            with torch.no_grad():
+                layer.quantizer.on_epoch_start(layer.latent, self.current_epoch, self.recipe.epochs)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        with torch.no_grad():
+            self._train_loss += loss.detach() * len(labels)
+            self._train_wrong += (logits.argmax(1) != labels).sum()
+        self._train_count += len(labels)
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        for layer in self.quantized:
+            with torch.no_grad():
+                layer.quantizer.after_step(layer.latent)
+
+    def on_validation_epoch_start(self) -> None:
+        self._test_loss = torch.zeros((), device=self.device)
+        self._test_correct: list[Tensor] = []
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        images, labels = batch
+        logits = self(images)
+        self._test_loss += F.cross_entropy(logits, labels, reduction="sum")
+        self._test_correct.append(logits.argmax(1) == labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.correct = torch.cat(self._test_correct).cpu()
+
+    def on_train_epoch_end(self) -> None:
+        loss = self._train_loss.item() / self._train_count
+        if not np.isfinite(loss):
+            raise TrainingError(f"the training loss is {loss} in epoch {self.current_epoch + 1}")
+        self.log_dict(
+            {
+                "train_loss": loss,
+                "train_error": self._train_wrong.item() / self._train_count,
+                "test_loss": self._test_loss.item() / len(self.correct),
+                "test_error": 1 - self.correct.float().mean().item(),
+                "learning_rate": self._learning_rate,
+            },
+            prog_bar=True,
+        )
+        self.log_dict(
+            {
+                f"{layer.name}/{quantity}": value
+                for layer in self.quantized
+                for quantity, value in layer_statistics(layer.quantizer, layer.latent).items()
+            }
+        )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self._learning_rate = optimizer.param_groups[0]["lr"]
+
+    def _zero_counts(self) -> None:
+        self._train_loss = torch.zeros((), device=self.device)
+        self._train_wrong = torch.zeros((), device=self.device, dtype=torch.long)
+        self._train_count = 0
+
+
+@torch.no_grad()
+def layer_statistics(quantizer: Any, latent: Tensor) -> dict[str, float]:
+    """Scales of a layer (mean over filters) and its shares of negative, zero, positive weights."""
+    levels = quantizer.levels(latent)
+    codes = quantizer.codes(latent)
+    if levels is None or codes is None:
+        return {}
+    signs = torch.sign(codes)
+    return {
+        "positive_scale": levels[1].mean().item(),
+        "negative_scale": -levels[-1].mean().item(),
+        "negative": (signs < 0).float().mean().item(),
+        "zero": (signs == 0).float().mean().item(),
+        "positive": (signs > 0).float().mean().item(),
+    }

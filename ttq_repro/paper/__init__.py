@@ -1,0 +1,1 @@
+"""What the paper and its sources report: pure data."""

@@ -26,6 +26,10 @@ class Run:
     def seed(self) -> int:
         return self.config["seed"]
 
+    def with_seed(self, seed: int) -> Run:
+        """The same run at another seed."""
+        return Run(self.config | {"seed": seed})
+
     @property
     def dataset(self) -> str:
         return self.config["data"]["name"]

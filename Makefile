@@ -1,0 +1,46 @@
+# make            prints this help
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1
+
+VENV   ?= .venv
+PYTHON ?= python3
+BUDGET ?= paper
+SEEDS  ?= 1
+DEPTHS ?= 20,32,44,56
+RUN    := $(VENV)/bin/python
+
+REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
+	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
+	$(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock test lint quickstart reproduce-table1
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1; table1 DEPTHS=20,32"
+
+setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
+
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps -e .
+	@touch $@
+
+lock: ## renew requirements.lock from pyproject.toml
+	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
+	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
+
+lint: setup ## ruff and mypy
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, no download
+	$(RUN) scripts/reproduce.py artifact=table1 'artifact.depths=[20,32]' budget=smoke data=digits
+
+reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision and TTQ
+	$(REPRODUCE) artifact=table1 'artifact.depths=[$(DEPTHS)]'

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from pytorch_lightning.loggers import Logger
 from safetensors.torch import load_file, save
 
 from ttq_repro.data.load import load_data
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256, write_atomically
+from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.provenance import commit, processor, versions
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.fit import Fitted, csv_logger, fit
+from ttq_repro.training.fit import Fitted, fit
 
 STATISTICS = ("positive_scale", "negative_scale", "negative", "zero", "positive")
 
@@ -68,14 +68,15 @@ def _train(run: Run, workspace: Workspace, parent: Path | None, say: Any) -> Rec
         f"{run.identity} seed {run.seed}: {run.epochs} epochs on {arrays.name} ({arrays.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
-    fitted = fit(
-        config,
-        arrays,
-        load_file(parent) if parent else None,
-        scratch=scratch,
-        checkpoint=checkpoint,
-        loggers=_loggers(run, scratch),
-    )
+    with loggers(run, scratch) as active:
+        fitted = fit(
+            config,
+            arrays,
+            load_file(parent) if parent else None,
+            scratch=scratch,
+            checkpoint=checkpoint,
+            loggers=active,
+        )
     weights = workspace.weights(run)
     state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
     write_atomically(weights, save(state))
@@ -134,13 +135,3 @@ def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Rec
             **fitted.execution,
         },
     )
-
-
-def _loggers(run: Run, scratch: Path) -> list[Logger]:
-    config = run.config["logger"]
-    loggers: list[Logger] = [csv_logger(scratch)] if config["csv"] else []
-    if config["wandb"] != "disabled":
-        from ttq_repro.runs.wandb import wandb_logger
-
-        loggers.append(wandb_logger(run, scratch))
-    return loggers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.pipeline import test_loader, train_loader
 from ttq_repro.errors import UserError
-from ttq_repro.quantizers import Decision, quantize_
+from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.callbacks import AtomicCheckpointIO, History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
@@ -45,7 +47,12 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     torch.manual_seed(config["seed"])
     network = instantiate(_named(config["model"]), num_classes=config["data"]["num_classes"])
     if parent is not None:
-        network.load_state_dict(parent)
+        try:
+            network.load_state_dict(parent)
+        except RuntimeError:
+            raise UserError(
+                f"the parent's weights are not those of a float {config['model']['name']}"
+            ) from None
     return network
 
 
@@ -106,9 +113,12 @@ def fit(
     if trainer_config["progress"]:
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
     with warnings.catch_warnings():
-        # Batches are made in the main process on purpose; it is faster here than any worker.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
+        # Batches are made in the main process on purpose, metrics are logged once an epoch, and
+        # the checkpoint's folder is meant to be there already.
+        for advice in ("many workers", "Checkpoint directory", "smaller than the logging interval"):
+            warnings.filterwarnings("ignore", message=f".*{advice}.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = pl.Trainer(
             accelerator=trainer_config["accelerator"],
             devices=1,
@@ -132,6 +142,7 @@ def fit(
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
+    _restore_float(network)
     return Fitted(
         network=network,
         decisions=decisions,
@@ -149,9 +160,11 @@ def fit(
     )
 
 
-def csv_logger(folder: Path) -> CSVLogger:
-    """``metrics.csv`` in ``folder``, a row an epoch."""
-    return CSVLogger(folder, name="", version="")
+def _restore_float(network: nn.Module) -> None:
+    """Give layers that trained in full precision their plain keys back, as a parent needs them."""
+    for layer in quantized_layers(network):
+        if isinstance(layer.quantizer, FullPrecision):
+            parametrize.remove_parametrizations(layer.module, "weight")
 
 
 def _device_name(trainer: pl.Trainer) -> str:

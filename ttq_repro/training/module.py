@@ -86,9 +86,9 @@ class Classifier(pl.LightningModule):
         self._test_correct.append(logits.argmax(1) == labels)
 
     def on_validation_epoch_end(self) -> None:
+        # Validation ends every training epoch. Its end is the one hook at which all metrics are
+        # known and which callbacks see before their own on_train_epoch_end.
         self.correct = torch.cat(self._test_correct).cpu()
-
-    def on_train_epoch_end(self) -> None:
         loss = self._train_loss.item() / self._train_count
         if not np.isfinite(loss):
             raise TrainingError(f"the training loss is {loss} in epoch {self.current_epoch + 1}")

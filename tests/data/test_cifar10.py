@@ -1,0 +1,126 @@
+"""CIFAR-10 from folders and from torchvision's archive, on small stand-ins and on the real images."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ttq_repro.data.cifar10 import CLASSES, load_cifar10
+from ttq_repro.errors import DataError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two images a class and split, in three formats."""
+    root = tmp_path / "tree"
+    noise = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in CLASSES:
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index, suffix in enumerate(("png", "webp")):
+                pixels = noise.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.{suffix}", lossless=True)
+    return root
+
+
+def test_reads_a_tree(tree: Path, tmp_path: Path) -> None:
+    arrays = load_cifar10(tree, tmp_path / "cache")
+    assert arrays.train_images.shape == (20, 32, 32, 3)
+    assert arrays.test_labels.tolist() == [label for label in range(10) for _ in range(2)]
+    expected = np.asarray(Image.open(tree / "train" / "cat" / "1.webp"))
+    assert np.array_equal(arrays.train_images[7], expected)
+
+
+def test_accepts_the_folder_above(tree: Path, tmp_path: Path) -> None:
+    tree.rename(tmp_path / "cifar10")
+    assert len(load_cifar10(tmp_path, tmp_path / "cache").train_images) == 20
+
+
+def test_decodes_once(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    first = load_cifar10(tree, cache)
+    monkeypatch.setattr("ttq_repro.data.cifar10.decode", None)
+    assert np.array_equal(load_cifar10(tree, cache).train_images, first.train_images)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_a_damaged_cache_is_made_again(tree: Path, tmp_path: Path, damage: str) -> None:
+    cache = tmp_path / "cache"
+    first = load_cifar10(tree, cache)
+    (stored,) = cache.glob("*.npz")
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 1
+    stored.write_bytes(content if damage == "flip" else content[:1000])
+    assert np.array_equal(load_cifar10(tree, cache).train_images, first.train_images)
+
+
+def test_a_changed_tree_is_decoded_again(tree: Path, tmp_path: Path) -> None:
+    load_cifar10(tree, tmp_path / "cache")
+    Image.new("RGB", (32, 32), "red").save(tree / "train" / "cat" / "2.png")
+    assert len(load_cifar10(tree, tmp_path / "cache").train_images) == 21
+
+
+def test_names_the_missing_class(tree: Path, tmp_path: Path) -> None:
+    (tree / "test" / "frog").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"test/frog: class folder missing"):
+        load_cifar10(tree, tmp_path / "cache")
+
+
+def test_names_the_unreadable_image(tree: Path, tmp_path: Path) -> None:
+    (tree / "train" / "ship" / "0.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"train/ship/0\.png: not a readable image"):
+        load_cifar10(tree, tmp_path / "cache")
+
+
+def test_names_the_image_of_wrong_size(tree: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (31, 32)).save(tree / "train" / "ship" / "0.png")
+    with pytest.raises(DataError, match=r"train/ship/0\.png: is 31x32, expected 32x32"):
+        load_cifar10(tree, tmp_path / "cache")
+
+
+def test_no_source_names_the_three_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", unreachable)
+    with pytest.raises(DataError, match=r"no network.*DATA_DIR.*download.*make quickstart"):
+        load_cifar10(tmp_path / "nowhere", tmp_path / "cache")
+
+
+def test_reads_torchvisions_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    labels = np.arange(10).repeat(2)[::-1].tolist()
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3072), np.uint8)
+    meta = {"label_names": list(CLASSES)}
+    files = {"data_batch_1": {"data": pixels, "labels": labels}, "test_batch": {"data": pixels, "labels": labels}}
+    sums = {}
+    for name, content in (files | {"batches.meta": meta}).items():
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    archive = "torchvision.datasets.CIFAR10"
+    monkeypatch.setattr(f"{archive}.train_list", [["data_batch_1", sums["data_batch_1"]]])
+    monkeypatch.setattr(f"{archive}.test_list", [["test_batch", sums["test_batch"]]])
+    meta_entry = {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]}
+    monkeypatch.setattr(f"{archive}.meta", meta_entry)
+    arrays = load_cifar10(tmp_path, tmp_path / "cache")
+    assert arrays.train_labels.tolist() == sorted(labels)
+    assert np.array_equal(arrays.train_images[0], pixels[18].reshape(3, 32, 32).transpose(1, 2, 0))
+
+
+@pytest.mark.cifar10
+def test_channel_means_of_the_real_images(cifar10_root: Path, tmp_path: Path) -> None:
+    arrays = load_cifar10(cifar10_root, tmp_path / "cache")
+    assert arrays.train_images.shape == (50_000, 32, 32, 3)
+    assert np.bincount(arrays.test_labels).tolist() == [1000] * 10
+    mean, std = arrays.channel_statistics()
+    assert mean.round(4).tolist() == [0.4914, 0.4822, 0.4465]
+    assert std.round(3).tolist() == [0.247, 0.243, 0.262]

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from tests.runs.test_record import record
+from ttq_repro.report.table1 import Cell, render, table1
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+
+def cells(*overrides: str, depths: tuple[int, ...] = (20,)) -> list[Cell]:
+    return [
+        Cell(
+            depth,
+            column,
+            Run(compose_config("train", [f"experiment=table1/resnet{depth}_{suffix}", *overrides])),
+            "make it",
+        )
+        for depth in depths
+        for column, suffix in (("full_precision", "fp"), ("ttq", "ttq"))
+    ]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def put(cell: Cell, workspace: Workspace, *errors: float) -> None:
+    for seed, error in enumerate(errors, 1):
+        run = cell.run.with_seed(seed)
+        made = record(seed=seed, config=run.config, test_error={"final": error, "best": 0.0})
+        made.write(workspace.record(run))
+
+
+def test_a_row_beside_the_paper(workspace: Workspace) -> None:
+    made = cells()
+    put(made[0], workspace, 0.0810, 0.0830)
+    put(made[1], workspace, 0.0900)
+    (row,) = table1(made, workspace).rows
+    assert row == [
+        "20", "paper",
+        "8.23", "8.20 ± 0.14 (n=2)", "-0.03",
+        "8.87", "9.00 (n=1)", "+0.13",
+    ]  # fmt: skip
+
+
+def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) -> None:
+    rows = table1(cells(depths=(20, 56)), workspace).rows
+    assert [row[3] for row in rows] == ["not run: `make it`"] * 2
+    assert [row[4] for row in rows] == ["-"] * 2
+
+
+def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
+    paper, short = cells(), cells("recipe=short")
+    put(short[0], workspace, 0.09)
+    put(short[1], workspace, 0.10)
+    (row,) = table1(paper + short, workspace).rows
+    assert row[1] == "short"
+    put(paper[0], workspace, 0.08)
+    (row,) = table1(paper + short, workspace).rows
+    assert row[1] == "paper"
+    assert row[6].startswith("not run")
+
+
+def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:
+    text = render(cells("data=digits", "recipe=smoke"), workspace, workspace.outputs / "tables")
+    assert "Not the paper's numbers" in text
+    assert (workspace.outputs / "tables" / "table1.csv").read_text().startswith("ResNet,budget")
+    assert not workspace.results.exists()

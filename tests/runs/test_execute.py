@@ -1,0 +1,134 @@
+"""Runs of a tiny network on digits, from config to record."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ttq_repro.errors import UserError
+from ttq_repro.files import sha256
+from ttq_repro.runs.config import ROOT
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+MakeRun = Callable[..., Run]
+
+
+def test_a_child_trains_from_its_parent_and_leaves_a_record(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto", "logger.csv=true")
+    workspace = Workspace.of(run.config)
+    record = execute(run)
+    assert Record.read(workspace.record(run)) == record
+
+    parent_weights = workspace.weights(run.parent)
+    assert record.parent == {
+        "identity": run.parent.identity,
+        "weights_sha256": sha256(parent_weights),
+    }
+    assert record.weights_sha256 == sha256(workspace.weights(run))
+
+    assert set(record.metrics) == {
+        "train_loss", "train_error", "test_loss", "test_error", "learning_rate", "seconds",
+    }  # fmt: skip
+    assert {len(values) for values in record.metrics.values()} == {2}
+    assert len(record.layers) == 7
+    for layer in record.layers.values():
+        shares = [layer[sign][-1] for sign in ("negative", "zero", "positive")]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
+        assert layer["positive_scale"][-1] != 1
+    assert [d["layer"] for d in record.decisions if not d["quantize"]] == ["stem.0"]
+
+    correct = record.correct_images()
+    assert len(correct) == record.test_images == 360
+    assert 1 - correct.mean() == pytest.approx(record.test_error["final"], abs=1e-5)
+    assert record.test_error["best"] == min(record.metrics["test_error"])
+    assert not workspace.resume_checkpoint(run).exists()
+    (csv,) = workspace.scratch(run).glob("csv/*/metrics.csv")
+    header = csv.read_text().splitlines()[0].split(",")
+    assert {"train_loss", "test_error", "linear/positive_scale", "linear/zero"} <= set(header)
+
+
+def test_the_child_starts_from_the_parents_weights(tiny_run: MakeRun) -> None:
+    still = ["recipe.optimizer.lr=0", "recipe.schedule.max_lr=1e-12", "recipe.epochs=1"]
+    run = tiny_run("quantizer=ttq", "parent=auto", *still)
+    execute(run)
+    workspace = Workspace.of(run.config)
+    parent = load_file(workspace.weights(run.parent))
+    child = load_file(workspace.weights(run))
+    latent = child["linear.parametrizations.weight.original"]
+    torch.testing.assert_close(latent, parent["linear.weight"])
+
+
+def test_a_finished_run_is_not_trained_again(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run("recipe.epochs=1")
+    first = execute(run)
+    monkeypatch.setattr("ttq_repro.runs.execute.fit", None)
+    assert execute(run) == first
+
+
+def test_a_missing_parent_is_an_error_that_says_how_to_get_it(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto", "train_parent=false")
+    with pytest.raises(UserError, match=r"parent resnet20-full_precision-smoke.*train_parent=true"):
+        execute(run)
+
+
+def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run("recipe.epochs=1", f"data.root={tmp_path}")
+    execute(run)
+    assert str(tmp_path) not in Workspace.of(run.config).record(run).read_text()
+
+
+def test_same_seed_same_network(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run("quantizer=ttq")
+    again = Run(run.config | {"workspace": str(tmp_path / "again")})
+    first, second = execute(run), execute(again)
+    assert first.weights_sha256 == second.weights_sha256
+    assert first.metrics["test_loss"] == second.metrics["test_loss"]
+    other = execute(run.with_seed(2))
+    assert other.weights_sha256 != first.weights_sha256
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run("quantizer=ttq", "recipe.epochs=6")
+    undisturbed = execute(run)
+    killed = Run(run.config | {"workspace": str(tmp_path / "killed")})
+    checkpoint = Workspace.of(killed.config).resume_checkpoint(killed)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(killed.config))
+    program = (
+        "import json, sys, torch; torch.set_num_threads(1);"
+        "from ttq_repro.runs.run import Run; from ttq_repro.runs.execute import execute;"
+        f"execute(Run(json.load(open({str(config)!r}))))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    while not checkpoint.exists():
+        assert process.poll() is None, "ended before its first checkpoint"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not Workspace.of(killed.config).record(killed).exists()
+    resumed = execute(killed)
+    assert resumed.weights_sha256 == undisturbed.weights_sha256
+    for name in ("train_loss", "test_loss", "test_error", "learning_rate"):
+        assert resumed.metrics[name] == undisturbed.metrics[name]
+    assert resumed.layers == undisturbed.layers
+
+
+def test_wandb_keeps_an_offline_run(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq", "recipe.epochs=1", "logger=default")
+    execute(run)
+    (folder,) = Workspace.of(run.config).scratch(run).glob("wandb/offline-run-*")
+    assert list(folder.glob("*.wandb"))

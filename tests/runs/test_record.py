@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ttq_repro.runs.record import Record, pack_correct, read_records
+
+
+def record(**fields: object) -> Record:
+    """A record with the fields that matter to a test."""
+    empty = {
+        "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "metrics": {},
+        "layers": {}, "test_error": {}, "correct": "", "test_images": 0, "weights_sha256": "",
+        "provenance": {},
+    }  # fmt: skip
+    return Record(**(empty | fields))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    correct = np.random.default_rng(0).random(1003) < 0.9
+    made = record(correct=pack_correct(correct), test_images=1003)
+    made.write(tmp_path / "r.json")
+    read = Record.read(tmp_path / "r.json")
+    assert read == made
+    assert np.array_equal(read.correct_images(), correct)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 0}', '{"schema": 1}'])
+def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str) -> None:
+    record().write(tmp_path / "good.json")
+    (tmp_path / "bad.json").write_text(content)
+    warnings: list[str] = []
+    assert len(list(read_records(tmp_path, warnings.append))) == 1
+    assert len(warnings) == 1
+    assert "bad.json: not a readable record" in warnings[0]

@@ -1,0 +1,110 @@
+"""Identity, parents, and where files go."""
+
+from pathlib import Path
+
+import pytest
+
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+TTQ_CELL = "experiment=table1/resnet20_ttq"
+
+
+def run(*overrides: str) -> Run:
+    return Run(compose_config("train", list(overrides)))
+
+
+def test_names_are_readable() -> None:
+    assert run(TTQ_CELL).identity.startswith("resnet20-ttq-paper_finetune-")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=7",
+        "data.root=/elsewhere",
+        "logger.wandb=disabled",
+        "trainer.progress=false",
+        "trainer.compile=false",
+        "workspace=/elsewhere",
+        "train_parent=true",
+    ],
+)
+def test_identity_ignores_what_does_not_shape_the_result(override: str) -> None:
+    assert run(TTQ_CELL, override).identity == run(TTQ_CELL).identity
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "quantizer.threshold=0.06",
+        "policy.quantize_last=false",
+        "model.preactivation=false",
+        "data.flip=false",
+        "recipe.epochs=3",
+        "recipe.optimizer.lr=0.05",
+        "trainer.precision=fp32",
+        "parent=none",
+    ],
+)
+def test_identity_tells_apart_what_does(override: str) -> None:
+    assert run(TTQ_CELL, override).identity != run(TTQ_CELL).identity
+
+
+@pytest.mark.parametrize(("recipe", "parent"), [("paper_finetune", "fp"), ("short", "fp")])
+def test_the_parent_is_the_cell_beside_it(recipe: str, parent: str) -> None:
+    child = run(TTQ_CELL, f"recipe={recipe}", "seed=3")
+    expected = run(f"experiment=table1/resnet20_{parent}", f"recipe={recipe.split('_')[0]}", "seed=3")
+    assert child.parent is not None
+    assert child.parent.identity == expected.identity
+    assert child.parent.seed == 3
+    assert child.parent.parent is None
+
+
+def test_overriding_the_childs_epochs_keeps_its_parent() -> None:
+    short = run(TTQ_CELL, "recipe=short", "recipe.epochs=1")
+    assert short.parent is not None
+    assert short.parent.identity == run("recipe=short").identity
+
+
+def test_the_parent_shares_the_childs_network_and_data() -> None:
+    child = run(TTQ_CELL, "model.preactivation=false", "data.pad=2", "trainer.precision=fp32")
+    assert child.parent is not None
+    assert child.parent.science["model"]["preactivation"] is False
+    assert child.parent.science["data"]["pad"] == 2
+    assert child.parent.science["precision"] == "fp32"
+
+
+def test_a_parent_by_path_counts_by_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    first.write_bytes(b"1")
+    second.write_bytes(b"1")
+    assert run(f"parent={first}").identity == run(f"parent={second}").identity
+    second.write_bytes(b"2")
+    assert run(f"parent={first}").identity != run(f"parent={second}").identity
+
+
+def test_a_missing_parent_file_is_named() -> None:
+    with pytest.raises(UserError, match=r"parent=no\.safetensors: no such file"):
+        run("parent=no.safetensors").identity  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("overrides", "home"),
+    [
+        (["recipe=short"], "results"),
+        (["recipe=paper"], "results"),
+        (["recipe=short", "quantizer=ttq", "quantizer.threshold=0.1"], "results"),
+        (["recipe=smoke"], "outputs"),
+        (["recipe=short", "recipe.epochs=1"], "outputs"),
+        (["recipe=short", "data=digits"], "outputs"),
+    ],
+)
+def test_only_results_go_into_results(overrides: list[str], home: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    made = run(*overrides)
+    assert workspace.record(made).relative_to(tmp_path).parts[0] == home
+    assert workspace.weights(made).relative_to(tmp_path).parts[0] == home
+    assert workspace.scratch(made).relative_to(tmp_path).parts[0] == "outputs"

@@ -1,0 +1,66 @@
+"""The entry points as a user calls them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import TINY
+from ttq_repro.runs.config import ROOT
+
+
+def script(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_missing_parent_is_one_line_and_code_2(tmp_path: Path) -> None:
+    done = script(
+        "train", "experiment=table1/resnet20_ttq", "recipe.epochs=1", f"workspace={tmp_path}", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the parent resnet20-full_precision-paper-")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_missing_data_is_one_line_and_code_1(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    done = script("train", f"data.root={tmp_path}", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'test'}: missing beside {tmp_path / 'train'}"
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_override_fails_with_hydras_message(tmp_path: Path) -> None:
+    done = script("train", "quantiser=ttq", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Could not override 'quantiser'" in done.stderr
+
+
+def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
+    done = script("reproduce", "dry_run=true", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "8 of 8 runs to train" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
+    done = script("reproduce", "budget=large", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: budget=large: must be one of paper, short, smoke\n"
+
+
+def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
+    arguments = [
+        "artifact.depths=[20]", "budget=smoke", "data=digits", f"workspace={tmp_path}",
+        f"overrides=[{','.join(TINY[2:])}]",
+    ]  # fmt: skip
+    done = script("reproduce", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "outputs" / "tables" / "table1.md").read_text()
+    assert "Not the paper's numbers" in table
+    assert table.count("(n=1)") == 2
+    again = script("reproduce", *arguments, cwd=tmp_path)
+    assert "0 of 2 runs to train" in again.stdout
+    assert "| 20 | smoke |" in again.stdout

@@ -1,0 +1,40 @@
+"""Imports between the packages go one way, and planning is free of torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ttq_repro
+
+PACKAGE = Path(ttq_repro.__file__).parent
+SHARED = {"errors", "files"}
+ALLOWED = {
+    "paper": set(),
+    "quantizers": set(),
+    "models": set(),
+    "data": set(),
+    "training": {"quantizers", "models", "data"},
+    "deploy": {"quantizers", "models", "training", "runs"},
+    "report": {"paper", "runs"},
+    "runs": {"quantizers", "models", "data", "training", "report"},
+}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_go_one_way(package: str) -> None:
+    for path in (PACKAGE / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ttq_repro."):
+                imported = node.module.split(".")[1]
+                assert imported in ALLOWED[package] | {package} | SHARED, path
+
+
+@pytest.mark.parametrize(
+    "module", ["ttq_repro.runs.artifact", "ttq_repro.runs.plan", "ttq_repro.report.table1"]
+)
+def test_planning_and_reporting_leave_torch_alone(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,75 @@
+from torch import nn
+
+from ttq_repro.models import CifarResNet
+from ttq_repro.quantizers import TTQ, quantize_
+from ttq_repro.runs.config import compose_config
+from ttq_repro.training.optimization import Recipe, optimizer_and_schedule, split_by_decay
+
+
+def recipe(*overrides: str) -> Recipe:
+    return Recipe(**compose_config("train", list(overrides))["recipe"])
+
+
+def rates(recipe: Recipe, steps_an_epoch: int) -> list[float]:
+    """The learning rate in force at the start of every epoch."""
+    made = optimizer_and_schedule(nn.Linear(2, 2), recipe, recipe.epochs * steps_an_epoch)
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]
+    values = []
+    for _ in range(recipe.epochs):
+        values.append(optimizer.param_groups[0]["lr"])
+        for _ in range(steps_an_epoch):
+            optimizer.step()
+            if schedule["interval"] == "step":
+                schedule["scheduler"].step()
+        if schedule["interval"] == "epoch":
+            schedule["scheduler"].step()
+    return values
+
+
+def test_the_papers_schedule_drops_where_the_paper_says() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_finetune"), 2)]
+    assert values == [0.1] * 80 + [0.01] * 40 + [0.001] * 40
+
+
+def test_the_parents_schedule_is_that_of_he_et_al() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper"), 2)]
+    assert values == [0.1] * 82 + [0.01] * 41 + [0.001] * 41
+
+
+def test_the_short_schedule_is_one_cycle() -> None:
+    values = rates(recipe("recipe=short"), 10)
+    peak = values.index(max(values))
+    assert abs(max(values) - 0.1) < 1e-3
+    assert values[: peak + 1] == sorted(values[: peak + 1])
+    assert values[peak:] == sorted(values[peak:], reverse=True)
+    assert values[-1] < 0.001
+
+
+def test_what_decays() -> None:
+    network = CifarResNet(8)
+    quantize_(network, TTQ)
+    names = {id(p): name for name, p in network.named_parameters()}
+    decayed, rest = ([names[id(p)] for p in group] for group in split_by_decay(network))
+    assert len(decayed) + len(rest) == len(names)
+    assert "stem.0.weight" in decayed
+    assert sum(name.endswith("original") for name in decayed) == 7
+    assert sum("scale" in name for name in decayed) == 14
+    assert all("norm" in n or n.endswith("bias") or ".0." in n or ".1." in n for n in rest)
+    assert "linear.bias" in rest
+
+
+def test_scales_are_spared_on_request() -> None:
+    network = CifarResNet(8)
+    quantize_(network, lambda: TTQ(decay_scales=False))
+    scales = {id(p) for name, p in network.named_parameters() if "scale" in name}
+    decayed, rest = split_by_decay(network)
+    assert not scales & {id(p) for p in decayed}
+    assert scales <= {id(p) for p in rest}
+
+
+def test_float_and_bias_parameters_of_the_optimizer() -> None:
+    network = CifarResNet(8)
+    groups = optimizer_and_schedule(network, recipe("recipe=paper"), 10)["optimizer"].param_groups
+    assert [group["weight_decay"] for group in groups] == [2e-4, 0.0]
+    total = sum(p.numel() for group in groups for p in group["params"])
+    assert total == sum(p.numel() for p in network.parameters())

@@ -1,0 +1,54 @@
+"""Windows on a run, CSV and wandb; the record is drawn from neither."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from ttq_repro.errors import UserError
+from ttq_repro.runs.run import Run
+
+WANDB_MODES = ("offline", "online", "disabled")
+
+
+@contextmanager
+def loggers(run: Run, folder: Path) -> Iterator[list[Logger]]:
+    """The loggers that the run's config asks for, closed at the end.
+
+    CSV: ``csv/version_N/metrics.csv`` in ``folder``, a row an epoch; a resumed run starts the next
+    N. wandb: offline unless asked otherwise, so that it never prompts and sends nothing.
+    """
+    config = run.config["logger"]
+    if config["wandb"] not in WANDB_MODES:
+        raise UserError(f"logger.wandb={config['wandb']}: must be one of {', '.join(WANDB_MODES)}")
+    active: list[Logger] = [CSVLogger(folder, name="csv")] if config["csv"] else []
+    if config["wandb"] == "disabled":
+        yield active
+        return
+    # Its own error reports are the one thing that wandb sends in offline mode.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    logger = WandbLogger(
+        project=config["project"],
+        offline=config["wandb"] == "offline",
+        save_dir=folder,
+        id=f"{run.identity}-seed{run.seed}",
+        group=run.identity,
+        name=f"{run.identity} seed {run.seed}",
+        tags=[run.dataset, run.model, run.quantizer],
+        config=run.config,
+        resume="allow",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    logger.experiment.define_metric("epoch")
+    logger.experiment.define_metric("*", step_metric="epoch")
+    try:
+        yield [*active, logger]
+    finally:
+        wandb.finish()

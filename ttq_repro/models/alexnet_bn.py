@@ -1,0 +1,69 @@
+"""AlexNet with batch norm, for 224x224 images."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+BATCH_NORM_EPS = 1e-4
+
+
+class AlexNetBN(nn.Module):
+    """The AlexNet of the authors' release, which is that of DoReFa-Net (arXiv 1606.06160).
+
+    Five convolutions and three fully connected layers; batch norm after each but the first and
+    the last; no local response normalization; no bias but in the last layer. A layer pools after
+    batch norm and before ReLU. Convolutions 1, 3 and 4 see half of the channels each, as on
+    the two GPUs of Krizhevsky et al. 2012. 60,981,224 parameters at 1000 classes.
+
+    Args:
+        num_classes: the width of the last layer.
+        dropout: share of hidden units dropped after each of the two hidden fully connected
+            layers: 0 in the paper (section 5.2), 0.5 in Krizhevsky et al. 2012.
+
+    Shapes: images (batch, 3, 224, 224) to logits (batch, num_classes).
+    """
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 96, 12, stride=4, bias=False),  # 224 -> 54
+            nn.ReLU(),
+            # The release pools with the "SAME" padding of its framework: 54 -> 27 -> 14.
+            _convolution(96, 256, 5, groups=2, pool=nn.MaxPool2d(3, 2, ceil_mode=True)),
+            _convolution(256, 384, 3, pool=nn.MaxPool2d(3, 2, padding=1)),
+            _convolution(384, 384, 3, groups=2),
+            _convolution(384, 256, 3, groups=2, pool=nn.MaxPool2d(3, 2)),  # 14 -> 6
+        )
+        self.classifier = nn.Sequential(
+            _fully_connected(256 * 6 * 6, 4096, dropout),
+            _fully_connected(4096, 4096, dropout),
+            nn.Linear(4096, num_classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(images).flatten(1))
+
+
+def _convolution(
+    channels: int, width: int, size: int, *, groups: int = 1, pool: nn.Module | None = None
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, width, size, padding=size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(width, eps=BATCH_NORM_EPS),
+        *([pool] if pool else []),
+        nn.ReLU(),
+    )
+
+
+def _fully_connected(channels: int, width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(channels, width, bias=False),
+        nn.BatchNorm1d(width, eps=BATCH_NORM_EPS),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+    )

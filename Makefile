@@ -13,7 +13,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test lint quickstart reproduce-table1
+.PHONY: help setup lock test readme lint quickstart reproduce-table1
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lock: ## renew requirements.lock from pyproject.toml
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
+
+readme: setup ## renew the tables in README.md
+	$(RUN) scripts/readme.py
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

@@ -1,4 +1,4 @@
-"""CIFAR-10 from folders and from torchvision's archive, on small stand-ins and on the real images."""
+"""CIFAR-10 from folders and from torchvision's archive: small stand-ins and the real images."""
 
 from __future__ import annotations
 
@@ -101,7 +101,10 @@ def test_reads_torchvisions_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     labels = np.arange(10).repeat(2)[::-1].tolist()
     pixels = np.random.default_rng(0).integers(0, 256, (20, 3072), np.uint8)
     meta = {"label_names": list(CLASSES)}
-    files = {"data_batch_1": {"data": pixels, "labels": labels}, "test_batch": {"data": pixels, "labels": labels}}
+    files = {
+        "data_batch_1": {"data": pixels, "labels": labels},
+        "test_batch": {"data": pixels, "labels": labels},
+    }
     sums = {}
     for name, content in (files | {"batches.meta": meta}).items():
         (folder / name).write_bytes(pickle.dumps(content))

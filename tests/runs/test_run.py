@@ -56,7 +56,9 @@ def test_identity_tells_apart_what_does(override: str) -> None:
 @pytest.mark.parametrize(("recipe", "parent"), [("paper_finetune", "fp"), ("short", "fp")])
 def test_the_parent_is_the_cell_beside_it(recipe: str, parent: str) -> None:
     child = run(TTQ_CELL, f"recipe={recipe}", "seed=3")
-    expected = run(f"experiment=table1/resnet20_{parent}", f"recipe={recipe.split('_')[0]}", "seed=3")
+    expected = run(
+        f"experiment=table1/resnet20_{parent}", f"recipe={recipe.split('_')[0]}", "seed=3"
+    )
     assert child.parent is not None
     assert child.parent.identity == expected.identity
     assert child.parent.seed == 3

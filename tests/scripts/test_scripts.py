@@ -17,7 +17,11 @@ def script(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Completed
 
 def test_a_missing_parent_is_one_line_and_code_2(tmp_path: Path) -> None:
     done = script(
-        "train", "experiment=table1/resnet20_ttq", "recipe.epochs=1", f"workspace={tmp_path}", cwd=tmp_path
+        "train",
+        "experiment=table1/resnet20_ttq",
+        "recipe.epochs=1",
+        f"workspace={tmp_path}",
+        cwd=tmp_path,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: the parent resnet20-full_precision-paper-")
@@ -28,7 +32,10 @@ def test_missing_data_is_one_line_and_code_1(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     done = script("train", f"data.root={tmp_path}", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'test'}: missing beside {tmp_path / 'train'}"
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"error: {tmp_path / 'test'}: missing beside {tmp_path / 'train'}"
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -21,7 +21,7 @@ WEIGHT_ARGUMENT = {
 
 
 class WeightRecorder:
-    """A torch.compile backend that runs the compiled graph and keeps the weights it multiplies by."""
+    """A torch.compile backend that keeps the weights by which the compiled graph multiplies."""
 
     def __init__(self) -> None:
         self.weights: list[Tensor] = []
@@ -38,7 +38,9 @@ class WeightRecorder:
         def forward_compiler(graph: fx.GraphModule, _: Any) -> Any:
             return lambda *inputs: Recording(graph).run(*inputs)
 
-        return aot_autograd(fw_compiler=forward_compiler, bw_compiler=lambda graph, _: graph.forward)
+        return aot_autograd(
+            fw_compiler=forward_compiler, bw_compiler=lambda graph, _: graph.forward
+        )
 
 
 def train(network: nn.Module, steps: int) -> None:

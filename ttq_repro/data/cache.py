@@ -47,7 +47,7 @@ def _read(path: Path) -> Arrays | None:
 
 def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getbuffer()
     write_atomically(path, content)
     checksum = {"sha256": hashlib.sha256(content).hexdigest()}

@@ -80,7 +80,11 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
-            + (f", and the download failed ({_first_line(error)})" if download else f" that reads ({_first_line(error)})")
+            + (
+                f", and the download failed ({_first_line(error)})"
+                if download
+                else f" that reads ({_first_line(error)})"
+            )
             + ". Give an image-folder tree or the archive's folder with DATA_DIR=... "
             "(data.root=...), or run where the download works, or try `make quickstart`, "
             "which needs no data."

@@ -33,12 +33,8 @@ DIFFERENCES = (
         "no: the ternary weights are the same, and Eq. 8 has no factor for it",
         "quantizer.normalize=max",
     ),
-    Difference(
-        "tie, |w| = Delta", "0", "+1 or -1, a fourth value", "0", "quantizer.tie=unit"
-    ),
-    Difference(
-        "first value of W_p, W_n", "not stated", "1.0", "1.0", "quantizer.init=..."
-    ),
+    Difference("tie, |w| = Delta", "0", "+1 or -1, a fourth value", "0", "quantizer.tie=unit"),
+    Difference("first value of W_p, W_n", "not stated", "1.0", "1.0", "quantizer.init=..."),
     Difference(
         "weight decay on W_p, W_n",
         "not stated",
@@ -46,9 +42,7 @@ DIFFERENCES = (
         "yes",
         "quantizer.decay_scales=false",
     ),
-    Difference(
-        "weight decay on batch norm", "not stated", "no", "no, nor on biases", "none"
-    ),
+    Difference("weight decay on batch norm", "not stated", "no", "no, nor on biases", "none"),
     Difference(
         "float layers on CIFAR-10",
         "first layer implied",
@@ -77,9 +71,7 @@ DIFFERENCES = (
         "164, drops at 82 and 123 (He et al. 2015)",
         "recipe=...",
     ),
-    Difference(
-        "batch", "not stated", "128 on each of 2 GPUs", "128", "recipe.batch_size=256"
-    ),
+    Difference("batch", "not stated", "128 on each of 2 GPUs", "128", "recipe.batch_size=256"),
     Difference(
         "input on CIFAR-10",
         "not stated",

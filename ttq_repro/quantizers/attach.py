@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 from ttq_repro.quantizers.base import Quantizer, check_latent
@@ -67,7 +67,9 @@ def all_but(*float_modules: nn.Module) -> Policy:
             strangers = [type(m).__name__ for m in float_modules if id(m) in missing]
             raise ValueError(f"not a convolution or linear layer of this model: {strangers}")
         return [
-            Decision(name, module, id(module) not in kept, "named" if id(module) in kept else "rest")
+            Decision(
+                name, module, id(module) not in kept, "named" if id(module) in kept else "rest"
+            )
             for name, module in layers
         ]
 
@@ -84,7 +86,7 @@ def quantize_(
 
     Args:
         model: any network of convolutions and linear layers.
-        factory: called without arguments once a layer, e.g. ``TTQ`` or ``partial(TTQ, threshold=0.1)``.
+        factory: called without arguments once a layer: ``TTQ``, ``partial(TTQ, threshold=0.1)``.
         policy: which layers; by default all but the first (:class:`FirstLast`).
 
     Returns:
@@ -98,17 +100,19 @@ def quantize_(
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
     if not chosen:
-        raise ValueError(f"the policy chose none of the {len(decisions)} layers of {type(model).__name__}")
+        raise ValueError(
+            f"the policy chose none of the {len(decisions)} layers of {type(model).__name__}"
+        )
     for decision in chosen:
         if parametrize.is_parametrized(decision.module, "weight"):
             raise ValueError(f"{decision.name}: quantized already")
         try:
-            check_latent(decision.module.weight)
+            check_latent(_weight(decision.module))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
     for decision in chosen:
         quantizer = factory()
-        weight = decision.module.weight
+        weight = _weight(decision.module)
         quantizer.to(weight.device)
         quantizer.initialize(weight.detach())
         parametrize.register_parametrization(decision.module, "weight", quantizer)
@@ -121,7 +125,7 @@ class QuantizedLayer(NamedTuple):
     name: str
     module: nn.Module
     quantizer: Quantizer
-    latent: Tensor
+    latent: nn.Parameter
 
 
 def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
@@ -130,11 +134,15 @@ def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
     for name, module in model.named_modules():
         if not parametrize.is_parametrized(module, "weight"):
             continue
-        parametrizations = module.parametrizations["weight"]
-        quantizer = parametrizations[0]
+        chain = module.parametrizations["weight"]  # type: ignore[index]
+        quantizer = chain[0]
         if isinstance(quantizer, Quantizer):
-            found.append(QuantizedLayer(name, module, quantizer, parametrizations.original))
+            found.append(QuantizedLayer(name, module, quantizer, chain.original))
     return found
+
+
+def _weight(module: nn.Module) -> nn.Parameter:
+    return module.weight  # type: ignore[return-value]
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

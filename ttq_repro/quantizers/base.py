@@ -19,11 +19,11 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def codes(self, latent: Tensor) -> Tensor | None:
-        """The level index of every weight (int8, shape of ``latent``), or None for float layers."""
+        """The level index of every weight (int8, shape of ``latent``); None for float layers."""
         return None
 
     def levels(self, latent: Tensor) -> dict[int, Tensor] | None:
-        """The weight that each code stands for: a scalar, or one value a filter, shape (out, 1, ...)."""
+        """The weight that each code stands for: a scalar, or one a filter, shape (out, 1, ...)."""
         return None
 
     def initialize(self, latent: Tensor) -> None:
@@ -34,7 +34,7 @@ class Quantizer(nn.Module):
         return []
 
     def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
-        """Called before epoch ``epoch`` (from 0) of ``epochs``, with the latent weight, in place."""
+        """Called before epoch ``epoch`` (from 0) of ``epochs``; may change ``latent`` in place."""
 
     def after_step(self, latent: Tensor) -> None:
         """Called after every optimizer step, with the latent weight, to be changed in place."""

@@ -16,7 +16,9 @@ from ttq_repro.runs.workspace import Workspace
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one)."
 )
-STAND_IN = "**Not the paper's numbers:** {dataset}, {budget} budget, a check that everything works. "
+STAND_IN = (
+    "**Not the paper's numbers:** {dataset}, {budget} budget, a check that everything works. "
+)
 HEADER = [
     "ResNet", "budget",
     "full precision, paper", "full precision, ours", "difference",
@@ -27,7 +29,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a depth, a column, the run that fills it (at any seed), the command that runs it."""
+    """A depth, a column, the run that fills the cell (at any seed), the command that runs it."""
 
     depth: int
     column: str

@@ -1,1 +1,1 @@
-"""Runs: what makes two of them the same, where their files lie, what they leave, which are missing."""
+"""What makes two runs the same, where their files lie, what they leave, which are missing."""

@@ -63,7 +63,9 @@ def _with_every_budget(config: Config, cells: list[Cell]) -> list[Cell]:
 
 def _announce(config: Config, plan: Plan) -> None:
     source = config["data_dir"] or ("embedded" if config["data"] == "digits" else "./data")
-    print(f"{config['artifact']['name']}: budget {config['budget']}, data {config['data']} ({source})")
+    print(
+        f"{config['artifact']['name']}: budget {config['budget']}, data {config['data']} ({source})"
+    )
     print("\n".join(plan.lines()))
     if config["budget"] == "paper" and plan.missing and plan.device.startswith("CPU"):
         print("on a CPU, BUDGET=short takes 30 epochs a run instead of 160 and more")

@@ -53,7 +53,7 @@ def _parent_weights(run: Run, workspace: Workspace, say: Any) -> Path | None:
         if not run.config["train_parent"]:
             raise UserError(
                 f"the parent {run.parent.identity} seed {run.seed} is missing: train it first with "
-                f"train_parent=true ({run.parent.epochs} epochs), or give parent=PATH or parent=none"
+                f"train_parent=true ({run.parent.epochs} epochs), or give parent=PATH or none"
             )
         say(f"training the parent {run.parent.identity} first ({run.parent.epochs} epochs)")
         execute(run.parent, say=say)
@@ -108,8 +108,9 @@ def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Rec
         identity=run.identity,
         seed=run.seed,
         config=config,
-        parent=parent
-        and {
+        parent=None
+        if parent is None
+        else {
             "identity": run.parent.identity if run.parent else None,
             "weights_sha256": sha256(parent),
         },

@@ -1,4 +1,4 @@
-"""The plan of an artifact: which runs it needs, which are there, and how long the rest will take."""
+"""The plan of an artifact: which runs it needs, which are there, how long the rest will take."""
 
 from __future__ import annotations
 

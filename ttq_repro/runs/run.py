@@ -1,4 +1,4 @@
-"""What makes two runs the same: a readable name and a hash over the fields that shape the result."""
+"""What makes two runs the same: a name, and a hash over the fields that shape the result."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -45,7 +45,7 @@ class Classifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of uint8 images (batch, 3, H, W)."""
-        mean, std = self.statistics
+        mean, std = cast(Tensor, self.statistics)
         return self.network((images - mean) / std)
 
     def configure_optimizers(self) -> Any:
@@ -54,7 +54,9 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it.
-        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+        torch.manual_seed(
+            int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
+        )
         self._zero_counts()
         for layer in self.quantized:
             with torch.no_grad():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import torch
 from hydra.utils import get_class
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
@@ -58,7 +57,7 @@ def split_by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
         if module in latent:
             decayed += [latent[module].latent, *latent[module].quantizer.decayed()]
         elif isinstance(module, QUANTIZABLE):
-            decayed.append(module.weight)
+            decayed.append(cast(nn.Parameter, module.weight))
     chosen = {id(parameter) for parameter in decayed}
     return decayed, [p for p in network.parameters() if id(p) not in chosen]
 

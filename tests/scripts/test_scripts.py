@@ -61,7 +61,7 @@ def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
 def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     arguments = [
         "artifact.depths=[20]", "budget=smoke", "data=digits", f"workspace={tmp_path}",
-        f"overrides=[{','.join(TINY[2:])}]",
+        f"overrides={TINY[2:]}",
     ]  # fmt: skip
     done = script("reproduce", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

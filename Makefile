@@ -5,7 +5,6 @@ VENV   ?= .venv
 PYTHON ?= python3
 BUDGET ?= paper
 SEEDS  ?= 1
-DEPTHS ?= 20,32,44,56
 RUN    := $(VENV)/bin/python
 
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
@@ -43,7 +42,8 @@ lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, no download
-	$(RUN) scripts/reproduce.py artifact=table1 'artifact.depths=[20,32]' budget=smoke data=digits
+	$(RUN) scripts/reproduce.py artifact=table1 budget=smoke dataset=digits \
+		'+only.depth=[20,32]' '+only.column=[full_precision,ttq]'
 
-reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision and TTQ
-	$(REPRODUCE) artifact=table1 'artifact.depths=[$(DEPTHS)]'
+reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
+	$(REPRODUCE) artifact=table1 $(if $(DEPTHS),'+only.depth=[$(DEPTHS)]')

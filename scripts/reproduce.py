@@ -9,7 +9,7 @@ from ttq_repro.runs.entry import entry_point
 @hydra.main(config_path="../configs", config_name="reproduce", version_base="1.3")
 @entry_point
 def main(config: Config) -> None:
-    from ttq_repro.runs.artifact import reproduce
+    from ttq_repro.reproduce import reproduce
 
     reproduce(config)
 

@@ -3,23 +3,15 @@ from pathlib import Path
 import pytest
 
 from tests.runs.test_record import record
-from ttq_repro.report.table1 import Cell, render, table1
+from ttq_repro.report.table1 import render, table1
+from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
-from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
 
-def cells(*overrides: str, depths: tuple[int, ...] = (20,)) -> list[Cell]:
-    return [
-        Cell(
-            depth,
-            column,
-            Run(compose_config("train", [f"experiment=table1/resnet{depth}_{suffix}", *overrides])),
-            "make it",
-        )
-        for depth in depths
-        for column, suffix in (("full_precision", "fp"), ("ttq", "ttq"))
-    ]
+def cells(budget: str = "paper", *overrides: str, depths: tuple[int, ...] = (20,)) -> list[Cell]:
+    request = compose_config("reproduce", [f"+only.depth={list(depths)}", *overrides])
+    return cells_of(request, budget)
 
 
 @pytest.fixture
@@ -43,17 +35,20 @@ def test_a_row_beside_the_paper(workspace: Workspace) -> None:
         "20", "paper",
         "8.23", "8.20 ± 0.14 (n=2)", "-0.03",
         "8.87", "9.00 (n=1)", "+0.13",
+        "not run: `make reproduce-table1 BUDGET=paper DEPTHS=20 DATA_DIR=...`",
     ]  # fmt: skip
 
 
 def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) -> None:
     rows = table1(cells(depths=(20, 56)), workspace).rows
-    assert [row[3] for row in rows] == ["not run: `make it`"] * 2
-    assert [row[4] for row in rows] == ["-"] * 2
+    for row, depth in zip(rows, (20, 56), strict=True):
+        command = f"make reproduce-table1 BUDGET=paper DEPTHS={depth} DATA_DIR=..."
+        assert row[3] == row[6] == row[8] == f"not run: `{command}`"
+        assert row[4] == row[7] == "-"
 
 
 def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
-    paper, short = cells(), cells("recipe=short")
+    paper, short = cells(), cells("short")
     put(short[0], workspace, 0.09)
     put(short[1], workspace, 0.10)
     (row,) = table1(paper + short, workspace).rows
@@ -65,7 +60,7 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
 
 
 def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:
-    text = render(cells("data=digits", "recipe=smoke"), workspace, workspace.outputs / "tables")
+    text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
     assert "Not the paper's numbers" in text
     assert (workspace.outputs / "tables" / "table1.csv").read_text().startswith("ResNet,budget")
     assert not workspace.results.exists()

@@ -48,7 +48,7 @@ def test_an_unknown_override_fails_with_hydras_message(tmp_path: Path) -> None:
 def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
     done = script("reproduce", "dry_run=true", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "8 of 8 runs to train" in done.stdout
+    assert "12 of 12 runs to train" in done.stdout
     assert not (tmp_path / "results").exists()
 
 
@@ -58,16 +58,29 @@ def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
     assert done.stderr == "error: budget=large: must be one of paper, short, smoke\n"
 
 
+def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    done = script("reproduce", "+only.depth=[18]", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: only.depth=18: the artifact has no such cell; known are 20, 32, 44, 56\n"
+    )
+
+
 def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     arguments = [
-        "artifact.depths=[20]", "budget=smoke", "data=digits", f"workspace={tmp_path}",
+        "+only.depth=[20]",
+        "+only.column=[full_precision,ttq]",
+        "budget=smoke",
+        "dataset=digits",
+        f"workspace={tmp_path}",
         f"overrides={TINY[2:]}",
-    ]  # fmt: skip
+    ]
     done = script("reproduce", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "outputs" / "tables" / "table1.md").read_text()
     assert "Not the paper's numbers" in table
     assert table.count("(n=1)") == 2
     again = script("reproduce", *arguments, cwd=tmp_path)
-    assert "0 of 2 runs to train" in again.stdout
+    # Overrides stay with the children: the parent of TTQ is the unaltered smoke run.
+    assert "0 of 3 runs to train" in again.stdout
     assert "| 20 | smoke |" in again.stdout

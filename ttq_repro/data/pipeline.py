@@ -44,7 +44,7 @@ class AugmentedBatches(Dataset[Batch]):
         pad: black pixels put on each side before the crop.
         flip: whether half of the images are mirrored.
 
-    Shapes: ``self[epoch, batch]`` is (batch, 3, H, W) uint8 in channels-last layout, (batch,) int64.
+    Shapes: ``self[epoch, batch]`` is (batch, 3, H, W) uint8, channels last, and (batch,) int64.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ def train_loader(
     return DataLoader(dataset, batch_size=None, sampler=EpochBatches(len(dataset)))
 
 
-def test_loader(arrays: ImageArrays, batch_size: int = 1000) -> DataLoader[Batch]:
+def test_loader(arrays: ImageArrays, batch_size: int = 1000) -> DataLoader[Batch]:  # noqa: PT028
     """The test batches of ``arrays``, in order."""
     dataset = PlainBatches(
         torch.from_numpy(arrays.test_images), torch.from_numpy(arrays.test_labels), batch_size

@@ -134,7 +134,7 @@ def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
     for name, module in model.named_modules():
         if not parametrize.is_parametrized(module, "weight"):
             continue
-        chain = module.parametrizations["weight"]  # type: ignore[index]
+        chain = module.parametrizations["weight"]
         quantizer = chain[0]
         if isinstance(quantizer, Quantizer):
             found.append(QuantizedLayer(name, module, quantizer, chain.original))

@@ -1,20 +1,19 @@
-"""Table 1: error of ResNets on CIFAR-10, full precision and TTQ."""
+"""Table 1: error of ResNets on CIFAR-10, full precision, TTQ and the control."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
 from ttq_repro.paper.reported import TABLE1
+from ttq_repro.report.seeds import error_over_seeds, records_of
 from ttq_repro.report.table import Table
-from ttq_repro.runs.record import Record, read_records
-from ttq_repro.runs.run import Run
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one)."
+    "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one). "
+    "The control is the full-precision network trained on for as long as TTQ."
 )
 STAND_IN = (
     "**Not the paper's numbers:** {dataset}, {budget} budget, a check that everything works. "
@@ -23,28 +22,18 @@ HEADER = [
     "ResNet", "budget",
     "full precision, paper", "full precision, ours", "difference",
     "TTQ, paper", "TTQ, ours", "difference",
+    "control, ours",
 ]  # fmt: skip
 NOT_RUN = "not run"
 
-
-@dataclass(frozen=True)
-class Cell:
-    """A depth, a column, the run that fills the cell (at any seed), the command that runs it."""
-
-    depth: int
-    column: str
-    run: Run
-    command: str
-
-    @property
-    def budget(self) -> str:
-        return self.run.config["recipe"]["parent"]
+#: The records of each cell of one depth and budget, by column.
+Found = dict[str, tuple[Cell, list[Record]]]
 
 
-def render(cells: list[Cell], workspace: Workspace, folder: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it to ``folder``, return it."""
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
     table = table1(cells, workspace)
-    table.write(folder, "table1")
+    table.write(home / "tables", "table1")
     return table.markdown()
 
 
@@ -54,41 +43,38 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
     A row never mixes budgets; differences are ours minus the paper's.
     """
     rows = []
-    for depth in sorted({cell.depth for cell in cells}):
-        of_depth = [cell for cell in cells if cell.depth == depth]
-        budgets = list(dict.fromkeys(cell.budget for cell in of_depth))
-        found = {
-            budget: {
-                cell.column: records_of(cell.run, workspace)
-                for cell in of_depth
-                if cell.budget == budget
-            }
-            for budget in budgets
-        }
-        budget = next((b for b in budgets if any(found[b].values())), budgets[0])
-        row = [str(depth), budget]
-        for column in ("full_precision", "ttq"):
-            cell = next(c for c in of_depth if c.budget == budget and c.column == column)
-            row += _cells(cell, found[budget][column])
-        rows.append(row)
-    run = cells[0].run
+    for depth in sorted({cell.labels["depth"] for cell in cells}):
+        by_budget: dict[str, Found] = {}
+        for cell in cells:
+            if cell.labels["depth"] == depth:
+                found = by_budget.setdefault(cell.budget, {})
+                found[cell.labels["column"]] = (cell, records_of(cell.run, workspace))
+        budget = next(
+            (b for b, found in by_budget.items() if any(records for _, records in found.values())),
+            next(iter(by_budget)),
+        )
+        rows.append([str(depth), budget, *_row(depth, by_budget[budget])])
+    dataset, budget = cells[0].run.dataset, cells[0].budget
     caption = CAPTION
-    if run.dataset != "cifar10" or cells[0].budget == "smoke":
-        caption = STAND_IN.format(dataset=run.dataset, budget=cells[0].budget) + CAPTION
+    if dataset != "cifar10" or budget == "smoke":
+        caption = STAND_IN.format(dataset=dataset, budget=budget) + CAPTION
     return Table(caption, HEADER, rows)
 
 
-def records_of(run: Run, workspace: Workspace) -> list[Record]:
-    """The records of every seed of a run's identity."""
-    return list(read_records(workspace.record(run).parent, warn=warnings.warn))
+def _row(depth: int, found: Found) -> list[str]:
+    row = []
+    for column in ("full_precision", "ttq"):
+        reported = getattr(TABLE1[depth], column)
+        records = found[column][1] if column in found else []
+        ours = error_over_seeds(records)
+        difference = f"{ours.mean - reported:+.2f}" if ours else "-"
+        row += [f"{reported:.2f}", _ours(found, column), difference]
+    return [*row, _ours(found, "control")]
 
 
-def _cells(cell: Cell, records: list[Record]) -> list[str]:
-    reported = getattr(TABLE1[cell.depth], cell.column) if cell.depth in TABLE1 else None
-    paper = "-" if reported is None else f"{reported:.2f}"
-    if not records:
-        return [paper, f"{NOT_RUN}: `{cell.command}`", "-"]
-    errors = [100 * record.test_error["final"] for record in records]
-    spread = f" ± {stdev(errors):.2f}" if len(errors) > 1 else ""
-    difference = "-" if reported is None else f"{mean(errors) - reported:+.2f}"
-    return [paper, f"{mean(errors):.2f}{spread} (n={len(errors)})", difference]
+def _ours(found: Found, column: str) -> str:
+    if column not in found:
+        return "-"
+    cell, records = found[column]
+    ours = error_over_seeds(records)
+    return str(ours) if ours else f"{NOT_RUN}: `{cell.command}`"

@@ -26,7 +26,7 @@ from ttq_repro.training.callbacks import AtomicCheckpointIO, History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
 
-PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 # Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back.
 COMPILE_FROM_STEPS = 2000
 
@@ -80,9 +80,8 @@ def fit(
     recipe = Recipe(**config["recipe"])
     trainer_config = config["trainer"]
     if trainer_config["precision"] not in PRECISIONS:
-        raise UserError(
-            f"trainer.precision={trainer_config['precision']}: must be one of {', '.join(PRECISIONS)}"
-        )
+        known = ", ".join(PRECISIONS)
+        raise UserError(f"trainer.precision={trainer_config['precision']}: must be one of {known}")
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     network.to(memory_format=torch.channels_last)

@@ -1,0 +1,37 @@
+"""The records of one experiment over its seeds, and the error they amount to."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from ttq_repro.runs.record import Record, read_records
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Test error of the final epoch in percent: mean, s.d. (None for one seed), seeds."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    def __str__(self) -> str:
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2f}"
+        return f"{self.mean:.2f}{spread} (n={self.count})"
+
+
+def records_of(run: Run, workspace: Workspace) -> list[Record]:
+    """The records of every seed of a run's identity; unreadable ones are warned about."""
+    return list(read_records(workspace.record(run).parent, warn=warnings.warn))
+
+
+def error_over_seeds(records: list[Record]) -> OverSeeds | None:
+    """The final error over the seeds of one experiment, None without records."""
+    if not records:
+        return None
+    errors = [100 * record.test_error["final"] for record in records]
+    return OverSeeds(mean(errors), stdev(errors) if len(errors) > 1 else None, len(errors))

@@ -1,0 +1,82 @@
+"""Reproducing an artifact: its plan, the missing runs, its rendering."""
+
+from __future__ import annotations
+
+import sys
+
+from hydra.utils import get_method
+
+from ttq_repro.errors import TrainingError, UserError
+from ttq_repro.runs.cell import Cell, cells_of
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.plan import Plan, make_plan
+from ttq_repro.runs.run import RESULT_BUDGETS
+from ttq_repro.runs.workspace import Workspace
+
+
+def reproduce(request: Config) -> None:
+    """Print the plan, train what is missing, render (``configs/reproduce.yaml``)."""
+    if not isinstance(request["seeds"], int) or request["seeds"] < 1:
+        raise UserError(f"seeds={request['seeds']}: must be a whole number from 1")
+    workspace = Workspace.of(request)
+    cells = cells_of(request, request["budget"])
+    seeds = range(1, request["seeds"] + 1)
+    plan = make_plan((cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace)
+    _announce(request, plan, cells)
+    if request["dry_run"]:
+        return
+    _train(plan)
+    print()
+    print(render(request, workspace))
+
+
+def render(request: Config, workspace: Workspace) -> str:
+    """Draw an artifact from the records there are, and return what to show in a terminal.
+
+    A result is drawn from every cell at every budget of results; a trial from what was asked for.
+    """
+    draw = get_method(request["artifact"]["render"])
+    cells = cells_of(request, request["budget"])
+    is_result = cells[0].run.is_result
+    if is_result:
+        everything = request | {"only": {}}
+        budgets = [b for b in request["artifact"]["budgets"] if b in RESULT_BUDGETS]
+        cells = [cell for budget in budgets for cell in cells_of(everything, budget)]
+    home = workspace.home(is_result=is_result)
+    return f"{draw(cells, workspace, home)}\nwritten to {home}"
+
+
+def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
+    data = cells[0].run.dataset
+    source = cells[0].run.config["data"]["root"] or "embedded"
+    budget = request["budget"]
+    print(f"{request['artifact']['name']}: budget {budget}, data {data} ({source})")
+    print("\n".join(plan.lines()))
+    if budget == "paper" and plan.missing and plan.device.startswith("CPU"):
+        print("on a CPU, BUDGET=short takes a fraction of that")
+
+
+def _train(plan: Plan) -> None:
+    """Train the missing runs; one that fails does not stop those that do not need it."""
+    if not plan.missing:
+        return
+    from ttq_repro.runs.execute import execute
+
+    failed: dict[str, str] = {}
+    for number, planned in enumerate(plan.missing, 1):
+        run = planned.run
+        name = f"{run.identity} seed {run.seed}"
+        print(f"\nrun {number} of {len(plan.missing)}")
+        try:
+            execute(run)
+        except TrainingError as error:
+            failed[name] = str(error)
+            print(f"failed: {name}: {error}", file=sys.stderr)
+        except (KeyboardInterrupt, SystemExit):
+            print("\nstopped; the same command goes on from the last whole epoch", file=sys.stderr)
+            raise
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again: "
+            + "; ".join(f"{name}: {why}" for name, why in failed.items())
+        )

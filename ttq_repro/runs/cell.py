@@ -1,0 +1,79 @@
+"""The cells of an artifact: which experiments a table or figure is drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.run import Run
+
+#: What an entry of ``artifact.cells`` says besides its labels.
+KEYS = ("experiment", "overrides")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of an artifact at one budget.
+
+    Attributes:
+        labels: where it belongs in the table or figure, such as ``{"depth": 20}``.
+        run: the run that fills it, at any seed.
+        budget: ``paper``, ``short`` or ``smoke``.
+        command: what a user types to fill it.
+    """
+
+    labels: dict[str, Any]
+    run: Run
+    budget: str
+    command: str
+
+
+def cells_of(request: Config, budget: str) -> list[Cell]:
+    """The cells that a request for an artifact (``configs/reproduce.yaml``) asks for.
+
+    Raises:
+        UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's.
+    """
+    artifact = request["artifact"]
+    if budget not in artifact["budgets"]:
+        raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
+    return [
+        Cell(_labels(entry), _run(request, entry, budget), budget, _command(request, entry, budget))
+        for entry in _chosen(artifact["cells"], request["only"])
+    ]
+
+
+def _chosen(entries: list[Config], only: dict[str, list[Any]]) -> list[Config]:
+    for label, wanted in only.items():
+        known = {entry.get(label) for entry in entries}
+        if unknown := [value for value in wanted if value not in known]:
+            raise UserError(
+                f"only.{label}={unknown[0]}: the artifact has no such cell; "
+                f"known are {', '.join(sorted(map(str, known)))}"
+            )
+        entries = [entry for entry in entries if entry.get(label) in wanted]
+    return entries
+
+
+def _run(request: Config, entry: Config, budget: str) -> Run:
+    artifact = request["artifact"]
+    overrides = [f"experiment={entry['experiment']}", "train_parent=true"]
+    if request["dataset"] is not None:
+        overrides.append(f"data={request['dataset']}")
+    overrides += [*artifact["budgets"][budget], *entry.get("overrides", []), *request["overrides"]]
+    config = compose_config("train", overrides)
+    config["workspace"] = request["workspace"]
+    if request["data_dir"] is not None:
+        config["data"]["root"] = request["data_dir"]
+    return Run(config)
+
+
+def _labels(entry: Config) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in KEYS}
+
+
+def _command(request: Config, entry: Config, budget: str) -> str:
+    depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
+    return f"make reproduce-{request['artifact']['name']} BUDGET={budget}{depth} DATA_DIR=..."

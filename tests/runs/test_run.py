@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.config import CONFIGS, compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -110,3 +110,19 @@ def test_only_results_go_into_results(overrides: list[str], home: str, tmp_path:
     assert workspace.record(made).relative_to(tmp_path).parts[0] == home
     assert workspace.weights(made).relative_to(tmp_path).parts[0] == home
     assert workspace.scratch(made).relative_to(tmp_path).parts[0] == "outputs"
+
+
+def test_the_control_is_not_its_own_parent() -> None:
+    control = run("experiment=methods/resnet20_control", "recipe=short")
+    assert control.parent is not None
+    assert control.parent.identity == run("recipe=short").identity
+    assert control.parent.identity != control.identity
+    assert control.parent.parent is None
+
+
+def test_the_methods_compared_share_one_parent() -> None:
+    names = (CONFIGS / "experiment" / "methods").glob("resnet20_*.yaml")
+    runs = [run(f"experiment=methods/{path.stem}") for path in names]
+    assert len({made.identity for made in runs}) == len(runs)
+    assert len({made.parent.identity for made in runs if made.parent}) == 1
+    assert all(made.parent for made in runs)

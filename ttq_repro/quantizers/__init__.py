@@ -9,12 +9,18 @@ from ttq_repro.quantizers.attach import (
     quantized_layers,
 )
 from ttq_repro.quantizers.base import Quantizer
+from ttq_repro.quantizers.bwn import BWN
+from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
 from ttq_repro.quantizers.ttq import TTQ
+from ttq_repro.quantizers.twn import TWN
 
 __all__ = [
+    "BWN",
     "TTQ",
+    "TWN",
     "Decision",
+    "DoReFa",
     "FirstLast",
     "FullPrecision",
     "QuantizedLayer",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import torch
 from torch import Tensor, nn
+
+Levels = dict[int, Tensor]
 
 
 class Quantizer(nn.Module):
@@ -12,6 +16,9 @@ class Quantizer(nn.Module):
     A quantizer is attached by :func:`ttq_repro.quantizers.quantize_` and from then on runs whenever
     the layer reads its weight. ``forward`` is all a method must define. The other methods are
     hooks with a neutral default, so that the trainer needs no branch for any method.
+
+    What a method keeps over time (masks, codebooks, assignments, its stage) is part of its state
+    dict, so that a checkpoint restores it.
     """
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -19,11 +26,20 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def codes(self, latent: Tensor) -> Tensor | None:
-        """The level index of every weight (int8, shape of ``latent``); None for float layers."""
+        """The level index of every weight that evaluation uses; None if it uses float weights.
+
+        Shape of ``latent``; int8, or int16 for methods with codes beyond ±127 (DoReFa from 8 bits
+        on, Deep Compression). 0 is the code of the weight zero and no other; the codes of a
+        method's lower side are negative, those of its upper side positive. For every method of at
+        most three levels they are among -1, 0 and 1.
+        """
         return None
 
-    def levels(self, latent: Tensor) -> dict[int, Tensor] | None:
-        """The weight that each code stands for: a scalar, or one a filter, shape (out, 1, ...)."""
+    def levels(self, latent: Tensor) -> Levels | None:
+        """The weight that each code stands for.
+
+        Shape () or (1, 1, ...) for the whole layer, (out, 1, ...) if each filter has its own.
+        """
         return None
 
     def initialize(self, latent: Tensor) -> None:
@@ -33,11 +49,44 @@ class Quantizer(nn.Module):
         """The quantizer's own parameters that take part in weight decay."""
         return []
 
+    def rate_factors(self, latent: nn.Parameter) -> list[tuple[nn.Parameter, float]]:
+        """Parameters whose learning rate is the recipe's times a factor, with that factor.
+
+        Among ``latent`` and the quantizer's own.
+        """
+        return []
+
     def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
         """Called before epoch ``epoch`` (from 0) of ``epochs``; may change ``latent`` in place."""
 
     def after_step(self, latent: Tensor) -> None:
         """Called after every optimizer step, with the latent weight, to be changed in place."""
+
+    @torch.no_grad()
+    def statistics(self, latent: Tensor) -> dict[str, float]:
+        """What the record keeps of the layer each epoch; the names must not change over a run.
+
+        By default the shares of weights with ``negative``, ``zero`` and ``positive`` codes and,
+        for methods of two or three levels, ``positive_scale`` and ``negative_scale`` (means over
+        filters); nothing for float layers.
+        """
+        codes, levels = self.codes(latent), self.levels(latent)
+        if codes is None or levels is None:
+            return {}
+        statistics = sign_shares(codes)
+        if levels.keys() <= {-1, 0, 1}:
+            statistics["positive_scale"] = levels[1].mean().item()
+            statistics["negative_scale"] = -levels[-1].mean().item()
+        return statistics
+
+
+def sign_shares(values: Tensor) -> dict[str, float]:
+    """Which share of ``values`` is negative, zero and positive."""
+    signs = torch.sign(values)
+    return {
+        name: (signs == sign).float().mean().item()
+        for name, sign in (("negative", -1), ("zero", 0), ("positive", 1))
+    }
 
 
 def check_latent(latent: Tensor) -> None:
@@ -51,3 +100,23 @@ def check_latent(latent: Tensor) -> None:
         raise TypeError(f"latent weights must be floating point, got {latent.dtype}")
     if not torch.isfinite(latent).all():
         raise ValueError("latent weights hold NaN or infinite values")
+
+
+def check_choice(argument: str, value: str, choices: Any) -> None:
+    """Refuse a value that is not among those of the ``Literal`` type ``choices``.
+
+    Raises:
+        ValueError: the message names ``argument``.
+    """
+    if value not in get_args(choices):
+        raise ValueError(f"{argument} must be one of {', '.join(get_args(choices))}; got {value!r}")
+
+
+def check_share(argument: str, value: float) -> None:
+    """Refuse a value outside [0, 1).
+
+    Raises:
+        ValueError: the message names ``argument``.
+    """
+    if not 0 <= value < 1:
+        raise ValueError(f"{argument} must lie in [0, 1), got {value}")

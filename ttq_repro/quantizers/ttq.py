@@ -8,13 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ttq_repro.quantizers.base import Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_share
+from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
 
 Tie = Literal["zero", "unit"]
 NegativeGradient = Literal["true", "as_printed"]
 Reduction = Literal["sum", "mean"]
 LatentGradient = Literal["scaled", "straight_through"]
 Normalize = Literal["none", "max"]
+
+THRESHOLD = 0.05
+SMALLEST_SCALE = 1e-3
 
 
 class TTQ(Quantizer):
@@ -36,7 +40,11 @@ class TTQ(Quantizer):
     and so does this class unless ``negative_gradient="as_printed"`` asks for the misprint.
 
     Args:
-        threshold: t, the threshold as a share of the layer's largest magnitude, in [0, 1).
+        threshold: t, the threshold as a share of the layer's largest magnitude, in [0, 1); 0.05 if
+            neither this nor ``sparsity`` is given.
+        sparsity: the paper's second mode: this share of the layer's weights, in [0, 1), is zero at
+            every step, exact to one weight, and the others go by their sign (0 counts as
+            positive). Excludes ``threshold``.
         tie: what a weight with :math:`|w| = \Delta` becomes: ``"zero"`` (the paper) or ``"unit"``,
             that is +1 or -1, a fourth value (the released code).
         negative_gradient: ``"true"`` derivative or ``"as_printed"`` in Eq. 7.
@@ -46,113 +54,188 @@ class TTQ(Quantizer):
         normalize: ``"none"`` reads Eq. 6 and 8 as they stand; ``"max"`` divides the latent weights
             by their largest magnitude first, which leaves the forward pass as it is and divides
             the latent gradient by that magnitude.
+        tanh: whether the latent weights pass through tanh before all else, as in the released
+            code of the fixed-sparsity mode.
+        tied_scales: one scale for both signs, :math:`W_p = W_n` (the ablation of section 4.1);
+            ``negative_scale`` is then None.
+        positive_scales: whether a scale below 0.001 is put back there after each step; in the
+            released code nothing keeps the scales positive.
+        granularity: scales for the ``"layer"`` (the paper) or for each ``"filter"``; the threshold
+            or sparsity is the layer's in either case.
         decay_scales: whether weight decay applies to the scales (it does in the released code).
         init: first value of both scales (1.0 in the released code; the paper gives none).
 
-    Shapes: latent weights and quantized weights of any shape; the scales are scalars.
+    Shapes: latent weights and quantized weights of any shape; the scales are scalars, or
+    (out, 1, ...) for each filter.
 
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: an argument is outside its range, threshold and sparsity are both given, or
+            ``tie="unit"`` comes with a sparsity, which knows no ties.
     """
 
     def __init__(
         self,
-        threshold: float = 0.05,
+        threshold: float | None = None,
         *,
+        sparsity: float | None = None,
         tie: Tie = "zero",
         negative_gradient: NegativeGradient = "true",
         reduction: Reduction = "sum",
         latent_gradient: LatentGradient = "scaled",
         normalize: Normalize = "none",
+        tanh: bool = False,
+        tied_scales: bool = False,
+        positive_scales: bool = False,
+        granularity: Granularity = "layer",
         decay_scales: bool = True,
         init: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= threshold < 1:
-            raise ValueError(f"threshold must lie in [0, 1), got {threshold}")
-        _check_choice("tie", tie, Tie)
-        _check_choice("negative_gradient", negative_gradient, NegativeGradient)
-        _check_choice("reduction", reduction, Reduction)
-        _check_choice("latent_gradient", latent_gradient, LatentGradient)
-        _check_choice("normalize", normalize, Normalize)
+        if threshold is None and sparsity is None:
+            threshold = THRESHOLD
+        elif threshold is not None and sparsity is not None:
+            raise ValueError(
+                f"threshold={threshold} and sparsity={sparsity} exclude each other: give one"
+            )
+        if threshold is not None:
+            check_share("threshold", threshold)
+        if sparsity is not None:
+            check_share("sparsity", sparsity)
+            if tie != "zero":
+                raise ValueError(f"tie={tie!r} needs a threshold; sparsity={sparsity} has no ties")
+        check_choice("tie", tie, Tie)
+        check_choice("negative_gradient", negative_gradient, NegativeGradient)
+        check_choice("reduction", reduction, Reduction)
+        check_choice("latent_gradient", latent_gradient, LatentGradient)
+        check_choice("normalize", normalize, Normalize)
+        check_choice("granularity", granularity, Granularity)
         self.threshold = threshold
+        self.sparsity = sparsity
         self.tie = tie
         self.negative_gradient = negative_gradient
         self.reduction = reduction
         self.latent_gradient = latent_gradient
         self.normalize = normalize
+        self.tanh = tanh
+        self.positive_scales = positive_scales
+        self.granularity = granularity
         self.decay_scales = decay_scales
         self.positive_scale = nn.Parameter(torch.tensor(float(init)))
-        self.negative_scale = nn.Parameter(torch.tensor(float(init)))
+        self.negative_scale = None if tied_scales else nn.Parameter(torch.tensor(float(init)))
+
+    def initialize(self, latent: Tensor) -> None:
+        if self.granularity == "filter":
+            shape = (len(latent), *[1] * (latent.dim() - 1))
+            for scale in self.parameters():
+                scale.data = scale.data.expand(shape).clone()
 
     def forward(self, latent: Tensor) -> Tensor:
-        return _Ternarize.apply(
-            latent, self.positive_scale, self.negative_scale, self.delta(latent), self
-        )
+        latent = self._squash(latent)
+        fixed = latent.detach()
+        above, below = self._assign(fixed)
+        rest = torch.zeros_like(fixed)
+        if self.tie == "unit":
+            rest = torch.where(fixed.abs() == self._threshold(fixed), fixed.sign(), rest)
+        if self.normalize == "max":
+            latent = latent / largest(fixed)
+        return _Ternarize.apply(latent, *self.scales(), above, below, rest, self)
+
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """W_p and W_n, from one parameter if they are tied."""
+        if self.negative_scale is None:
+            # A copy, as torch.compile takes no tensor twice into an autograd function.
+            return self.positive_scale, self.positive_scale.clone()
+        return self.positive_scale, self.negative_scale
 
     def delta(self, latent: Tensor) -> Tensor:
-        """The threshold on the magnitude of the latent weights, a scalar without gradient."""
-        return self.threshold * latent.detach().abs().amax()
+        """The largest magnitude that becomes zero, a scalar without gradient."""
+        fixed = self._squash(latent.detach())
+        if self.sparsity is None:
+            return self._threshold(fixed)
+        above, below = self._assign(fixed)
+        return torch.where(above | below, 0, fixed.abs()).amax()
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8); under ``tie="unit"`` ties count as zeros here."""
-        delta = self.delta(latent)
-        return (latent > delta).to(torch.int8) - (latent < -delta).to(torch.int8)
+        above, below = self._assign(self._squash(latent.detach()))
+        return above.to(torch.int8) - below.to(torch.int8)
 
-    def levels(self, latent: Tensor) -> dict[int, Tensor]:
-        scale = self.positive_scale.detach()
-        return {-1: -self.negative_scale.detach(), 0: torch.zeros_like(scale), 1: scale}
+    def levels(self, latent: Tensor) -> Levels:
+        positive, negative = (scale.detach() for scale in self.scales())
+        return {-1: -negative, 0: torch.zeros_like(positive), 1: positive}
 
     def decayed(self) -> list[nn.Parameter]:
-        return [self.positive_scale, self.negative_scale] if self.decay_scales else []
+        return list(self.parameters()) if self.decay_scales else []
+
+    def after_step(self, latent: Tensor) -> None:
+        if self.positive_scales:
+            for scale in self.parameters():
+                scale.clamp_(min=SMALLEST_SCALE)
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold}"
+        if self.sparsity is None:
+            return f"threshold={self.threshold}"
+        return f"sparsity={self.sparsity}"
+
+    def _squash(self, latent: Tensor) -> Tensor:
+        return torch.tanh(latent) if self.tanh else latent
+
+    def _threshold(self, weight: Tensor) -> Tensor:
+        assert self.threshold is not None
+        return self.threshold * weight.abs().amax()
+
+    def _assign(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks of the weights that become +W_p and -W_n."""
+        if self.sparsity is None:
+            delta = self._threshold(weight)
+            return weight > delta, weight < -delta
+        kept = ~smallest(weight, round(self.sparsity * weight.numel()))
+        return kept & (weight >= 0), kept & (weight < 0)
 
 
 class _Ternarize(torch.autograd.Function):
-    """Eq. 6 forward; Eq. 7 (with the true sign) and Eq. 8 backward."""
+    """Eq. 6 forward, given the assignment; Eq. 7 (with the true sign) and Eq. 8 backward."""
 
     @staticmethod
     def forward(
-        ctx: Any, latent: Tensor, positive: Tensor, negative: Tensor, delta: Tensor, rule: TTQ
+        ctx: Any,
+        latent: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        above: Tensor,
+        below: Tensor,
+        rest: Tensor,
+        rule: TTQ,
     ) -> Tensor:
-        ctx.save_for_backward(latent, positive, negative, delta)
+        ctx.save_for_backward(positive, negative, above, below)
         ctx.rule = rule
-        weight = torch.where(latent > delta, positive, torch.zeros_like(latent))
-        weight = torch.where(latent < -delta, -negative, weight)
-        if rule.tie == "unit":
-            weight = torch.where(latent.abs() == delta, latent.sign(), weight)
+        weight = torch.where(above, positive, torch.where(below, -negative, rest))
         return weight.to(latent.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        latent, positive, negative, delta = ctx.saved_tensors
+        positive, negative, above, below = ctx.saved_tensors
         rule: TTQ = ctx.rule
-        above, below = latent > delta, latent < -delta
-        grad_positive = torch.where(above, grad, 0).sum()
-        grad_negative = torch.where(below, grad, 0).sum()
+        grad_positive = torch.where(above, grad, 0).sum_to_size(positive.shape)
+        grad_negative = torch.where(below, grad, 0).sum_to_size(negative.shape)
         if rule.reduction == "mean":
-            grad_positive = grad_positive / above.sum().clamp(min=1)
-            grad_negative = grad_negative / below.sum().clamp(min=1)
+            grad_positive = grad_positive / _count(above, positive)
+            grad_negative = grad_negative / _count(below, negative)
         if rule.negative_gradient == "true":
             grad_negative = -grad_negative
         grad_latent = grad
         if rule.latent_gradient == "scaled":
             grad_latent = torch.where(above, grad * positive, grad)
             grad_latent = torch.where(below, grad * negative, grad_latent)
-        if rule.normalize == "max":
-            grad_latent = grad_latent / latent.abs().amax()
         return (
-            grad_latent.to(latent.dtype),
+            grad_latent.to(grad.dtype),
             grad_positive.to(positive.dtype),
             grad_negative.to(negative.dtype),
-            None,
-            None,
+            *[None] * 4,
         )
 
 
-def _check_choice(argument: str, value: str, choices: Any) -> None:
-    if value not in choices.__args__:
-        raise ValueError(f"{argument} must be one of {', '.join(choices.__args__)}; got {value!r}")
+def _count(mask: Tensor, scale: Tensor) -> Tensor:
+    """How many weights a scale stands for, at least 1."""
+    return mask.to(scale.dtype).sum_to_size(scale.shape).clamp(min=1)

@@ -19,8 +19,6 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.fit import Fitted, fit
 
-STATISTICS = ("positive_scale", "negative_scale", "negative", "zero", "positive")
-
 
 def execute(run: Run, *, say: Any = print) -> Record:
     """The record of ``run``: read if it is there, otherwise earned by training.
@@ -93,9 +91,10 @@ def _train(run: Run, workspace: Workspace, parent: Path | None, say: Any) -> Rec
 def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Record:
     layers: dict[str, dict[str, list[float]]] = {}
     metrics: dict[str, list[float]] = {}
+    quantized = {decision.name for decision in fitted.decisions if decision.quantize}
     for name, values in fitted.history.items():
         layer, _, quantity = name.rpartition("/")
-        if quantity in STATISTICS:
+        if layer in quantized:
             layers.setdefault(layer, {})[quantity] = values
         else:
             metrics[name] = values

@@ -25,9 +25,9 @@ class Record:
         identity, seed: which run; config: its resolved config; parent: identity and weights of
             the network it started from.
         metrics: one value an epoch by name; errors are shares of images in [0, 1].
-        layers: per quantized layer, one value an epoch of ``positive_scale`` and
-            ``negative_scale`` (where the method has them) and of the shares ``negative``,
-            ``zero`` and ``positive``.
+        layers: per quantized layer, one value an epoch of what its quantizer reports: the shares
+            ``negative``, ``zero`` and ``positive``, for methods of two or three levels
+            ``positive_scale`` and ``negative_scale``, and what is the method's own.
         test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``.
         correct: which test images the final network gets right, a bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.

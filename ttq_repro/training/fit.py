@@ -57,9 +57,16 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
 
 
 def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
-    """Quantize the layers of a network as a run's config says."""
+    """Quantize the layers of a network as a run's config says.
+
+    Raises:
+        UserError: the quantizer's options, the policy or the weights are unusable.
+    """
     factory = instantiate(_named(config["quantizer"]), _partial_=True)
-    return quantize_(network, factory, instantiate(config["policy"]))
+    try:
+        return quantize_(network, factory, instantiate(config["policy"]))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
 
 
 def fit(

@@ -108,7 +108,7 @@ class Classifier(pl.LightningModule):
             {
                 f"{layer.name}/{quantity}": value
                 for layer in self.quantized
-                for quantity, value in layer_statistics(layer.quantizer, layer.latent).items()
+                for quantity, value in layer.quantizer.statistics(layer.latent).items()
             }
         )
 
@@ -119,20 +119,3 @@ class Classifier(pl.LightningModule):
         self._train_loss = torch.zeros((), device=self.device)
         self._train_wrong = torch.zeros((), device=self.device, dtype=torch.long)
         self._train_count = 0
-
-
-@torch.no_grad()
-def layer_statistics(quantizer: Any, latent: Tensor) -> dict[str, float]:
-    """Scales of a layer (mean over filters) and its shares of negative, zero, positive weights."""
-    levels = quantizer.levels(latent)
-    codes = quantizer.codes(latent)
-    if levels is None or codes is None:
-        return {}
-    signs = torch.sign(codes)
-    return {
-        "positive_scale": levels[1].mean().item(),
-        "negative_scale": -levels[-1].mean().item(),
-        "negative": (signs < 0).float().mean().item(),
-        "zero": (signs == 0).float().mean().item(),
-        "positive": (signs > 0).float().mean().item(),
-    }

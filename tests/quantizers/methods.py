@@ -1,0 +1,67 @@
+"""Every method under test, and how to bring one to work on a weight outside a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ttq_repro.quantizers import BWN, TTQ, TWN, DoReFa, FullPrecision, Quantizer
+
+METHODS: dict[str, Callable[[], Quantizer]] = {
+    "full_precision": FullPrecision,
+    "ttq": TTQ,
+    "ttq_released": partial(TTQ, tie="unit"),
+    "ttq_sparsity": partial(TTQ, sparsity=0.5),
+    "ttq_tied": partial(TTQ, tied_scales=True, positive_scales=True),
+    "ttq_per_filter": partial(
+        TTQ, granularity="filter", tanh=True, normalize="max", reduction="mean"
+    ),
+    "twn": TWN,
+    "twn_per_filter": partial(TWN, 0.75, granularity="filter"),
+    "dorefa": DoReFa,
+    "dorefa_2bit": partial(DoReFa, 2),
+    "dorefa_8bit": partial(DoReFa, 8),
+    "bwn": BWN,
+    "bwn_released": partial(BWN, center=True, clamp=True, latent_gradient="released"),
+}
+
+#: The most distinct weights of one filter; no entry: as many as there are weights.
+LEVELS = {
+    "ttq": 3,
+    "ttq_released": 5,
+    "ttq_sparsity": 3,
+    "ttq_tied": 3,
+    "ttq_per_filter": 3,
+    "twn": 3,
+    "twn_per_filter": 3,
+    "dorefa": 2,
+    "dorefa_2bit": 4,
+    "dorefa_8bit": 256,
+    "bwn": 2,
+    "bwn_released": 2,
+}
+
+
+def prepare(make: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
+    """A quantizer after the hooks that a run of one epoch calls before its first step."""
+    quantizer = make()
+    quantizer.initialize(latent)
+    with torch.no_grad():
+        quantizer.on_epoch_start(latent, 0, 1)
+    return quantizer
+
+
+def decode(quantizer: Quantizer, latent: Tensor) -> Tensor | None:
+    """The weight that codes and levels stand for."""
+    codes, levels = quantizer.codes(latent), quantizer.levels(latent)
+    if codes is None or levels is None:
+        assert codes is None
+        assert levels is None
+        return None
+    weight = torch.full_like(latent, torch.nan)
+    for code, level in levels.items():
+        weight = torch.where(codes == code, level.to(latent.dtype), weight)
+    return weight

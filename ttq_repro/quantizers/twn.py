@@ -1,0 +1,71 @@
+"""Ternary Weight Networks (Li, Zhang, Liu; 2016; arXiv 1605.04711)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ttq_repro.quantizers.base import Levels, Quantizer, check_choice
+from ttq_repro.quantizers.gradients import straight_through
+from ttq_repro.quantizers.magnitude import Granularity, dims_of, mean_magnitude
+
+
+class TWN(Quantizer):
+    r"""Ternary weights :math:`\{-\alpha, 0, +\alpha\}`, both numbers computed from the weights.
+
+    Forward, an approximate minimum of :math:`\|w - \alpha w_t\|^2` for weights that are normally
+    or uniformly distributed:
+
+    .. math::
+        \Delta = 0.7 \, E|w|, \qquad \alpha = E(|w| \;\big|\; |w| > \Delta), \qquad
+        w_t = \alpha \, \mathrm{sign}(w) \; (|w| > \Delta), \quad 0 \; (|w| \le \Delta)
+
+    Backward: straight through, :math:`\partial w = \partial L / \partial w_t`; neither
+    :math:`\Delta` nor :math:`\alpha` takes a gradient.
+
+    The trap: a widely used port takes 0.75 and computes both numbers for every filter. That is
+    ``TWN(0.75, granularity="filter")``, another method with more scales, not the paper's.
+
+    Args:
+        factor: the threshold in units of the mean magnitude, at least 0.
+        granularity: whether threshold and scale are the ``"layer"``'s or each ``"filter"``'s own.
+
+    Shapes: any; the scale is (1, 1, ...), or (out, 1, ...) for each filter.
+
+    Raises:
+        ValueError: ``factor`` is negative or not finite, or ``granularity`` unknown.
+    """
+
+    def __init__(self, factor: float = 0.7, *, granularity: Granularity = "layer") -> None:
+        super().__init__()
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"factor must be a finite number from 0, got {factor}")
+        check_choice("granularity", granularity, Granularity)
+        self.factor = factor
+        self.granularity = granularity
+
+    def forward(self, latent: Tensor) -> Tensor:
+        kept, scale = self._threshold(latent.detach())
+        weight = torch.where(kept, latent.detach().sign() * scale, 0)
+        return straight_through(weight.to(latent.dtype), latent)
+
+    def codes(self, latent: Tensor) -> Tensor:
+        kept, _ = self._threshold(latent.detach())
+        return torch.where(kept, latent.detach().sign(), 0).to(torch.int8)
+
+    def levels(self, latent: Tensor) -> Levels:
+        _, scale = self._threshold(latent.detach())
+        return {-1: -scale, 0: torch.zeros_like(scale), 1: scale}
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, granularity={self.granularity}"
+
+    def _threshold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Which weights stay, and the mean of their magnitudes (0 where none does)."""
+        magnitude = weight.abs()
+        kept = magnitude > self.factor * mean_magnitude(weight, self.granularity)
+        dims = dims_of(weight, self.granularity)
+        count = kept.sum(dims, keepdim=True).clamp(min=1)
+        return kept, torch.where(kept, magnitude, 0).sum(dims, keepdim=True) / count

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers import BWN, TTQ, TWN, DoReFa, FullPrecision, Quantizer
+from ttq_repro.quantizers import BWN, LSQ, SEQ, TTQ, TWN, AbsMean, DoReFa, FullPrecision, Quantizer
 
 METHODS: dict[str, Callable[[], Quantizer]] = {
     "full_precision": FullPrecision,
@@ -26,6 +26,9 @@ METHODS: dict[str, Callable[[], Quantizer]] = {
     "dorefa_8bit": partial(DoReFa, 8),
     "bwn": BWN,
     "bwn_released": partial(BWN, center=True, clamp=True, latent_gradient="released"),
+    "lsq": LSQ,
+    "absmean": AbsMean,
+    "seq": SEQ,
 }
 
 #: The most distinct weights of one filter; no entry: as many as there are weights.
@@ -42,6 +45,9 @@ LEVELS = {
     "dorefa_8bit": 256,
     "bwn": 2,
     "bwn_released": 2,
+    "lsq": 3,
+    "absmean": 3,
+    "seq": 3,
 }
 
 

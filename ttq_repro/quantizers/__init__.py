@@ -1,5 +1,6 @@
 """Quantization methods, and the verb that attaches one to a model."""
 
+from ttq_repro.quantizers.absmean import AbsMean
 from ttq_repro.quantizers.attach import (
     Decision,
     FirstLast,
@@ -12,13 +13,18 @@ from ttq_repro.quantizers.base import Quantizer
 from ttq_repro.quantizers.bwn import BWN
 from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
+from ttq_repro.quantizers.lsq import LSQ
+from ttq_repro.quantizers.seq import SEQ
 from ttq_repro.quantizers.ttq import TTQ
 from ttq_repro.quantizers.twn import TWN
 
 __all__ = [
     "BWN",
+    "LSQ",
+    "SEQ",
     "TTQ",
     "TWN",
+    "AbsMean",
     "Decision",
     "DoReFa",
     "FirstLast",

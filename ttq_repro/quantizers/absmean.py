@@ -1,0 +1,50 @@
+"""The absmean quantizer of BitNet b1.58 (Ma et al.; 2024; arXiv 2402.17764)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.gradients import straight_through
+
+SMALLEST_SCALE = 1e-5
+
+
+class AbsMean(Quantizer):
+    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` at the mean magnitude, nothing trained.
+
+    Forward (Eq. 1 to 3), over the layer:
+
+    .. math:: \gamma = E|w|, \qquad
+        w_q = \gamma \cdot \mathrm{clip}(\mathrm{round}(w / \gamma), -1, 1)
+
+    Backward: :math:`\partial L / \partial w = \partial L / \partial w_q`, straight through, beyond
+    the clip too; :math:`\gamma` has no gradient.
+
+    The trap: :math:`\gamma` is the mean over *all* weights, zeros to be included. TWN, which looks
+    alike, averages those beyond its threshold alone (0.7 against 0.5 here) and so has larger
+    levels; without a normalization behind the layer absmean shrinks its output.
+
+    Shapes: any; the scale is a scalar in units of the weights, at least 0.00001.
+    """
+
+    def forward(self, latent: Tensor) -> Tensor:
+        scale = self._scale(latent)
+        return straight_through(scale * self._ternary(latent, scale), latent)
+
+    def codes(self, latent: Tensor) -> Tensor:
+        """-1, 0 or +1 for each weight (int8)."""
+        return self._ternary(latent, self._scale(latent)).to(torch.int8)
+
+    def levels(self, latent: Tensor) -> Levels:
+        scale = self._scale(latent)
+        return {-1: -scale, 0: torch.zeros_like(scale), 1: scale}
+
+    @staticmethod
+    def _scale(latent: Tensor) -> Tensor:
+        return latent.detach().abs().mean().clamp(min=SMALLEST_SCALE)
+
+    @staticmethod
+    def _ternary(latent: Tensor, scale: Tensor) -> Tensor:
+        return (latent.detach() / scale).round().clamp(-1, 1)

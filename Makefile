@@ -12,7 +12,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test readme lint quickstart reproduce-table1
+.PHONY: help setup lock test readme lint quickstart reproduce-table1 reproduce-comparison
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,3 +47,6 @@ quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, 
 
 reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 	$(REPRODUCE) artifact=table1 $(if $(DEPTHS),'+only.depth=[$(DEPTHS)]')
+
+reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
+	$(REPRODUCE) artifact=comparison $(if $(METHODS),'+only.method=[$(METHODS)]')

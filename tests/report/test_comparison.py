@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runs.test_record import record
+from ttq_repro.report.comparison import comparison, difference, render
+from ttq_repro.runs.cell import Cell, cells_of
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.workspace import Workspace
+
+METHODS = ("full_precision", "control", "ttq")
+
+
+def cells(budget: str = "paper", *overrides: str) -> list[Cell]:
+    only = f"+only.method=[{','.join(METHODS)}]"
+    request = compose_config("reproduce", ["artifact=comparison", only, *overrides])
+    return cells_of(request, budget)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def made(wrong: range, seed: int = 1, parent: str | None = "p", weights: str = "w") -> Record:
+    """A record of a network that fails on the images of ``wrong`` among 1,000."""
+    correct = np.ones(1000, bool)
+    correct[list(wrong)] = False
+    return record(
+        identity=f"net-{weights}",
+        seed=seed,
+        test_error={"final": len(wrong) / 1000},
+        correct=pack_correct(correct),
+        test_images=1000,
+        weights_sha256=weights,
+        parent=None if parent is None else {"identity": "parent", "weights_sha256": parent},
+    )
+
+
+def put(cells: list[Cell], workspace: Workspace, method: str, *records: Record) -> None:
+    (cell,) = (cell for cell in cells if cell.labels["method"] == method)
+    for one in records:
+        one.write(workspace.record(cell.run.with_seed(one.seed)))
+
+
+def test_rows_beside_parent_and_control(workspace: Workspace) -> None:
+    planned = cells()
+    put(planned, workspace, "full_precision", made(range(100), parent=None, weights="p"))
+    put(planned, workspace, "control", made(range(90)))
+    put(planned, workspace, "ttq", made(range(110)))
+    rows = comparison(planned, workspace).rows
+    assert [row[0] for row in rows] == [cell.labels["title"] for cell in planned]
+    assert [row[2:] for row in rows] == [
+        ["32", "10.00 (n=1)", "-", "-"],
+        ["32", "9.00 (n=1)", "-1.00 ± 0.31", "-"],
+        ["2", "11.00 (n=1)", "+1.00 ± 0.31", "+2.00 ± 0.44"],
+    ]
+
+
+def test_differences_pair_images_and_seeds() -> None:
+    same = difference({1: made(range(100))}, {1: made(range(100))})
+    disjoint = difference({1: made(range(100))}, {1: made(range(500, 600))})
+    assert same == "+0.00 ± 0.00"
+    assert disjoint == "+0.00 ± 1.41"
+    two = {seed: made(range(100), seed) for seed in (1, 2)}
+    assert difference(two, {seed: made(range(500, 600), seed) for seed in (1, 2)}).endswith("1.00")
+    assert difference(two, {2: made(range(90), 2), 3: made(range(0), 3)}).startswith("+1.00")
+    assert difference(two, {3: made(range(0), 3)}) == "-"
+
+
+def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
+    for row in comparison(cells(), workspace).rows:
+        assert row[3:] == [
+            "not run: `make reproduce-comparison BUDGET=paper DATA_DIR=...`", "-", "-"
+        ]  # fmt: skip
+
+
+def test_the_table_keeps_to_one_budget(workspace: Workspace) -> None:
+    paper, short = cells(), cells("short")
+    put(paper, workspace, "ttq", made(range(80)))
+    put(short, workspace, "full_precision", made(range(100), parent=None, weights="p"))
+    put(short, workspace, "ttq", made(range(110)))
+    rows = comparison(paper + short, workspace).rows
+    assert {row[1] for row in rows} == {"short"}
+    assert len(rows) == len(METHODS)
+
+
+def test_networks_of_different_parents_are_not_compared(workspace: Workspace) -> None:
+    planned = cells()
+    put(planned, workspace, "full_precision", made(range(100), parent=None, weights="p"))
+    put(planned, workspace, "ttq", made(range(110), parent="another"))
+    with pytest.raises(ValueError, match=r"net-w seed 1 started from other weights"):
+        comparison(planned, workspace)
+
+
+def test_digits_never_pass_for_a_result(workspace: Workspace) -> None:
+    text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
+    assert "Not a result" in text
+    assert (workspace.outputs / "tables" / "comparison.csv").is_file()
+    assert not workspace.results.exists()

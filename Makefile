@@ -29,7 +29,7 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	@touch $@
 
 lock: ## renew requirements.lock from pyproject.toml
-	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --extra onnx --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)

@@ -1,5 +1,5 @@
 # make            prints this help
-# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1 PRECISION=bf16|fp32
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -9,14 +9,14 @@ RUN    := $(VENV)/bin/python
 
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
-	$(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
+	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock test readme lint quickstart reproduce-table1 reproduce-comparison
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1; table1 DEPTHS=20,32"
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DATA_DIR=... DRY_RUN=1"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
 

@@ -9,6 +9,7 @@ from hydra.utils import get_method
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import Config
+from ttq_repro.runs.hardware import PRECISIONS, has_gpu, precision_warning
 from ttq_repro.runs.plan import Plan, make_plan
 from ttq_repro.runs.run import RESULT_BUDGETS
 from ttq_repro.runs.workspace import Workspace
@@ -33,15 +34,20 @@ def reproduce(request: Config) -> None:
 def render(request: Config, workspace: Workspace) -> str:
     """Draw an artifact from the records there are, and return what to show in a terminal.
 
-    A result is drawn from every cell at every budget of results; a trial from what was asked for.
+    A result is drawn from every cell at every budget of results, in either precision, whatever
+    machine draws it; a trial from what was asked for.
     """
     draw = get_method(request["artifact"]["render"])
     cells = cells_of(request, request["budget"])
     is_result = cells[0].run.is_result
     if is_result:
-        everything = request | {"only": {}}
-        budgets = [b for b in request["artifact"]["budgets"] if b in RESULT_BUDGETS]
-        cells = [cell for budget in budgets for cell in cells_of(everything, budget)]
+        cells = [
+            cell
+            for budget in request["artifact"]["budgets"]
+            if budget in RESULT_BUDGETS
+            for precision in PRECISIONS
+            for cell in cells_of(request | {"only": {}, "precision": precision}, budget)
+        ]
     home = workspace.home(is_result=is_result)
     return f"{draw(cells, workspace, home)}\nwritten to {home}"
 
@@ -50,9 +56,13 @@ def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
     data = cells[0].run.dataset
     source = cells[0].run.config["data"]["root"] or "embedded"
     budget = request["budget"]
-    print(f"{request['artifact']['name']}: budget {budget}, data {data} ({source})")
+    trainer = cells[0].run.config["trainer"]
+    precision = trainer["precision"]
+    print(f"{request['artifact']['name']}: budget {budget}, {precision}, data {data} ({source})")
     print("\n".join(plan.lines()))
-    if budget == "paper" and plan.missing and plan.device.startswith("CPU"):
+    if warning := precision_warning(precision, trainer["accelerator"]):
+        print(f"warning: {warning}")
+    if budget == "paper" and plan.missing and not has_gpu():
         print("on a CPU, BUDGET=short takes a fraction of that")
 
 

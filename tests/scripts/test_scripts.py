@@ -83,4 +83,4 @@ def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     again = script("reproduce", *arguments, cwd=tmp_path)
     # Overrides stay with the children: the parent of TTQ is the unaltered smoke run.
     assert "0 of 3 runs to train" in again.stdout
-    assert "| 20 | smoke |" in again.stdout
+    assert "| 20 | smoke, fp32 |" in again.stdout

@@ -22,7 +22,7 @@ CAPTION = (
     "a code in the quantized layers; the first convolution stays float."
 )
 STAND_IN = "**Not a result:** {dataset}, {budget} budget, a check that everything works. "
-HEADER = ["method", "budget", "bits a weight", "error", "minus parent", "minus control"]
+HEADER = ["method", "budget, precision", "bits a weight", "error", "minus parent", "minus control"]
 PARENT, CONTROL = "full_precision", "control"
 NOT_RUN = "not run"
 
@@ -38,20 +38,20 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row a method, all at the budget of ``cells`` at which most methods have a record."""
+    """One row a method, all at the setting of ``cells`` at which most methods have a record."""
     found = [
         (cell, {record.seed: record for record in records_of(cell.run, workspace)})
         for cell in cells
     ]
-    budgets = list(dict.fromkeys(cell.budget for cell in cells))
-    recorded = [cell.budget for cell, records in found if records]
-    budget = max(budgets, key=recorded.count)
-    rows = [(cell, records) for cell, records in found if cell.budget == budget]
+    settings = list(dict.fromkeys(cell.setting for cell in cells))
+    recorded = [cell.setting for cell, records in found if records]
+    setting = max(settings, key=recorded.count)
+    rows = [(cell, records) for cell, records in found if cell.setting == setting]
     by_method = {cell.labels["method"]: records for cell, records in rows}
     _check_parents(by_method)
     caption = CAPTION
     if not cells[0].run.is_result:
-        caption = STAND_IN.format(dataset=cells[0].run.dataset, budget=budget) + CAPTION
+        caption = STAND_IN.format(dataset=cells[0].run.dataset, budget=cells[0].budget) + CAPTION
     return Table(caption, HEADER, [_row(cell, records, by_method) for cell, records in rows])
 
 
@@ -76,7 +76,7 @@ def difference(ours: BySeed, theirs: BySeed) -> str:
 
 def _row(cell: Cell, records: BySeed, by_method: dict[str, BySeed]) -> list[str]:
     method = cell.labels["method"]
-    row = [cell.labels["title"], cell.budget, str(cell.labels["bits"])]
+    row = [cell.labels["title"], cell.setting, str(cell.labels["bits"])]
     error = error_over_seeds(list(records.values()))
     if error is None:
         return [*row, f"{NOT_RUN}: `{cell.command}`", "-", "-"]

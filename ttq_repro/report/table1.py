@@ -19,7 +19,7 @@ STAND_IN = (
     "**Not the paper's numbers:** {dataset}, {budget} budget, a check that everything works. "
 )
 HEADER = [
-    "ResNet", "budget",
+    "ResNet", "budget, precision",
     "full precision, paper", "full precision, ours", "difference",
     "TTQ, paper", "TTQ, ours", "difference",
     "control, ours",
@@ -38,22 +38,22 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def table1(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row a depth, at the first budget in ``cells`` that has a record for that depth.
+    """One row a depth, at the first setting in ``cells`` that has a record for that depth.
 
-    A row never mixes budgets; differences are ours minus the paper's.
+    A row never mixes budgets or precisions; differences are ours minus the paper's.
     """
     rows = []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
-        by_budget: dict[str, Found] = {}
+        by_setting: dict[str, Found] = {}
         for cell in cells:
             if cell.labels["depth"] == depth:
-                found = by_budget.setdefault(cell.budget, {})
+                found = by_setting.setdefault(cell.setting, {})
                 found[cell.labels["column"]] = (cell, records_of(cell.run, workspace))
-        budget = next(
-            (b for b, found in by_budget.items() if any(records for _, records in found.values())),
-            next(iter(by_budget)),
+        setting = next(
+            (s for s, found in by_setting.items() if any(records for _, records in found.values())),
+            next(iter(by_setting)),
         )
-        rows.append([str(depth), budget, *_row(depth, by_budget[budget])])
+        rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
     dataset, budget = cells[0].run.dataset, cells[0].budget
     caption = CAPTION
     if dataset != "cifar10" or budget == "smoke":

@@ -7,6 +7,7 @@ from typing import Any
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import Run
 
 #: What an entry of ``artifact.cells`` says besides its labels.
@@ -29,16 +30,24 @@ class Cell:
     budget: str
     command: str
 
+    @property
+    def setting(self) -> str:
+        """Budget and precision: what the runs of one row of a table have in common."""
+        return f"{self.budget}, {self.run.config['trainer']['precision']}"
+
 
 def cells_of(request: Config, budget: str) -> list[Cell]:
     """The cells that a request for an artifact (``configs/reproduce.yaml``) asks for.
 
     Raises:
-        UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's.
+        UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, or
+            the precision is none.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:
         raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
+    if request["precision"] not in (None, *PRECISIONS):
+        raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
     return [
         Cell(_labels(entry), _run(request, entry, budget), budget, _command(request, entry, budget))
         for entry in _chosen(artifact["cells"], request["only"])
@@ -65,6 +74,8 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     overrides += [*artifact["budgets"][budget], *entry.get("overrides", []), *request["overrides"]]
     config = compose_config("train", overrides)
     config["workspace"] = request["workspace"]
+    if request["precision"] is not None:
+        config["trainer"]["precision"] = request["precision"]
     if request["data_dir"] is not None:
         config["data"]["root"] = request["data_dir"]
     return Run(config)
@@ -76,4 +87,6 @@ def _labels(entry: Config) -> dict[str, Any]:
 
 def _command(request: Config, entry: Config, budget: str) -> str:
     depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
-    return f"make reproduce-{request['artifact']['name']} BUDGET={budget}{depth} DATA_DIR=..."
+    precision = " PRECISION=fp32" if request["precision"] == "fp32" else ""
+    name = request["artifact"]["name"]
+    return f"make reproduce-{name} BUDGET={budget}{depth}{precision} DATA_DIR=..."

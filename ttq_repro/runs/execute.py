@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save
 from ttq_repro.data.load import load_data
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256, write_atomically
+from ttq_repro.runs.hardware import precision_warning, processor
 from ttq_repro.runs.logging import loggers
-from ttq_repro.runs.provenance import commit, processor, versions
+from ttq_repro.runs.provenance import commit, versions
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -66,6 +67,9 @@ def _train(run: Run, workspace: Workspace, parent: Path | None, say: Any) -> Rec
         f"{run.identity} seed {run.seed}: {run.epochs} epochs on {arrays.name} ({arrays.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
+    trainer = config["trainer"]
+    if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
+        say(f"warning: {warning}")
     with loggers(run, scratch) as active:
         fitted = fit(
             config,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
-from ttq_repro.runs.provenance import processor
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.hardware import device, has_gpu, processor
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -15,11 +15,19 @@ from ttq_repro.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, whether its record is there, and the seconds it will take (None: unknown)."""
+    """A run, whether its record is there, and the record that tells how fast it will be."""
 
     run: Run
     done: bool
-    seconds: float | None
+    alike: Record | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Epochs times the median epoch of the alike run, another depth counted in proportion."""
+        if self.alike is None:
+            return None
+        scale = _work(self.run.config) / _work(self.alike.config)
+        return self.run.epochs * scale * median(self.alike.metrics["seconds"])
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,6 @@ class Plan:
 
     runs: list[PlannedRun]
     device: str
-    speed: str
 
     @property
     def missing(self) -> list[PlannedRun]:
@@ -37,7 +44,7 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan as text, a line a run."""
         width = max(len(planned.run.identity) for planned in self.runs)
-        lines = [f"device: {self.device}", f"speed: {self.speed}"]
+        lines = [f"device: {self.device}", f"speed: {self._speed()}"]
         for planned in self.runs:
             state = "done" if planned.done else f"missing, {duration(planned.seconds)}"
             lines.append(f"  {planned.run.identity:{width}}  seed {planned.run.seed}  {state}")
@@ -48,6 +55,14 @@ class Plan:
         )
         return lines
 
+    def _speed(self) -> str:
+        for planned in self.runs:
+            if planned.alike is not None:
+                source, precision = planned.alike.provenance, _precision(planned.alike.config)
+                day = source["finished"][:10]
+                return f"as recorded on {source['processor']}, in {precision}, on {day}"
+        return "none recorded on this kind of device yet"
+
 
 def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
     """Order the runs, add their parents, and estimate times from the last recorded speeds."""
@@ -57,17 +72,10 @@ def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
             ordered.setdefault((needed.identity, needed.seed), needed)
     records = list(_recorded(workspace))
     planned = [
-        PlannedRun(run, workspace.record(run).is_file(), _seconds(run, records))
+        PlannedRun(run, workspace.record(run).is_file(), _alike(run, records))
         for run in ordered.values()
     ]
-    return Plan(planned, device(), _speed_note(records))
-
-
-def device() -> str:
-    """The GPU if the driver shows one, else the CPU; found without importing torch."""
-    if Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidia0").exists():
-        return "NVIDIA GPU"
-    return f"CPU ({processor()})"
+    return Plan(planned, device())
 
 
 def duration(seconds: float | None) -> str:
@@ -83,37 +91,42 @@ def duration(seconds: float | None) -> str:
 
 def _recorded(workspace: Workspace) -> list[Record]:
     """Records of this kind of device, the latest first."""
-    on_gpu = device() == "NVIDIA GPU"
     found = [
         record
         for home in (workspace.results, workspace.outputs)
         for record in read_records(home / "records", warn=lambda _: None)
-        if (record.provenance["accelerator"] == "CUDAAccelerator") == on_gpu
+        if (record.provenance["accelerator"] == "CUDAAccelerator") == has_gpu()
     ]
     return sorted(found, key=lambda record: record.provenance["finished"], reverse=True)
 
 
-def _seconds(run: Run, records: list[Record]) -> float | None:
-    """Epochs times the median epoch of the last alike run; another depth counts in proportion."""
-    for record in records:
-        config = record.config
-        if config["data"]["name"] != run.dataset:
-            continue
-        if config["model"]["name"] == run.model:
-            scale = 1.0
-        elif "depth" in run.config["model"] and "depth" in config["model"]:
-            scale = (run.config["model"]["depth"] - 2) / (config["model"]["depth"] - 2)
-        else:
-            continue
-        return run.epochs * scale * median(record.metrics["seconds"])
-    return None
+def _alike(run: Run, records: list[Record]) -> Record | None:
+    """The latest record of the same data and kind of network, if possible of this hardware."""
+    network = run.config["model"]["_target_"]
+    candidates = [
+        record
+        for record in records
+        if record.config["data"]["name"] == run.dataset
+        and record.config["model"]["_target_"] == network
+    ]
+
+    def strangeness(record: Record) -> tuple[bool, bool, bool]:
+        return (
+            _precision(record.config) != _precision(run.config),
+            record.provenance["processor"] != processor(),
+            record.config["model"] != run.config["model"],
+        )
+
+    return min(candidates, key=strangeness, default=None)
 
 
-def _speed_note(records: list[Record]) -> str:
-    if not records:
-        return "none recorded on this kind of device yet"
-    last = records[0]
-    return f"as recorded on {last.provenance['processor']}, {last.provenance['finished'][:10]}"
+def _work(config: Config) -> float:
+    """Cost of a step in units that compare networks of one kind."""
+    return config["model"].get("depth", 3) - 2
+
+
+def _precision(config: Config) -> str:
+    return config["trainer"]["precision"]
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

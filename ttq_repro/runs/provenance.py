@@ -1,12 +1,10 @@
-"""Where a record comes from: commit, versions, hardware."""
+"""Where a record comes from: commit and versions."""
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ttq_repro.runs.config import ROOT
@@ -26,18 +24,6 @@ def commit() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-
-
-def processor() -> str:
-    """The CPU's model name and the cores at hand, without importing torch."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
 
 
 def _git(*arguments: str) -> str:

@@ -1,0 +1,51 @@
+"""What the machine can do, and what follows for a run's precision."""
+
+import pytest
+
+from tests.conftest import TINY
+from ttq_repro.runs import hardware
+from ttq_repro.runs.cell import cells_of
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.run import Run
+
+FLAGS = {"old": "fpu avx2 avx512f", "zen4": "avx512f avx512_bf16", "amx": "amx_tile amx_bf16"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpu", "accelerator", "precision"),
+    [
+        ("old", False, "auto", "fp32"),
+        ("zen4", False, "auto", "bf16"),
+        ("amx", False, "cpu", "bf16"),
+        ("old", True, "auto", "bf16"),
+        ("old", True, "cpu", "fp32"),
+    ],
+)
+def test_the_precision_is_one_the_hardware_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, flags: str, gpu: bool, accelerator: str, precision: str
+) -> None:
+    monkeypatch.setattr(hardware, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(hardware, "_cpuinfo", lambda _: FLAGS[flags])
+    assert hardware.fastest_precision(accelerator) == precision
+    warning = hardware.precision_warning("bf16", accelerator)
+    assert (warning is None) == (precision == "bf16")
+
+
+def test_a_run_has_a_concrete_precision_that_its_parent_shares() -> None:
+    run = Run(compose_config("train", ["quantizer=ttq", "parent=auto"]))
+    assert run.config["trainer"]["precision"] == hardware.fastest_precision("auto")
+    asked = Run(compose_config("train", [*TINY, "parent=auto", "trainer.precision=bf16"]))
+    assert asked.parent is not None
+    assert asked.parent.config["trainer"]["precision"] == "bf16"
+
+
+def test_the_precisions_of_an_artifact_are_kept_apart() -> None:
+    request = compose_config("reproduce", ["+only.depth=[20]", "+only.column=[ttq]"])
+    cells = [
+        cell
+        for precision in hardware.PRECISIONS
+        for cell in cells_of(request | {"precision": precision}, "short")
+    ]
+    assert [cell.setting for cell in cells] == ["short, bf16", "short, fp32"]
+    assert [" PRECISION=fp32" in cell.command for cell in cells] == [False, True]
+    assert len({cell.run.identity for cell in cells}) == 2

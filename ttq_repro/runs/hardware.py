@@ -1,0 +1,56 @@
+"""The hardware at hand, found without importing torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+#: The numerics a run can train in: mixed bfloat16 where it is fast, and plain float32.
+PRECISIONS = ("bf16", "fp32")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver shows a GPU."""
+    return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidia0").exists()
+
+
+def fastest_precision(accelerator: str) -> str:
+    """``bf16`` where the hardware computes in it, else ``fp32``.
+
+    A CPU without instructions for bfloat16 emulates it at a tenth of the speed of float32.
+
+    Args:
+        accelerator: as in ``configs/trainer``.
+    """
+    on_gpu = accelerator != "cpu" and has_gpu()
+    return "bf16" if on_gpu or BF16_FLAGS & set(_cpuinfo("flags").split()) else "fp32"
+
+
+def precision_warning(precision: str, accelerator: str) -> str | None:
+    """What to tell a user who asks for a precision that this hardware emulates."""
+    if precision == "bf16" and fastest_precision(accelerator) != "bf16":
+        return "this CPU emulates bf16, at about a tenth of the speed of fp32"
+    return None
+
+
+def device() -> str:
+    """What a run will train on."""
+    return "NVIDIA GPU" if has_gpu() else f"CPU ({processor()})"
+
+
+def processor() -> str:
+    """The CPU's model name and the cores at hand."""
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def _cpuinfo(key: str) -> str:
+    """The first entry ``key`` of /proc/cpuinfo, empty where there is none."""
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

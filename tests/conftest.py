@@ -30,6 +30,12 @@ TINY = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak", action="store_true", help="try faults often, and write results/benchmarks/faults"
+    )
+
+
 @pytest.fixture
 def tiny_run(tmp_path: Path) -> Callable[..., Run]:
     """Makes a run from overrides of TINY that leaves its files in ``tmp_path``."""

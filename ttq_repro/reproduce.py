@@ -26,9 +26,14 @@ def reproduce(request: Config) -> None:
     _announce(request, plan, cells)
     if request["dry_run"]:
         return
-    _train(plan)
+    failed = _train(plan)
     print()
     print(render(request, workspace))
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again:"
+            + "".join(f"\n  {name}: {why}" for name, why in failed.items())
+        )
 
 
 def render(request: Config, workspace: Workspace) -> str:
@@ -66,27 +71,27 @@ def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
         print("on a CPU, BUDGET=short takes a fraction of that")
 
 
-def _train(plan: Plan) -> None:
-    """Train the missing runs; one that fails does not stop those that do not need it."""
+def _train(plan: Plan) -> dict[str, str]:
+    """Train the missing runs and return why which of them failed.
+
+    A run that fails does not stop those that do not need it.
+    """
+    failed: dict[str, str] = {}
     if not plan.missing:
-        return
+        return failed
     from ttq_repro.runs.execute import execute
 
-    failed: dict[str, str] = {}
     for number, planned in enumerate(plan.missing, 1):
         run = planned.run
-        name = f"{run.identity} seed {run.seed}"
         print(f"\nrun {number} of {len(plan.missing)}")
         try:
-            execute(run)
+            if run.parent and run.parent.name in failed:
+                raise TrainingError("its parent failed")
+            execute(run, weights_too=True)
         except TrainingError as error:
-            failed[name] = str(error)
-            print(f"failed: {name}: {error}", file=sys.stderr)
+            failed[run.name] = str(error)
+            print(f"failed: {run.name}: {error}", file=sys.stderr)
         except (KeyboardInterrupt, SystemExit):
             print("\nstopped; the same command goes on from the last whole epoch", file=sys.stderr)
             raise
-    if failed:
-        raise TrainingError(
-            f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again: "
-            + "; ".join(f"{name}: {why}" for name, why in failed.items())
-        )
+    return failed

@@ -62,5 +62,9 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
 def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:
     text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
     assert "Not the paper's numbers" in text
-    assert (workspace.outputs / "tables" / "table1.csv").read_text().startswith('ResNet,"budget, precision"')
+    assert (
+        (workspace.outputs / "tables" / "table1.csv")
+        .read_text()
+        .startswith('ResNet,"budget, precision"')
+    )
     assert not workspace.results.exists()

@@ -12,19 +12,33 @@ from omegaconf import DictConfig
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, plain
+from ttq_repro.runs.sweep import note_outcome
 
 
 def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
-    """Wrap the function under ``@hydra.main``: hand it plain containers, and exit on UserError."""
+    """Wrap the function under ``@hydra.main``: hand it plain containers, and exit on UserError.
+
+    The jobs of a sweep note their errors instead, so that the others go on.
+    """
 
     @functools.wraps(main)
     def wrapper(config: DictConfig) -> None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _job(main, config)
+            return
         try:
             main(plain(config))
         except UserError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # The other jobs of the sweep go on.
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
 
     return wrapper
+
+
+def _job(main: Callable[[Config], None], config: DictConfig) -> None:
+    try:
+        main(plain(config))
+    except Exception as error:
+        note_outcome(error)
+    else:
+        note_outcome(None)

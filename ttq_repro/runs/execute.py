@@ -2,69 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from ttq_repro.data.load import load_data
 from ttq_repro.errors import UserError
-from ttq_repro.files import sha256, write_atomically
+from ttq_repro.files import remove_leftovers, sha256, write_atomically
+from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning, processor
 from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.provenance import commit, versions
-from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.record import Record, pack_correct, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.checkpoint import is_sound
 from ttq_repro.training.fit import Fitted, fit
 
+Say = Callable[[str], Any]
 
-def execute(run: Run, *, say: Any = print) -> Record:
+
+@dataclass(frozen=True)
+class Parent:
+    """What a run starts from: identity (None: a file of the user's), weights and checksum."""
+
+    identity: str | None
+    weights: dict[str, Tensor]
+    sha256: str
+
+
+def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
     """The record of ``run``: read if it is there, otherwise earned by training.
 
     Two processes that ask for the same run train it once; the second waits. A killed run goes on
-    from its last whole epoch.
+    from its last whole epoch, and one whose record is damaged is trained again.
+
+    Args:
+        weights_too: whether a record without the network's weights counts as no record.
+        say: takes messages and warnings.
 
     Raises:
-        UserError: the parent is missing and ``train_parent`` is false.
+        UserError: the parent is missing and ``train_parent`` is false, or its weights are unusable.
+        TrainingError: the run cannot go on: it diverged, or the machine failed it.
     """
-    workspace = Workspace.of(run.config)
+    with explained(run):
+        workspace = Workspace.of(run.config)
+        if (record := _done(run, workspace, weights_too, say)) is not None:
+            return record
+        parent = _parent(run, workspace, say)
+        lock = workspace.lock(run)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            # Another process may have trained it meanwhile.
+            if (record := _done(run, workspace, weights_too, say)) is not None:
+                return record
+            return _train(run, workspace, parent, say)
+
+
+def _done(run: Run, workspace: Workspace, weights_too: bool, say: Say) -> Record | None:
     path = workspace.record(run)
-    lock = workspace.lock(run)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    parent = _parent_weights(run, workspace, say)
-    with FileLock(lock):
-        if path.is_file():
-            say(f"{run.identity} seed {run.seed}: done already, see {path}")
-            return Record.read(path)
-        return _train(run, workspace, parent, say)
+    record = read_record(path, warn=say)
+    if record is None or (weights_too and not workspace.weights(run).is_file()):
+        return None
+    say(f"{run.name}: done already, see {path}")
+    return record
 
 
-def _parent_weights(run: Run, workspace: Workspace, say: Any) -> Path | None:
+def _parent(run: Run, workspace: Workspace, say: Say) -> Parent | None:
+    """The network that ``run`` starts from, trained first if need be."""
     if run.config["parent"] == "none":
         return None
     if run.parent is None:
-        return Path(run.config["parent"])
+        path = Path(run.config["parent"])
+        return Parent(None, _read_weights(path), sha256(path))
     path = workspace.weights(run.parent)
-    if not path.is_file():
+    record = read_record(workspace.record(run.parent), warn=say)
+    if record is None or not path.is_file():
         if not run.config["train_parent"]:
             raise UserError(
-                f"the parent {run.parent.identity} seed {run.seed} is missing: train it first with "
+                f"the parent {run.parent.name} is missing: train it first with "
                 f"train_parent=true ({run.parent.epochs} epochs), or give parent=PATH or none"
             )
-        say(f"training the parent {run.parent.identity} first ({run.parent.epochs} epochs)")
-        execute(run.parent, say=say)
-    return path
+        say(f"training the parent {run.parent.name} first ({run.parent.epochs} epochs)")
+        record = execute(run.parent, weights_too=True, say=say)
+    if (digest := sha256(path)) != record.weights_sha256:
+        raise UserError(
+            f"{path}: its SHA-256 is not the one in its record; restore it, or delete "
+            f"{workspace.record(run.parent)} to have the parent trained again"
+        )
+    return Parent(run.parent.identity, _read_weights(path), digest)
 
 
-def _train(run: Run, workspace: Workspace, parent: Path | None, say: Any) -> Record:
-    config = run.config
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> Record:
+    config, source = run.config, commit()
     arrays = load_data(config["data"]["name"], config["data"]["root"], workspace.cache)
     scratch, checkpoint = workspace.scratch(run), workspace.resume_checkpoint(run)
+    weights = workspace.weights(run)
+    for path in (checkpoint, weights, workspace.record(run)):
+        remove_leftovers(path)
+    if checkpoint.is_file() and not is_sound(checkpoint):
+        say(f"warning: {checkpoint} is damaged: the run starts again from its first epoch")
+        checkpoint.unlink()
     say(
-        f"{run.identity} seed {run.seed}: {run.epochs} epochs on {arrays.name} ({arrays.source})"
+        f"{run.name}: {run.epochs} epochs on {arrays.name} ({arrays.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = config["trainer"]
@@ -74,25 +128,27 @@ def _train(run: Run, workspace: Workspace, parent: Path | None, say: Any) -> Rec
         fitted = fit(
             config,
             arrays,
-            load_file(parent) if parent else None,
+            parent.weights if parent else None,
             scratch=scratch,
             checkpoint=checkpoint,
             loggers=active,
+            say=say,
         )
-    weights = workspace.weights(run)
     state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
     write_atomically(weights, save(state))
-    record = _record(run, fitted, parent, weights)
+    record = _record(run, fitted, parent, sha256(weights), source)
     record.write(workspace.record(run))
     checkpoint.unlink(missing_ok=True)
     say(
-        f"{run.identity} seed {run.seed}: test error {100 * record.test_error['final']:.2f}% "
+        f"{run.name}: test error {100 * record.test_error['final']:.2f}% "
         f"in the final epoch; record: {workspace.record(run)}"
     )
     return record
 
 
-def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Record:
+def _record(
+    run: Run, fitted: Fitted, parent: Parent | None, weights: str, source: dict[str, Any]
+) -> Record:
     layers: dict[str, dict[str, list[float]]] = {}
     metrics: dict[str, list[float]] = {}
     quantized = {decision.name for decision in fitted.decisions if decision.quantize}
@@ -113,10 +169,7 @@ def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Rec
         config=config,
         parent=None
         if parent is None
-        else {
-            "identity": run.parent.identity if run.parent else None,
-            "weights_sha256": sha256(parent),
-        },
+        else {"identity": parent.identity, "weights_sha256": parent.sha256},
         decisions=[
             {"layer": d.name, "quantize": d.quantize, "reason": d.reason} for d in fitted.decisions
         ],
@@ -130,10 +183,11 @@ def _record(run: Run, fitted: Fitted, parent: Path | None, weights: Path) -> Rec
         },
         correct=pack_correct(fitted.correct),
         test_images=len(fitted.correct),
-        weights_sha256=sha256(weights),
+        weights_sha256=weights,
+        warnings=fitted.warnings,
         provenance={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            **commit(),
+            **source,
             "versions": versions(),
             "processor": processor(),
             **fitted.execution,

@@ -40,7 +40,7 @@ def loggers(run: Run, folder: Path) -> Iterator[list[Logger]]:
         save_dir=folder,
         id=f"{run.identity}-seed{run.seed}",
         group=run.identity,
-        name=f"{run.identity} seed {run.seed}",
+        name=run.name,
         tags=[run.dataset, run.model, run.quantizer],
         config=run.config,
         resume="allow",

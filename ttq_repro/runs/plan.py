@@ -8,7 +8,7 @@ from statistics import median
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import device, has_gpu, processor
-from ttq_repro.runs.record import Record, read_records
+from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -43,11 +43,11 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan as text, a line a run."""
-        width = max(len(planned.run.identity) for planned in self.runs)
+        width = max(len(planned.run.name) for planned in self.runs)
         lines = [f"device: {self.device}", f"speed: {self._speed()}"]
         for planned in self.runs:
             state = "done" if planned.done else f"missing, {duration(planned.seconds)}"
-            lines.append(f"  {planned.run.identity:{width}}  seed {planned.run.seed}  {state}")
+            lines.append(f"  {planned.run.name:{width}}  {state}")
         total = _sum(planned.seconds for planned in self.missing)
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
@@ -66,15 +66,20 @@ class Plan:
 
 def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
     """Order the runs, add their parents, and estimate times from the last recorded speeds."""
-    ordered: dict[tuple[str, int], Run] = {}
+    ordered: dict[str, Run] = {}
     for run in runs:
         for needed in filter(None, (run.parent, run)):
-            ordered.setdefault((needed.identity, needed.seed), needed)
-    records = list(_recorded(workspace))
-    planned = [
-        PlannedRun(run, workspace.record(run).is_file(), _alike(run, records))
-        for run in ordered.values()
-    ]
+            ordered.setdefault(needed.name, needed)
+    done = {
+        name: read_record(workspace.record(run), warn=print) is not None
+        for name, run in ordered.items()
+    }
+    for name, run in ordered.items():
+        # A record is enough for a table, but a child to be trained needs its parent's weights.
+        if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
+            done[run.parent.name] = False
+    records = _recorded(workspace)
+    planned = [PlannedRun(run, done[name], _alike(run, records)) for name, run in ordered.items()]
     return Plan(planned, device())
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,11 @@ class Record:
         test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``.
         correct: which test images the final network gets right, a bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.
+        warnings: what was noticed of degenerate layers while it trained.
         provenance: commit, versions, hardware, time.
+
+    The file carries a checksum over the rest of its content, so that a flipped bit does not pass
+    for a result.
     """
 
     identity: str
@@ -46,11 +51,14 @@ class Record:
     test_images: int
     weights_sha256: str
     provenance: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
     schema: int = field(default=SCHEMA)
 
     def write(self, path: Path) -> None:
         """Write to ``path`` whole or not at all."""
-        write_atomically(path, (json.dumps(asdict(self), indent=None) + "\n").encode())
+        content = json.loads(json.dumps(asdict(self)))
+        sealed = content | {"checksum": _checksum(content)}
+        write_atomically(path, (json.dumps(sealed) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -63,6 +71,8 @@ class Record:
             content = json.loads(path.read_text())
             if content.get("schema") != SCHEMA:
                 raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
+            if content.pop("checksum", None) != _checksum(content):
+                raise ValueError("its checksum does not fit its content")
             return cls(**content)
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a readable record ({error})") from None
@@ -78,10 +88,23 @@ def pack_correct(correct: NDArray[np.bool_]) -> str:
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
 
 
-def read_records(folder: Path, warn: Any) -> Iterator[Record]:
-    """Every readable record below ``folder``; ``warn(message)`` hears of the others."""
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
+    """The record at ``path`` if it is there and sound; ``warn`` hears of a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        return Record.read(path)
+    except ValueError as error:
+        warn(f"warning: skipped {error}")
+        return None
+
+
+def read_records(folder: Path, warn: Callable[[str], Any]) -> Iterator[Record]:
+    """Every readable record below ``folder``; ``warn`` hears of the others."""
     for path in sorted(folder.rglob("*.json")):
-        try:
-            yield Record.read(path)
-        except ValueError as error:
-            warn(f"skipped {error}")
+        if (record := read_record(path, warn)) is not None:
+            yield record

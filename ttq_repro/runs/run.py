@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +15,29 @@ from ttq_repro.runs.config import Config, committed_choice, compose_config
 
 RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette"}
 RESULT_BUDGETS = {"short", "paper"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, known by its resolved config (``configs/train.yaml``)."""
+    """One training run, known by its resolved config (``configs/train.yaml``).
+
+    Raises:
+        UserError: the seed is no whole number from 0, or a name is unfit for a file's.
+    """
 
     config: Config
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int or self.seed < 0:
+            raise UserError(f"seed={self.seed}: must be a whole number from 0")
+        for group in ("model", "quantizer", "data", "recipe"):
+            name = self.config[group]["name"]
+            if not NAME.fullmatch(str(name)):
+                raise UserError(
+                    f"{group}.name={name}: must be of letters, digits, '_', '-' and '.', "
+                    "and start with a letter or digit: files are named after it"
+                )
 
     @property
     def seed(self) -> int:
@@ -80,6 +97,11 @@ class Run:
         """Name and hash, equal for runs that differ in seed, paths and logging alone."""
         digest = hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()
         return f"{self.model}-{self.quantizer}-{self.config['recipe']['name']}-{digest[:8]}"
+
+    @property
+    def name(self) -> str:
+        """Identity and seed: what tells any two runs apart."""
+        return f"{self.identity} seed {self.seed}"
 
     @property
     def is_result(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -22,9 +24,11 @@ from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.pipeline import test_loader, train_loader
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
-from ttq_repro.training.callbacks import AtomicCheckpointIO, History
+from ttq_repro.training.checkpoint import SealedCheckpointIO
+from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
+from ttq_repro.training.watch import REACTIONS, Watch
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 # Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back.
@@ -39,6 +43,7 @@ class Fitted:
     decisions: list[Decision]
     history: dict[str, list[float]]
     correct: np.ndarray
+    warnings: list[str]
     execution: dict[str, Any]
 
 
@@ -77,18 +82,20 @@ def fit(
     scratch: Path,
     checkpoint: Path,
     loggers: list[Logger],
+    say: Callable[[str], Any],
 ) -> Fitted:
     """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
 
     Args:
         parent: float weights to start from.
         scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
+        say: takes warnings.
     """
     recipe = Recipe(**config["recipe"])
     trainer_config = config["trainer"]
-    if trainer_config["precision"] not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise UserError(f"trainer.precision={trainer_config['precision']}: must be one of {known}")
+    for key, choices in (("precision", PRECISIONS), ("degenerate", REACTIONS)):
+        if (value := trainer_config[key]) not in choices:
+            raise UserError(f"trainer.{key}={value}: must be one of {', '.join(choices)}")
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     network.to(memory_format=torch.channels_last)
@@ -107,8 +114,10 @@ def fit(
     mean, std = arrays.channel_statistics()
     module = Classifier(network, recipe, mean, std, config["seed"])
     history = History()
+    watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
         history,
+        watch,
         ModelCheckpoint(
             dirpath=checkpoint.parent,
             filename=checkpoint.stem,
@@ -125,20 +134,13 @@ def fit(
             warnings.filterwarnings("ignore", message=f".*{advice}.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        trainer = pl.Trainer(
-            accelerator=trainer_config["accelerator"],
-            devices=1,
-            precision=PRECISIONS[trainer_config["precision"]],
+        trainer = _trainer(
+            trainer_config,
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[SealedCheckpointIO()],
             default_root_dir=scratch,
-            num_sanity_val_steps=0,
-            enable_progress_bar=trainer_config["progress"],
-            enable_model_summary=False,
-            log_every_n_steps=10**9,
-            use_distributed_sampler=False,
         )
         started = time.perf_counter()
         trainer.fit(
@@ -153,7 +155,8 @@ def fit(
         network=network,
         decisions=decisions,
         history=history.metrics,
-        correct=module.correct.numpy(),
+        correct=history.correct.numpy(),
+        warnings=list(watch.warnings.values()),
         execution={
             "seconds": round(time.perf_counter() - started, 1),
             "accelerator": type(trainer.accelerator).__name__,
@@ -162,8 +165,34 @@ def fit(
             "precision": trainer_config["precision"],
             "compiled": bool(compiled),
             "data_source": arrays.source,
+            "deterministic": trainer.strategy.root_device.type == "cpu",
         },
     )
+
+
+def _trainer(config: dict[str, Any], **arguments: Any) -> pl.Trainer:
+    """A Lightning trainer for a ``configs/trainer`` node.
+
+    Raises:
+        UserError: the machine has no such accelerator.
+    """
+    try:
+        return pl.Trainer(
+            accelerator=config["accelerator"],
+            devices=1,
+            precision=PRECISIONS[config["precision"]],
+            num_sanity_val_steps=0,
+            enable_progress_bar=config["progress"],
+            enable_model_summary=False,
+            log_every_n_steps=10**9,
+            use_distributed_sampler=False,
+            **arguments,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        available = "gpu, cpu" if torch.cuda.is_available() else "cpu"
+        raise UserError(
+            f"trainer.accelerator={config['accelerator']}: {error} Here: auto, {available}"
+        ) from None
 
 
 def _restore_float(network: nn.Module) -> None:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.errors import TrainingError
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
@@ -91,12 +90,9 @@ class Classifier(pl.LightningModule):
         # Validation ends every training epoch. Its end is the one hook at which all metrics are
         # known and which callbacks see before their own on_train_epoch_end.
         self.correct = torch.cat(self._test_correct).cpu()
-        loss = self._train_loss.item() / self._train_count
-        if not np.isfinite(loss):
-            raise TrainingError(f"the training loss is {loss} in epoch {self.current_epoch + 1}")
         self.log_dict(
             {
-                "train_loss": loss,
+                "train_loss": self._train_loss.item() / self._train_count,
                 "train_error": self._train_wrong.item() / self._train_count,
                 "test_loss": self._test_loss.item() / len(self.correct),
                 "test_error": 1 - self.correct.float().mean().item(),

@@ -1,0 +1,82 @@
+"""How many faults to try, processes to try them on, and the table of what came of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from ttq_repro.report.table import Table
+from ttq_repro.runs.config import ROOT, Config, compose_config
+from ttq_repro.runs.hardware import processor
+
+CAPTION = (
+    "Faults tried by `make soak` on ResNets of depth 8 on digits ({processor}): how often, and how "
+    "often the run survived, that is went on by the same command and ended as an undisturbed one."
+)
+HEADER = ["fault", "tried", "survived"]
+
+Tally = Callable[[str, int, int], None]
+Count = Callable[[int, int], int]
+_ROWS = pytest.StashKey[list[list[str]]]()
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Count:
+    """``count(quick, soak)``: how often to try a fault in this session."""
+    soak = request.config.getoption("--soak")
+    return lambda in_tests, in_soak: in_soak if soak else in_tests
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """``tally(fault, tried, survived)``: a row of the table."""
+    rows = request.config.stash.setdefault(_ROWS, [])
+    return lambda fault, tried, survived: rows.append([fault, str(tried), str(survived)])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    rows = session.config.stash.get(_ROWS, [])
+    if session.config.getoption("--soak") and rows:
+        table = Table(CAPTION.format(processor=processor()), HEADER, rows)
+        table.write(ROOT / "results" / "benchmarks", "faults")
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> ForkServerContext:
+    """Starts real processes at once: what they import is imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.processes"])
+    return context
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random moments and places, the same ones for the same test."""
+    return random.Random(request.node.name)
+
+
+@pytest.fixture
+def plan_request(tmp_path: Path) -> Callable[..., Config]:
+    """A request for a plan of three runs: full precision, and TTQ after its parent."""
+
+    def make(name: str = "workspace", *overrides: str) -> Config:
+        return compose_config(
+            "reproduce",
+            [
+                "artifact=table1",
+                "+only.depth=[20]",
+                "+only.column=[full_precision,ttq]",
+                "budget=smoke",
+                "dataset=digits",
+                f"workspace={tmp_path / name}",
+                f"overrides={[*TINY[2:], *overrides]}",
+            ],
+        )
+
+    return make

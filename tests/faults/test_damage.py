@@ -1,0 +1,208 @@
+"""Damaged and hostile files are found, named, and rebuilt or refused; none is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.faults.conftest import Count, Tally
+from tests.runs.test_record import record
+from ttq_repro.data.cifar10 import ARCHIVE_FOLDER, load_cifar10
+from ttq_repro.errors import DataError, UserError
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.plan import make_plan
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.checkpoint import SealedCheckpointIO, is_sound
+
+MakeRun = Callable[..., Run]
+
+
+class Hostile:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.trace,)
+
+
+def flip_a_bit(path: Path, chance: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+
+
+def truncate(path: Path, chance: random.Random) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: chance.randrange(len(content))])
+
+
+DAMAGE = {"flipped bit": flip_a_bit, "cut off": truncate}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_damaged_record_is_noticed(
+    damage: str, tmp_path: Path, chance: random.Random, count: Count, tally: Tally
+) -> None:
+    path = tmp_path / "seed1.json"
+    made = record(metrics={"test_error": [0.1234, 0.1]}, correct="AAAA", provenance={"a": "b"})
+    tries, noticed = count(200, 10_000), 0
+    for _ in range(tries):
+        made.write(path)
+        DAMAGE[damage](path, chance)
+        try:
+            # Other white space is other bytes, but the same record.
+            noticed += Record.read(path) == made
+        except ValueError as error:
+            noticed += str(error).startswith(f"{path}: not a readable record")
+    tally(f"record with a {damage}", tries, noticed)
+    assert noticed == tries
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_damaged_checkpoint_is_noticed(
+    damage: str, tmp_path: Path, chance: random.Random, count: Count, tally: Tally
+) -> None:
+    path = tmp_path / "last.ckpt"
+    content = {"epoch": 3, "weights": torch.arange(1000.0)}
+    tries, noticed = count(200, 10_000), 0
+    SealedCheckpointIO().save_checkpoint(content, path)
+    assert is_sound(path)
+    sound = path.read_bytes()
+    for _ in range(tries):
+        path.write_bytes(sound)
+        DAMAGE[damage](path, chance)
+        noticed += not is_sound(path)
+    tally(f"resume checkpoint with a {damage}", tries, noticed)
+    assert noticed == tries
+
+
+def test_a_damaged_checkpoint_starts_the_run_again(
+    tiny_run: MakeRun, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run("quantizer=ttq")
+    undisturbed = execute(run)
+    again = Run(run.config | {"workspace": run.config["workspace"] + "/again"})
+    workspace = Workspace.of(again.config)
+    write = Record.write
+    monkeypatch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        execute(again)
+    monkeypatch.setattr(Record, "write", write)
+    flip_a_bit(workspace.resume_checkpoint(again), chance)
+    said: list[str] = []
+    assert execute(again, say=said.append).weights_sha256 == undisturbed.weights_sha256
+    assert any("last.ckpt is damaged: the run starts again" in line for line in said)
+
+
+def test_a_run_stopped_after_its_last_epoch_keeps_its_results(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run("quantizer=ttq")
+    write = Record.write
+    monkeypatch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        execute(run)
+    monkeypatch.setattr(Record, "write", write)
+    finished = execute(run)
+    assert finished.test_images == 360
+    assert 1 - finished.correct_images().mean() == pytest.approx(finished.test_error["final"], 1e-4)
+
+
+def test_a_damaged_record_is_planned_and_trained_again(
+    tiny_run: MakeRun, chance: random.Random
+) -> None:
+    run = tiny_run("recipe.epochs=1")
+    workspace = Workspace.of(run.config)
+    first = execute(run)
+    workspace.lock(run).write_bytes(b"\xff not a lock's content")
+    truncate(workspace.record(run), chance)
+    assert [planned.done for planned in make_plan([run], workspace).runs] == [False]
+    said: list[str] = []
+    assert execute(run, say=said.append).weights_sha256 == first.weights_sha256
+    assert any("seed1.json: not a readable record" in line for line in said)
+
+
+def test_damaged_weights_of_a_parent_are_refused(tiny_run: MakeRun, chance: random.Random) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto")
+    assert run.parent is not None
+    execute(run.parent)
+    weights = Workspace.of(run.config).weights(run.parent)
+    flip_a_bit(weights, chance)
+    with pytest.raises(UserError, match=r"seed1\.safetensors: its SHA-256 is not the one in its"):
+        execute(run)
+
+
+def test_lost_weights_of_a_parent_are_trained_again(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto", "recipe.epochs=1")
+    assert run.parent is not None
+    first = execute(run.parent)
+    workspace = Workspace.of(run.config)
+    workspace.weights(run.parent).unlink()
+    assert [planned.done for planned in make_plan([run], workspace).runs] == [False, False]
+    child = execute(run)
+    assert child.parent is not None
+    assert child.parent["weights_sha256"] == first.weights_sha256
+    workspace.weights(run.parent).unlink()
+    assert [planned.done for planned in make_plan([run], workspace).runs] == [True, True]
+
+
+def test_a_pickle_for_a_parent_is_refused(tiny_run: MakeRun, tmp_path: Path) -> None:
+    trace, path = tmp_path / "trace", tmp_path / "weights.safetensors"
+    path.write_bytes(pickle.dumps(Hostile(trace)))
+    with pytest.raises(UserError, match=r"weights\.safetensors: not a readable safetensors file"):
+        execute(tiny_run("quantizer=ttq", f"parent={path}"))
+    assert not trace.exists()
+
+
+def test_a_hostile_checkpoint_executes_nothing(tmp_path: Path) -> None:
+    trace, path = tmp_path / "trace", tmp_path / "last.ckpt"
+    SealedCheckpointIO().save_checkpoint({"state": Hostile(trace)}, path)
+    assert is_sound(path), "whoever writes a file can write its checksum"
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        SealedCheckpointIO().load_checkpoint(path, weights_only=False)
+    assert not trace.exists()
+
+
+def test_a_hostile_cifar10_archive_executes_nothing(tmp_path: Path) -> None:
+    trace, folder = tmp_path / "trace", tmp_path / ARCHIVE_FOLDER
+    folder.mkdir()
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
+    for name in names:
+        (folder / name).write_bytes(pickle.dumps(Hostile(trace)))
+    with pytest.raises(DataError, match="Dataset not found or corrupted"):
+        load_cifar10(tmp_path, tmp_path / "cache")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.name=../../up", "data.name=/root", "quantizer.name=a/b", "recipe.name=.hidden"],
+)
+def test_names_cannot_leave_their_folders(tiny_run: MakeRun, override: str) -> None:
+    group, _, name = override.partition(".name=")
+    with pytest.raises(UserError, match=f"{group}.name={name}: must be of letters"):
+        tiny_run(override)
+
+
+@pytest.mark.parametrize("seed", ["-1", "'../../1'", "1.5", "true"])
+def test_a_seed_is_a_whole_number(tiny_run: MakeRun, seed: str) -> None:
+    with pytest.raises(UserError, match="must be a whole number from 0"):
+        tiny_run(f"seed={seed}")
+
+
+def test_a_changed_checksum_is_damage_too(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    SealedCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    content = path.read_bytes()
+    path.write_bytes(hashlib.sha256(b"else").digest() + content[32:])
+    assert not is_sound(path)

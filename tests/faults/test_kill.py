@@ -1,0 +1,149 @@
+"""SIGKILL at any moment of a plan: the same call goes on and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Count, Tally
+from tests.faults.processes import carry_out
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.record import Record
+
+MakeRequest = Callable[..., Config]
+#: Of a record, what another machine time cannot change.
+COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
+
+
+def results(workspace: Path) -> dict[str, dict[str, object]]:
+    """The records of a workspace by identity, without times."""
+    records = [Record.read(path) for path in workspace.rglob("records/**/*.json")]
+    return {
+        record.identity: {key: getattr(record, key) for key in COMPARED}
+        | {key: values for key, values in record.metrics.items() if key != "seconds"}
+        for record in records
+    }
+
+
+def finish(server: ForkServerContext, request: Config, output: Path) -> None:
+    process = server.Process(target=carry_out, args=(request, output))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, output.read_text()
+
+
+def kill_often(
+    server: ForkServerContext,
+    make_request: MakeRequest,
+    output: Path,
+    kills: int,
+    overrides: list[str],
+    strike: Callable[[ForkServerContext, Config], bool],
+) -> int:
+    """Strike ``kills`` times at plans that are started anew when they end; return what survived."""
+    finish(server, make_request("undisturbed", *overrides), output)
+    expected = results(Path(make_request("undisturbed")["workspace"]))
+    assert len(expected) == 3
+    done, plan, struck = 0, 0, 0
+    survived = 0
+    while done < kills:
+        request = make_request(f"plan{plan}", *overrides)
+        while done < kills and strike(server, request):
+            done += 1
+            struck += 1
+        finish(server, request, output)
+        workspace = Path(request["workspace"])
+        whole = results(workspace) == expected and not list(workspace.rglob("*.tmp"))
+        survived += struck if whole else 0
+        plan, struck = plan + 1, 0
+    return survived
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_at_a_random_moment(
+    precision: str,
+    forkserver: ForkServerContext,
+    plan_request: MakeRequest,
+    tmp_path: Path,
+    chance: random.Random,
+    count: Count,
+    tally: Tally,
+) -> None:
+    kills = {"fp32": count(10, 200), "bf16": count(0, 20)}[precision]
+    if not kills:
+        pytest.skip("bf16 is emulated on some CPUs: part of make soak")
+
+    def strike(server: ForkServerContext, request: Config) -> bool:
+        process = server.Process(target=carry_out, args=(request, tmp_path / "output"))
+        process.start()
+        process.join(chance.uniform(0.05, 2))
+        alive = process.is_alive()
+        process.kill()
+        process.join()
+        return alive
+
+    survived = kill_often(
+        forkserver,
+        plan_request,
+        tmp_path / "output",
+        kills,
+        [f"trainer.precision={precision}"],
+        strike,
+    )
+    tally(f"SIGKILL at a random moment, {precision}", kills, survived)
+    assert survived == kills
+
+
+def test_while_a_file_is_being_written(
+    forkserver: ForkServerContext,
+    plan_request: MakeRequest,
+    tmp_path: Path,
+    chance: random.Random,
+    count: Count,
+    tally: Tally,
+) -> None:
+    kills = count(2, 20)
+
+    def strike(server: ForkServerContext, request: Config) -> bool:
+        writing = server.Event()
+        process = server.Process(target=carry_out, args=(request, tmp_path / "output", writing))
+        process.start()
+        # Some writes are let pass, so that the kills spread over checkpoints, weights and records.
+        for _ in range(chance.randint(1, 4)):
+            while process.is_alive() and not writing.wait(0.05):
+                pass
+            writing.clear()
+        alive = process.is_alive()
+        process.kill()
+        process.join()
+        return alive
+
+    survived = kill_often(forkserver, plan_request, tmp_path / "output", kills, [], strike)
+    tally("SIGKILL while a file is being written", kills, survived)
+    assert survived == kills
+
+
+def test_two_processes_share_one_plan(
+    forkserver: ForkServerContext, plan_request: MakeRequest, tmp_path: Path
+) -> None:
+    request = plan_request()
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    processes = [forkserver.Process(target=carry_out, args=(request, path)) for path in outputs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    lines = [line for path in outputs for line in path.read_text().splitlines()]
+    records = results(Path(request["workspace"]))
+    for identity in records:
+        trained = [line for line in lines if line.startswith(identity) and "epochs on" in line]
+        assert len(trained) == 1, trained
+    assert len(records) == 3
+    assert not list(Path(request["workspace"]).rglob("*.tmp"))
+    table = Path(request["workspace"], "outputs/tables/table1.csv").read_text()
+    assert len(table.splitlines()) == 2

@@ -1,0 +1,135 @@
+"""A full disk, read-only results, lost data, no memory, no GPU: one run fails, the plan goes on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.faults.processes import train_within
+from ttq_repro.data.cifar10 import CLASSES
+from ttq_repro.errors import DataError, TrainingError, UserError
+from ttq_repro.reproduce import reproduce
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+MakeRequest = Callable[..., Config]
+MakeRun = Callable[..., Run]
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds no checkpoint."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    try:
+        mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(
+    small_disk: Path, plan_request: MakeRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = plan_request(small_disk.name)
+    with pytest.raises(TrainingError, match="3 of 3 runs failed") as failure:
+        reproduce(request)
+    assert str(failure.value).count("No space left on device") == 2
+    assert str(failure.value).count("its parent failed") == 1
+    assert failure.value.exit_code == 1
+    assert "not run" in capsys.readouterr().out, "the table is drawn all the same"
+    assert not list(small_disk.rglob("*.tmp"))
+    mount("-o", "remount,size=64m", str(small_disk))
+    reproduce(request)
+    assert len(list(small_disk.rglob("records/**/*.json"))) == 3
+
+
+def test_read_only_results_fail_at_once(small_disk: Path, tiny_run: MakeRun) -> None:
+    run = Run(tiny_run("recipe.epochs=1").config | {"workspace": str(small_disk)})
+    mount("-o", "remount,ro,size=64m", str(small_disk))
+    with pytest.raises(TrainingError, match=r"Read-only file system: .*workspace/outputs"):
+        execute(run)
+    mount("-o", "remount,rw", str(small_disk))
+    execute(run)
+
+
+def test_too_little_memory_names_the_batch_size(
+    forkserver: ForkServerContext, tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    run = tiny_run("recipe.epochs=1", "recipe.batch_size=1437", "model.depth=20")
+    output = tmp_path / "output"
+    process = forkserver.Process(target=train_within, args=(run.config, 300 * 2**20, output))
+    process.start()
+    process.join()
+    assert process.exitcode == 1
+    assert output.read_text() == "out of memory at recipe.batch_size=1437"
+
+
+def test_one_run_that_fails_does_not_stop_the_others(
+    plan_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ttq_repro.runs import execute as module
+
+    fit = module.fit
+
+    def failing(config: Config, *arguments: object, **options: object) -> object:
+        if config["quantizer"]["name"] == "ttq":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(config, *arguments, **options)
+
+    request = plan_request() | {"only": {"depth": [20], "column": ["ttq", "control"]}}
+    monkeypatch.setattr(module, "fit", failing)
+    with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*ttq.*recipe.batch_size=64"):
+        reproduce(request)
+    monkeypatch.setattr(module, "fit", fit)
+    capsys.readouterr()
+    reproduce(request)
+    assert "1 of 3 runs to train" in capsys.readouterr().out
+
+
+def test_a_lost_gpu_is_one_line(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: device lost\nand advice of many lines")
+
+    monkeypatch.setattr("ttq_repro.runs.execute.fit", lost)
+    with pytest.raises(TrainingError, match=r"^the GPU failed: CUDA error: device lost$"):
+        execute(tiny_run())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(tiny_run: MakeRun) -> None:
+    with pytest.raises(UserError, match=r"trainer.accelerator=gpu: .*Here: auto, cpu"):
+        execute(tiny_run("trainer.accelerator=gpu"))
+
+
+def test_a_data_folder_that_vanishes_is_named(tiny_run: MakeRun, tmp_path: Path) -> None:
+    root, away = tmp_path / "data", tmp_path / "away"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 32, 32, 3), np.uint8)
+    for split, images in zip(("train", "test"), pixels, strict=True):
+        for name, image in zip(CLASSES, images, strict=True):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            Image.fromarray(image).save(folder / "0.png")
+    run = tiny_run("data=cifar10", f"data.root={root}", "quantizer=ttq", "parent=auto")
+    assert run.parent is not None
+    execute(run.parent)
+    root.rename(away)
+    with pytest.raises(DataError, match=f"no CIFAR-10: {root} holds neither"):
+        execute(run)
+    away.rename(root)
+    execute(run)
+    assert Workspace.of(run.config).record(run).is_file()

@@ -1,0 +1,50 @@
+"""What stops a run from outside, as one line that says what to do about it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ttq_repro.errors import TrainingError
+from ttq_repro.runs.run import Run
+
+FILE_SYSTEM = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOENT,
+}
+#: How torch's CPU allocator words it; on a GPU it has an exception of its own.
+NO_MEMORY = ("not enough memory", "can't allocate memory")
+
+
+@contextmanager
+def explained(run: Run) -> Iterator[None]:
+    """Turn a full disk, a lack of memory or a lost GPU into a :class:`TrainingError`."""
+    try:
+        yield
+    except MemoryError:
+        raise _out_of_memory(run) from None
+    except OSError as error:
+        if error.errno not in FILE_SYSTEM:
+            raise
+        raise TrainingError(f"{error.strerror}: {error.filename or 'writing its files'}") from None
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in NO_MEMORY):
+            # The next run of a plan needs what this one held.
+            torch.cuda.empty_cache()
+            raise _out_of_memory(run) from None
+        if isinstance(error, torch.AcceleratorError):
+            raise TrainingError(f"the GPU failed: {str(error).splitlines()[0]}") from None
+        raise
+
+
+def _out_of_memory(run: Run) -> TrainingError:
+    size = run.config["recipe"]["batch_size"]
+    return TrainingError(f"out of memory at recipe.batch_size={size}")

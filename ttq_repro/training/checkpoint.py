@@ -1,0 +1,43 @@
+"""Resume checkpoints that survive a kill and tell when they are damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from ttq_repro.files import write_atomically
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, behind the SHA-256 of its content.
+
+    The checksum stands in the same file, because two files cannot be replaced at once.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        content = buffer.getvalue()
+        write_atomically(Path(path), hashlib.sha256(content).digest() + content)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        content = Path(path).read_bytes()[DIGEST_BYTES:]
+        # Never anything but tensors and plain containers, whatever the caller asks for.
+        return torch.load(io.BytesIO(content), map_location, weights_only=True)
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the checkpoint at ``path`` is what was written there."""
+    stored = path.read_bytes()
+    return hashlib.sha256(stored[DIGEST_BYTES:]).digest() == stored[:DIGEST_BYTES]

@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
 
 WANDB_MODES = ("offline", "online", "disabled")
 
 
 @contextmanager
-def loggers(run: Run, folder: Path) -> Iterator[list[Logger]]:
+def loggers(run: Run, workspace: Workspace) -> Iterator[list[Logger]]:
     """The loggers that the run's config asks for, closed at the end.
 
-    CSV: ``csv/version_N/metrics.csv`` in ``folder``, a row an epoch; a resumed run starts the next
-    N. wandb: offline unless asked otherwise, so that it never prompts and sends nothing.
+    CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch; a resumed run
+    starts the next N. wandb: offline unless asked otherwise, so that it never prompts and sends
+    nothing; what it would keep in the home folder lies in the cache.
     """
+    folder = workspace.scratch(run)
     config = run.config["logger"]
     if config["wandb"] not in WANDB_MODES:
         raise UserError(f"logger.wandb={config['wandb']}: must be one of {', '.join(WANDB_MODES)}")
@@ -31,6 +33,8 @@ def loggers(run: Run, folder: Path) -> Iterator[list[Logger]]:
         return
     # Its own error reports are the one thing that wandb sends in offline mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for kind in ("CACHE", "CONFIG", "DATA"):
+        os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 

@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Decoded data sets."""
+        """Decoded data sets, and what wandb keeps for itself."""
         return self.outputs / "cache"
 
     def home(self, *, is_result: bool) -> Path:

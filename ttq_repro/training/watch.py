@@ -13,10 +13,14 @@ from ttq_repro.errors import TrainingError
 from ttq_repro.quantizers import quantized_layers
 
 REACTIONS = ("stop", "warn")
+KEPT = "The checkpoint of the epoch before is kept"
 
 
 class Watch(pl.Callback):
-    """Stops a run whose loss is not finite; stops or warns when a layer degenerates.
+    """Stops a run whose loss or weights are not finite; stops or warns when a layer degenerates.
+
+    A loss alone would not tell: one NaN among the latent weights of a layer makes its threshold
+    NaN, all its weights zero, and the loss stays finite.
 
     A layer degenerates when one of its scales is not positive, or all of its weights are zero.
     Checked after validation and before the epoch's checkpoint is written, so that the last one on
@@ -37,15 +41,16 @@ class Watch(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = f"epoch {trainer.current_epoch + 1}"
         loss = trainer.callback_metrics["train_loss"].item()
-        if not math.isfinite(loss):
+        bad = _first_bad_parameter(module)
+        if bad is not None or not math.isfinite(loss):
             raise TrainingError(
-                f"{epoch}: the training loss is {loss}; {_first_bad_weight(module)}. "
-                "The checkpoint of the epoch before is kept"
+                f"{epoch}: the training loss is {loss:.4g}, NaN or infinite values are "
+                f"{f'in {bad}' if bad else 'in no parameter'}. {KEPT}"
             )
         for topic, finding in _degenerate(module):
             message = f"{epoch}: {finding}"
             if self.reaction == "stop":
-                raise TrainingError(f"{message}. The checkpoint of the epoch before is kept")
+                raise TrainingError(f"{message}. {KEPT}")
             if topic not in self.warnings:
                 self.warnings[topic] = message
                 self.say(f"warning: {message}")
@@ -57,12 +62,11 @@ class Watch(pl.Callback):
         self.warnings = state["warnings"]
 
 
-def _first_bad_weight(module: pl.LightningModule) -> str:
+def _first_bad_parameter(module: pl.LightningModule) -> str | None:
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():
-            layer = name.removeprefix("network.").replace("parametrizations.weight.", "")
-            return f"the first parameter with NaN or infinite values is {layer}"
-    return "all parameters are finite"
+            return name.removeprefix("network.").replace("parametrizations.weight.", "")
+    return None
 
 
 @torch.no_grad()

@@ -1,0 +1,55 @@
+"""By default nothing leaves the machine, and nothing is written outside the stated folders."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from ttq_repro.runs.config import ROOT
+
+CONNECT = re.compile(r"(?:connect|sendto)\(.*sa_family=(AF_INET6?), .*?\"([0-9a-f.:]+)\"")
+WRITE = re.compile(
+    r'(?:openat|creat|mkdir|rename|symlink)\w*\(.*?"(/[^"]*)"'
+    r".*(?:O_WRONLY|O_RDWR|O_CREAT|0\d+|rename|sym).*= \d"
+)
+LOOPBACK = {"127.0.0.1", "::1"}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_run_keeps_to_itself(tmp_path: Path) -> None:
+    home, workspace, temporary = (tmp_path / name for name in ("home", "workspace", "tmp"))
+    for folder in (home, workspace, temporary):
+        folder.mkdir()
+    trace = tmp_path / "trace"
+    settings = [s for s in TINY if not s.startswith("logger")]
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-qq", "-s", "300", "-o", str(trace)),
+            *("-e", "trace=connect,sendto,openat,creat,mkdir,mkdirat,rename,renameat2,symlink"),
+            *(sys.executable, str(ROOT / "scripts" / "train.py"), *settings),
+            *("quantizer=ttq", "recipe.epochs=1", f"workspace={workspace}"),
+            f"hydra.run.dir={workspace}/outputs/hydra",
+        ],
+        cwd=workspace,
+        env=os.environ | {"HOME": str(home), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = trace.read_text(errors="replace").splitlines()
+    addresses = {found[2] for line in lines if (found := CONNECT.search(line))}
+    assert addresses <= LOOPBACK
+    written = {Path(found[1]) for line in lines if (found := WRITE.search(line))}
+    allowed = (workspace, temporary, Path("/dev"), Path("/proc"))
+    strangers = {path for path in written if not any(path.is_relative_to(a) for a in allowed)}
+    assert not {path for path in strangers if "__pycache__" not in path.parts}
+    assert any(path.is_relative_to(workspace / "outputs") for path in written), "the trace works"
+    assert list(workspace.rglob("*.wandb")), "wandb was on"

@@ -9,27 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.quantizers.checks import Array, gradients, pull, ready, weights
 from ttq_repro.quantizers import LSQ, SEQ, TWN, AbsMean, Quantizer
-
-Array = NDArray[np.float64]
-
-
-@st.composite
-def weights(draw: st.DrawFn) -> Tensor:
-    """Convolution weights in float64, of any size and spread."""
-    shape = [draw(st.integers(1, 4)) for _ in range(4)]
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
-    spread = draw(st.sampled_from([1e-3, 0.05, 1.0, 30.0]))
-    return spread * torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def ready(method: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
-    quantizer = method().to(latent.dtype)
-    quantizer.initialize(latent)
-    return quantizer
 
 
 def lsq(w: Array, step: Array) -> Array:
@@ -63,7 +46,7 @@ def test_lsq_gradients(latent: Tensor, stretch: float) -> None:
     with torch.no_grad():
         quantizer.step *= stretch
     step = quantizer.step.item()
-    w, g = latent.numpy(), np.cos(np.arange(latent.numel())).reshape(latent.shape)
+    w, g = latent.numpy(), pull(latent)
     got_latent, got_step = gradients(quantizer, latent, g, quantizer.step)
     inside = np.abs(w) < step
     np.testing.assert_allclose(got_latent, g * inside, atol=1e-12)
@@ -78,7 +61,7 @@ def test_seq_gradients(latent: Tensor, stretch: float) -> None:
     with torch.no_grad():
         quantizer.range *= stretch
     bound = quantizer.range.detach().numpy()
-    w, g = latent.numpy(), np.cos(np.arange(latent.numel())).reshape(latent.shape)
+    w, g = latent.numpy(), pull(latent)
     got_latent, got_range = gradients(quantizer, latent, g, quantizer.range)
     inside = np.abs(w) < 0.99 * bound
     np.testing.assert_allclose(got_latent, g * inside, atol=1e-12)
@@ -92,12 +75,6 @@ def test_absmean_passes_every_gradient_on() -> None:
     g = np.array([[1.0, 2.0, 3.0, 4.0, 5.0]])
     (got,) = gradients(AbsMean(), latent, g)
     np.testing.assert_array_equal(got, g)
-
-
-def gradients(quantizer: Quantizer, latent: Tensor, g: Array, *parameters: Tensor) -> list[Array]:
-    latent = latent.clone().requires_grad_()
-    loss = (quantizer(latent) * torch.from_numpy(g)).sum()
-    return [found.numpy() for found in torch.autograd.grad(loss, [latent, *parameters])]
 
 
 def test_known_confusions_are_told_apart() -> None:

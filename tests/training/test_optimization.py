@@ -1,7 +1,12 @@
+import math
+from functools import partial
+
+import pytest
+import torch
 from torch import nn
 
 from ttq_repro.models import CifarResNet
-from ttq_repro.quantizers import TTQ, quantize_
+from ttq_repro.quantizers import TTQ, BinaryConnect, quantize_
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule, split_by_decay
 
@@ -73,3 +78,48 @@ def test_float_and_bias_parameters_of_the_optimizer() -> None:
     assert [group["weight_decay"] for group in groups] == [2e-4, 0.0]
     total = sum(p.numel() for group in groups for p in group["params"])
     assert total == sum(p.numel() for p in network.parameters())
+
+
+def glorot_network() -> nn.Module:
+    """Two quantized layers that learn at different rates, and a float one."""
+    network = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 18), nn.Linear(18, 2))
+    quantize_(network, partial(BinaryConnect, rate_scaling="glorot"))
+    return network
+
+
+#: By group: the float layer's weight, the two latent weights, the biases.
+FACTORS = [1, math.sqrt(24 / 1.5), math.sqrt(20 / 1.5), 1]
+
+
+@pytest.mark.parametrize("name", ["paper", "short"])
+def test_a_factor_stays_with_its_parameters_under_every_schedule(name: str) -> None:
+    network = glorot_network()
+    used = recipe(f"recipe={name}")
+    made = optimizer_and_schedule(network, used, used.epochs)
+    groups, schedule = made["optimizer"].param_groups, made["lr_scheduler"]["scheduler"]
+    for layer, group in ((1, groups[1]), (2, groups[2])):
+        (latent,) = group["params"]
+        assert latent is network[layer].parametrizations.weight.original
+    plain = optimizer_and_schedule(nn.Linear(2, 2), used, used.epochs)
+    base, base_schedule = plain["optimizer"].param_groups[0], plain["lr_scheduler"]["scheduler"]
+    seen = set()
+    for _ in range(used.epochs - 1):
+        rates = [group["lr"] for group in groups]
+        assert rates == pytest.approx([base["lr"] * factor for factor in FACTORS])
+        seen.add(base["lr"])
+        for optimizer in (made["optimizer"], plain["optimizer"]):
+            optimizer.step()
+        schedule.step()
+        base_schedule.step()
+    assert len(seen) >= 3
+
+
+def test_a_factor_scales_the_step_but_not_the_decay() -> None:
+    network = glorot_network()
+    optimizer = optimizer_and_schedule(network, recipe("recipe=paper"), 10)["optimizer"]
+    latent = network[1].parametrizations.weight.original
+    before = latent.detach().clone()
+    latent.grad = torch.ones_like(latent)
+    optimizer.step()
+    expected = before - 0.1 * FACTORS[1] - 0.1 * 2e-4 * before
+    torch.testing.assert_close(latent.detach(), expected)

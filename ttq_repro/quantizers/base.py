@@ -43,16 +43,19 @@ class Quantizer(nn.Module):
         return None
 
     def initialize(self, latent: Tensor) -> None:
-        """Set the state that depends on the layer; called once, when the quantizer is attached."""
+        """Set the state that depends on the layer; called once, when the quantizer is attached.
+
+        May change ``latent`` in place.
+        """
 
     def decayed(self) -> list[nn.Parameter]:
         """The quantizer's own parameters that take part in weight decay."""
         return []
 
     def rate_factors(self, latent: nn.Parameter) -> list[tuple[nn.Parameter, float]]:
-        """Parameters whose learning rate is the recipe's times a factor, with that factor.
+        """Parameters that learn at the recipe's rate times a positive factor, with that factor.
 
-        Among ``latent`` and the quantizer's own.
+        Among ``latent`` and the quantizer's own. Weight decay keeps its pace.
         """
         return []
 

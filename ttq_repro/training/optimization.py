@@ -37,16 +37,48 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     quantizer parameters that ask for it; not to batch norm and biases.
     """
     optimizer_class = get_class(recipe.optimizer["_target_"])
-    decayed, rest = split_by_decay(network)
     optimizer = optimizer_class(
-        [{"params": decayed}, {"params": rest, "weight_decay": 0.0}], **_arguments(recipe.optimizer)
+        parameter_groups(network, recipe.optimizer), **_arguments(recipe.optimizer)
     )
     schedule_class = get_class(recipe.schedule["_target_"])
+    arguments = _arguments(recipe.schedule)
     every_step = issubclass(schedule_class, OneCycleLR)
-    length = {"total_steps": steps} if every_step else {}
-    schedule = schedule_class(optimizer, **length, **_arguments(recipe.schedule))
+    if every_step:
+        # The one schedule that takes its rates from its arguments and not from the optimizer.
+        rates = [arguments["max_lr"] * group["rate_factor"] for group in optimizer.param_groups]
+        arguments |= {"total_steps": steps, "max_lr": rates}
+    schedule = schedule_class(optimizer, **arguments)
     interval = "step" if every_step else "epoch"
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
+
+
+def parameter_groups(network: nn.Module, optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of parameters that share learning rate and weight decay.
+
+    The first learns at the recipe's own rate, the others at that times their ``rate_factor``. A
+    factor concerns the gradient alone: weight decay is divided by it, so that weights shrink in a
+    step by as much as in the recipe.
+    """
+    factors = {
+        parameter: factor
+        for layer in quantized_layers(network)
+        for parameter, factor in layer.quantizer.rate_factors(layer.latent)
+    }
+    decay = optimizer.get("weight_decay", 0.0)
+    members: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, decay): []}
+    for own_decay, parameters in zip((decay, 0.0), split_by_decay(network), strict=True):
+        for parameter in parameters:
+            key = (factors.get(parameter, 1.0), own_decay)
+            members.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": optimizer["lr"] * factor,
+            "weight_decay": own_decay / factor,
+            "rate_factor": factor,
+        }
+        for (factor, own_decay), parameters in members.items()
+    ]
 
 
 def split_by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -8,7 +8,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers import BWN, LSQ, SEQ, TTQ, TWN, AbsMean, DoReFa, FullPrecision, Quantizer
+from ttq_repro.quantizers import (
+    BWN,
+    LSQ,
+    SEQ,
+    TTQ,
+    TWN,
+    AbsMean,
+    BinaryConnect,
+    DeepCompression,
+    DoReFa,
+    FullPrecision,
+    Quantizer,
+    TernaryConnect,
+)
 
 METHODS: dict[str, Callable[[], Quantizer]] = {
     "full_precision": FullPrecision,
@@ -26,10 +39,19 @@ METHODS: dict[str, Callable[[], Quantizer]] = {
     "dorefa_8bit": partial(DoReFa, 8),
     "bwn": BWN,
     "bwn_released": partial(BWN, center=True, clamp=True, latent_gradient="released"),
+    "binary_connect": BinaryConnect,
+    "binary_connect_deterministic": partial(BinaryConnect, stochastic=False),
+    "ternary_connect": partial(TernaryConnect, rescale=True),
+    "ternary_connect_deterministic": partial(TernaryConnect, stochastic=False, rescale=True),
+    "deep_compression": DeepCompression,
+    "deep_compression_2bit": partial(DeepCompression, conv_bits=2, fc_bits=2),
     "lsq": LSQ,
     "absmean": AbsMean,
     "seq": SEQ,
 }
+
+#: Those that evaluate float weights, and so have no codes.
+FLOAT = {"full_precision", "binary_connect", "ternary_connect"}
 
 #: The most distinct weights of one filter; no entry: as many as there are weights.
 LEVELS = {
@@ -45,6 +67,12 @@ LEVELS = {
     "dorefa_8bit": 256,
     "bwn": 2,
     "bwn_released": 2,
+    "binary_connect": 2,
+    "binary_connect_deterministic": 2,
+    "ternary_connect": 3,
+    "ternary_connect_deterministic": 3,
+    "deep_compression": 256,
+    "deep_compression_2bit": 4,
     "lsq": 3,
     "absmean": 3,
     "seq": 3,

@@ -10,11 +10,14 @@ from ttq_repro.quantizers.attach import (
     quantized_layers,
 )
 from ttq_repro.quantizers.base import Quantizer
+from ttq_repro.quantizers.binary_connect import BinaryConnect
 from ttq_repro.quantizers.bwn import BWN
+from ttq_repro.quantizers.deep_compression import DeepCompression
 from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
 from ttq_repro.quantizers.lsq import LSQ
 from ttq_repro.quantizers.seq import SEQ
+from ttq_repro.quantizers.ternary_connect import TernaryConnect
 from ttq_repro.quantizers.ttq import TTQ
 from ttq_repro.quantizers.twn import TWN
 
@@ -25,12 +28,15 @@ __all__ = [
     "TTQ",
     "TWN",
     "AbsMean",
+    "BinaryConnect",
     "Decision",
+    "DeepCompression",
     "DoReFa",
     "FirstLast",
     "FullPrecision",
     "QuantizedLayer",
     "Quantizer",
+    "TernaryConnect",
     "all_but",
     "quantize_",
     "quantized_layers",

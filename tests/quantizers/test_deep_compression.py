@@ -1,0 +1,287 @@
+"""Deep Compression: its stages, its k-means, its gradients, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests.quantizers.checks import Array, gradients, numeric_gradient, pull, ready, weights
+from tests.quantizers.methods import decode
+from ttq_repro.models import CifarResNet
+from ttq_repro.quantizers import DeepCompression, quantize_, quantized_layers
+from ttq_repro.quantizers.deep_compression import CLUSTERED, DENSE, PRUNED, kmeans
+
+DENSITIES = st.floats(0.01, 1)
+
+
+def at(epoch: int, latent: Tensor, **options: Any) -> DeepCompression:
+    """The quantizer of a layer in epoch ``epoch`` of 4."""
+    quantizer = ready(partial(DeepCompression, **options), latent)
+    assert isinstance(quantizer, DeepCompression)
+    with torch.no_grad():
+        for passed in range(epoch + 1):
+            quantizer.on_epoch_start(latent, passed, 4)
+    return quantizer
+
+
+def lloyd(values: Array, clusters: int) -> Array:
+    """The value that k-means gives each number, from evenly spaced centroids; brute force.
+
+    An empty cluster's centroid goes to the number farthest from its own, as in scikit-learn.
+    """
+    centroids = np.linspace(values.min(), values.max(), clusters)
+    while True:
+        nearest = np.abs(values[:, None] - centroids).argmin(1)
+        moved = centroids.copy()
+        empty = []
+        for k in range(clusters):
+            if (nearest == k).any():
+                moved[k] = values[nearest == k].mean()
+            else:
+                empty.append(k)
+        farthest = np.argsort(-np.abs(values - moved[nearest]), kind="stable")
+        moved[empty] = values[farthest[: len(empty)]]
+        moved.sort()
+        if np.allclose(moved, centroids, atol=0, rtol=1e-12):
+            return centroids[nearest]
+        centroids = moved
+
+
+# Pruning.
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.booleans().flatmap(lambda ties: weights(ties=ties)), DENSITIES)
+def test_the_density_is_exact_and_the_largest_stay(latent: Tensor, density: float) -> None:
+    quantizer = at(0, latent, density=density)
+    kept = quantizer.kept
+    assert kept.sum() == max(1, round(density * latent.numel()))
+    assert torch.equal(quantizer(latent), torch.where(kept, latent, 0))
+    if not kept.all():
+        assert latent[~kept].abs().max() <= latent[kept].abs().min()
+
+
+def test_only_what_is_kept_is_retrained() -> None:
+    latent = torch.randn(4, 3, 3, 3, dtype=torch.float64)
+    quantizer = at(0, latent)
+    g = pull(latent)
+    of_latent, of_codebook = gradients(quantizer, latent, g, quantizer.codebook)
+    np.testing.assert_array_equal(of_latent, g * quantizer.kept.numpy())
+    assert not of_codebook.any()
+
+
+# Clustering.
+
+
+@settings(deadline=None, max_examples=25)
+@given(weights(), DENSITIES, st.sampled_from([1, 2, 4]))
+def test_clustered_values_are_those_of_k_means(latent: Tensor, density: float, bits: int) -> None:
+    quantizer = at(3, latent, density=density, conv_bits=bits)
+    found = quantizer(latent).detach()
+    kept = quantizer.kept
+    assert not found[~kept].any()
+    assert len(found.unique()) <= 2**bits
+    if kept.sum() >= 2**bits:  # otherwise every weight is its own centroid, in any order
+        expected = lloyd(latent[kept].numpy(), 2**bits - 1)
+        np.testing.assert_allclose(found[kept], expected, rtol=1e-6)
+    else:
+        torch.testing.assert_close(found[kept], latent[kept])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.floats(-10, 10, width=16), min_size=1, max_size=60),
+    st.integers(1, 20),
+)
+def test_k_means_ends_where_nothing_can_be_better_placed(
+    numbers: list[float], clusters: int
+) -> None:
+    values = torch.tensor(sorted(numbers), dtype=torch.float64)
+    centroids, sizes = kmeans(values, clusters)
+    assert sizes.sum() == len(values)
+    assert torch.equal(centroids, centroids.sort().values)
+    own = centroids.repeat_interleave(sizes)
+    distances = (values[:, None] - centroids).abs()
+    torch.testing.assert_close((values - own).abs(), distances.min(1).values)
+    for group, centroid in zip(values.split(sizes.tolist()), centroids, strict=True):
+        if len(group):
+            torch.testing.assert_close(centroid, group.mean())
+    if len(set(numbers)) <= clusters:
+        torch.testing.assert_close(own, values)
+
+
+def test_bits_go_by_the_kind_of_layer() -> None:
+    torch.manual_seed(0)
+    convolution, linear = torch.randn(30, 30, 3, 3), torch.randn(100, 100)
+    assert at(3, convolution)(convolution).unique().numel() == 2**8
+    assert at(3, linear)(linear).unique().numel() == 2**5
+
+
+def test_a_centroids_gradient_is_the_sum_over_its_weights() -> None:
+    torch.manual_seed(0)
+    latent = torch.randn(6, 5, 3, 3, dtype=torch.float64)
+    quantizer = at(3, latent, conv_bits=3).double()
+    g = pull(latent)
+    of_latent, of_codebook = gradients(quantizer, latent, g, quantizer.codebook)
+    assert not of_latent.any()
+    np.testing.assert_allclose(
+        of_codebook, numeric_gradient(quantizer, latent, g, quantizer.codebook), atol=1e-6
+    )
+    values = quantizer(latent).detach().numpy()
+    sums = [g[values == centroid].sum() for centroid in quantizer.codebook.tolist()]
+    np.testing.assert_allclose(of_codebook, sums)
+    counts = [(values == centroid).sum() for centroid in quantizer.codebook.tolist()]
+    means = np.divide(sums, counts)
+    assert not np.allclose(of_codebook, means), "the port that takes a mean is another method"
+
+
+def test_codes_keep_their_order_when_centroids_cross_zero_and_each_other() -> None:
+    torch.manual_seed(0)
+    latent = torch.randn(6, 5, 3, 3)
+    quantizer = at(3, latent, conv_bits=3)
+    with torch.no_grad():
+        quantizer.codebook.copy_(torch.tensor([0.3, -0.2, 0.1, -0.1, -0.4, 0.2, 0.5]))
+    levels = quantizer.levels(latent)
+    assert levels is not None
+    ordered = [levels[code].item() for code in sorted(levels)]
+    assert ordered == sorted(ordered)
+    assert sorted(levels) == [-3, -2, -1, 0, 1, 2, 3, 4]
+    assert torch.equal(decode(quantizer, latent), quantizer(latent))
+
+
+# Stages.
+
+
+@pytest.mark.parametrize(
+    ("shares", "epochs", "stages"),
+    [
+        ((0.0, 0.75), 4, [PRUNED, PRUNED, PRUNED, CLUSTERED]),
+        ((0.0, 0.75), 1, [CLUSTERED]),
+        ((0.0, 0.75), 2, [PRUNED, CLUSTERED]),
+        ((0.5, 0.75), 4, [DENSE, DENSE, PRUNED, CLUSTERED]),
+        ((0.4, 0.4), 5, [DENSE, DENSE, CLUSTERED, CLUSTERED, CLUSTERED]),
+        ((0.0, 0.75), 160, [PRUNED] * 120 + [CLUSTERED] * 40),
+    ],
+)
+def test_stages(shares: tuple[float, float], epochs: int, stages: list[int]) -> None:
+    latent = torch.randn(4, 3, 3, 3)
+    prune_at, cluster_at = shares
+    quantizer = ready(partial(DeepCompression, prune_at=prune_at, cluster_at=cluster_at), latent)
+    seen, names = [], set()
+    for epoch in range(epochs):
+        with torch.no_grad():
+            quantizer.on_epoch_start(latent, epoch, epochs)
+        statistics = quantizer.statistics(latent)
+        names.add(tuple(statistics))
+        seen.append(statistics["stage"])
+        assert (quantizer.codes(latent) is None) == (seen[-1] != CLUSTERED)
+        if seen[-1] >= PRUNED:
+            assert statistics["zero"] == pytest.approx(0.6, abs=1 / latent.numel())
+    assert seen == stages
+    assert names == {("negative", "zero", "positive", "stage", "distinct_values")}
+
+
+def train(network: nn.Module, epochs: range, total: int = 4) -> None:
+    """Two steps an epoch of SGD without state, so that it can go on from weights alone."""
+    optimizer = torch.optim.SGD(network.parameters(), 0.02, weight_decay=2e-4)
+    for epoch in epochs:
+        torch.manual_seed(epoch)
+        with torch.no_grad():
+            for layer in quantized_layers(network):
+                layer.quantizer.on_epoch_start(layer.latent, epoch, total)
+        for _ in range(2):
+            images, labels = torch.randn(8, 3, 8, 8), torch.randint(0, 10, (8,))
+            optimizer.zero_grad()
+            F.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+
+
+def test_density_and_values_hold_in_a_network_through_training() -> None:
+    torch.manual_seed(0)
+    network = CifarResNet(8)
+    quantize_(network, partial(DeepCompression, density=0.3, conv_bits=4, fc_bits=3))
+    before = {}
+    for epoch in range(4):
+        train(network, range(epoch, epoch + 1))
+        for layer in quantized_layers(network):
+            weight = layer.module.weight.detach()
+            density = (weight != 0).float().mean().item()
+            assert density == pytest.approx(0.3, rel=0.01), layer.name
+            if epoch == 3:
+                bits = 3 if layer.name == "linear" else 4
+                assert len(weight.unique()) <= 2**bits
+                assert not torch.equal(layer.quantizer.codebook, before[layer.name])
+        if epoch == 2:
+            twin = copy.deepcopy(network)
+            for layer in quantized_layers(twin):
+                with torch.no_grad():
+                    layer.quantizer.on_epoch_start(layer.latent, 3, 4)
+                before[layer.name] = layer.quantizer.codebook
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 2])
+def test_a_resumed_run_prunes_and_clusters_as_if_never_killed(killed_after: int) -> None:
+    """From before the pruning, between the stages, and after the clustering."""
+
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        made = CifarResNet(8)
+        quantize_(made, partial(DeepCompression, prune_at=0.25, cluster_at=0.5))
+        return made
+
+    undisturbed = network()
+    train(undisturbed, range(4))
+    killed = network()
+    train(killed, range(killed_after + 1))
+    resumed = network()
+    resumed.load_state_dict(killed.state_dict())
+    train(resumed, range(killed_after + 1, 4))
+    for name, value in undisturbed.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_the_stage_reaches_a_compiled_network() -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten())
+    quantize_(network, partial(DeepCompression, conv_bits=3))
+    eager = copy.deepcopy(network)
+    network.compile(backend="aot_eager")
+    images = torch.randn(2, 3, 8, 8)
+    outputs: list[Tensor] = []
+    for epoch in range(4):
+        for copied in (network, eager):
+            with torch.no_grad():
+                for layer in quantized_layers(copied):
+                    layer.quantizer.on_epoch_start(layer.latent, epoch, 4)
+        outputs.append(network(images))
+        torch.testing.assert_close(outputs[-1], eager(images))
+    assert torch.equal(outputs[0], outputs[2])
+    assert not torch.equal(outputs[2], outputs[3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"density": 0.0}, r"density must lie in \(0, 1\], got 0\.0"),
+        ({"density": 1.1}, r"density must lie in \(0, 1\]"),
+        ({"density": float("nan")}, r"density must lie in \(0, 1\], got nan"),
+        ({"conv_bits": 0}, "conv_bits must be a whole number from 1 to 15, got 0"),
+        ({"fc_bits": 2.5}, r"fc_bits must be a whole number from 1 to 15, got 2\.5"),
+        ({"prune_at": 1.0}, r"prune_at must lie in \[0, 1\)"),
+        ({"cluster_at": -0.1}, r"cluster_at must lie in \[0, 1\)"),
+        ({"prune_at": 0.5, "cluster_at": 0.2}, r"cluster_at=0\.2 lies before prune_at=0\.5"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DeepCompression(**arguments)

@@ -1,0 +1,39 @@
+"""BinaryConnect (Courbariaux, Bengio, David; NIPS 2015; arXiv 1511.00363)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ttq_repro.quantizers.connect import Connect
+
+
+class BinaryConnect(Connect):
+    r"""Weights +1 and -1 without a scale, sampled or by their sign.
+
+    Forward in training (Eq. 1 to 3), stochastic or deterministic:
+
+    .. math::
+        P(w_b = +1) = \sigma(w) = \mathrm{clip}\left(\frac{w + 1}{2}, 0, 1\right), \qquad
+        w_b = \mathrm{sign}(w)
+
+    Backward, clipping, evaluation and options are those of :class:`Connect`.
+
+    The trap: clipping comes after the update and belongs to the method. Without it a weight far
+    outside [-1, 1], whose sign and probability no longer change, never finds its way back. And
+    after stochastic training the real-valued weights are evaluated, so that the network which is
+    tested is not a binary one. sign(0) is +1, so that there are two levels.
+    """
+
+    values = (-1, 1)
+
+    def sample(self, latent: Tensor) -> Tensor:
+        draw = torch.rand_like(latent, dtype=torch.float32)
+        return self._binary(draw < (latent + 1) / 2)
+
+    def round(self, latent: Tensor) -> Tensor:
+        return self._binary(latent >= 0)
+
+    @staticmethod
+    def _binary(positive: Tensor) -> Tensor:
+        return torch.where(positive, 1.0, -1.0)

@@ -1,0 +1,221 @@
+"""Deep Compression (Han, Mao, Dally; ICLR 2016; arXiv 1510.00149) but for its Huffman coding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ttq_repro.quantizers.base import Levels, Quantizer, check_share, sign_shares
+from ttq_repro.quantizers.magnitude import smallest
+
+# The stages of a run.
+DENSE, PRUNED, CLUSTERED = range(3)
+# k-means ends by itself, after a few hundred rounds; this is against rounding in circles.
+MOST_ROUNDS = 1000
+
+
+class DeepCompression(Quantizer):
+    r"""Pruned weights that share :math:`2^b - 1` trained values beside zero.
+
+    Three stages, each on the weights that training has brought about in the one before:
+
+    0. dense: :math:`w_q = w`.
+    1. pruned (Han et al., NIPS 2015, arXiv 1506.02626): the weights of smallest magnitude are zero
+       for good, the others are retrained, :math:`w_q = m \odot w`.
+    2. clustered: k-means over the weights that are left, from centroids spaced evenly between the
+       smallest and the largest ("linear initialization"), assigns a centroid to each. The
+       assignment i stays as it is and the centroids c are trained,
+       :math:`w_q = m \odot c_i`, by the sum of the gradients of their weights (Eq. 3):
+
+       .. math:: \partial c_k = \sum_{i = k} \partial L / \partial w_q
+
+    The trap: a centroid's gradient is a sum over hundreds of weights, not their mean, and it moves
+    them all. At the learning rate of the first stages the centroids are thrown about; cluster when
+    the rate is low. Zero takes one of the :math:`2^b` codes, as in the released network.
+
+    The source prunes a trained network: so does ``prune_at=0`` on a parent's weights. From random
+    weights, leave the dense stage its time.
+
+    Args:
+        density: share of a layer's weights that is kept, in (0, 1], exact to one weight; at least
+            one is.
+        conv_bits, fc_bits: b, for convolutions and for linear layers, at least 1.
+        prune_at, cluster_at: when the stages begin, in shares of the run's epochs, in [0, 1);
+            0.75 is where the schedule of the paper's recipe drops for the last time.
+
+    Shapes: any; the codebook is (2^b - 1,), in units of the weights.
+
+    Raises:
+        ValueError: an argument is outside its range, or ``cluster_at`` lies before ``prune_at``.
+    """
+
+    stage: Tensor
+    kept: Tensor
+    order: Tensor
+    sizes: Tensor
+
+    def __init__(
+        self,
+        density: float = 0.4,
+        *,
+        conv_bits: int = 8,
+        fc_bits: int = 5,
+        prune_at: float = 0.0,
+        cluster_at: float = 0.75,
+    ) -> None:
+        super().__init__()
+        if not 0 < density <= 1:
+            raise ValueError(f"density must lie in (0, 1], got {density}")
+        for argument, bits in (("conv_bits", conv_bits), ("fc_bits", fc_bits)):
+            if bits not in range(1, 16):
+                raise ValueError(f"{argument} must be a whole number from 1 to 15, got {bits}")
+        check_share("prune_at", prune_at)
+        check_share("cluster_at", cluster_at)
+        if cluster_at < prune_at:
+            raise ValueError(f"cluster_at={cluster_at} lies before prune_at={prune_at}")
+        self.density = density
+        self.conv_bits = conv_bits
+        self.fc_bits = fc_bits
+        self.prune_at = prune_at
+        self.cluster_at = cluster_at
+
+    def initialize(self, latent: Tensor) -> None:
+        bits = self.fc_bits if latent.dim() == 2 else self.conv_bits
+        count = max(1, round(self.density * latent.numel()))
+        device = latent.device
+        self.codebook = nn.Parameter(torch.zeros(2**bits - 1, device=device))
+        self.register_buffer("stage", torch.tensor(DENSE, device=device))
+        self.register_buffer("kept", torch.ones_like(latent, dtype=torch.bool))
+        # The kept weights, cluster by cluster, and how many there are of each.
+        self.register_buffer("order", torch.arange(count, device=device))
+        self.register_buffer("sizes", F.pad(self.order.new_tensor([count]), (0, 2**bits - 2)))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        pruned = torch.where(self.kept, latent, 0)
+        shared = _Share.apply(self.codebook, self.order, self.sizes, latent.shape)
+        # Not a branch: a compiled graph must not go stale when the stage changes.
+        return torch.where(self.stage == CLUSTERED, shared.to(latent.dtype), pruned)
+
+    def codes(self, latent: Tensor) -> Tensor | None:
+        """From the lowest centroid to the highest, 0 for pruned weights (int16); None before."""
+        if self.stage != CLUSTERED:
+            return None
+        return _spread(self._ranks(), self.order, self.sizes, latent.shape)
+
+    def levels(self, latent: Tensor) -> Levels | None:
+        if self.stage != CLUSTERED:
+            return None
+        centroids = dict(zip(self._ranks().tolist(), self.codebook.detach(), strict=True))
+        return {0: torch.zeros_like(self.codebook[0])} | centroids
+
+    def decayed(self) -> list[nn.Parameter]:
+        return [self.codebook]
+
+    def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
+        if self.stage == DENSE and epoch >= int(self.prune_at * epochs):
+            self._prune(latent)
+        if self.stage == PRUNED and epoch >= int(self.cluster_at * epochs):
+            self._cluster(latent)
+
+    @torch.no_grad()
+    def statistics(self, latent: Tensor) -> dict[str, float]:
+        """Shares by sign (the density is what is not ``zero``), the stage, and how many values."""
+        weight = self(latent)
+        return sign_shares(weight) | {
+            "stage": self.stage.item(),
+            "distinct_values": len(weight.unique()),
+        }
+
+    def extra_repr(self) -> str:
+        return f"density={self.density}, conv_bits={self.conv_bits}, fc_bits={self.fc_bits}"
+
+    def _prune(self, latent: Tensor) -> None:
+        self.kept.copy_(~smallest(latent, latent.numel() - len(self.order)))
+        self.stage.fill_(PRUNED)
+
+    def _cluster(self, latent: Tensor) -> None:
+        positions = self.kept.flatten().nonzero().squeeze(1)
+        values, order = latent.flatten()[positions].sort()
+        centroids, sizes = kmeans(values, len(self.codebook))
+        self.order.copy_(positions[order])
+        self.sizes.copy_(sizes)
+        self.codebook.copy_(centroids)
+        self.stage.fill_(CLUSTERED)
+
+    def _ranks(self) -> Tensor:
+        """The code of each centroid: its place among those of its sign, outwards from zero."""
+        codebook = self.codebook.detach()
+        rank = codebook.argsort(stable=True).argsort() - (codebook < 0).sum()
+        return torch.where(rank < 0, rank, rank + 1).to(torch.int16)
+
+
+def kmeans(values: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm on numbers in ascending order, until nothing moves.
+
+    In one dimension a cluster is a stretch of the sorted numbers, so that a round costs a search
+    for the stretches' ends. Centroids that no value is next to (linear initialization leaves many
+    in the gap that pruning has cut) move to the values that are farthest from their own.
+
+    Args:
+        values: (count,), ascending.
+        clusters: centroids; the first ones are spaced evenly between the extremes of ``values``.
+
+    Returns:
+        The centroids (clusters,), ascending, and how many of the values belong to each.
+    """
+    values = values.double().cpu()
+    sums = F.pad(values.cumsum(0), (1, 0))
+    centroids = torch.linspace(values[0].item(), values[-1].item(), clusters, dtype=values.dtype)
+    for _ in range(MOST_ROUNDS):
+        bounds = _bounds(values, centroids)
+        sizes = bounds.diff()
+        moved = torch.where(sizes > 0, sums[bounds].diff() / sizes, centroids)
+        empty = (sizes == 0).nonzero().squeeze(1)
+        distance = (values - moved.repeat_interleave(sizes)).abs()
+        farthest = distance.topk(min(len(empty), len(values)))
+        apart = farthest.indices[farthest.values > 0]
+        moved[empty[: len(apart)]] = values[apart]
+        moved = moved.sort().values
+        if torch.equal(moved, centroids):
+            break
+        centroids = moved
+    return centroids, _bounds(values, centroids).diff()
+
+
+def _bounds(values: Tensor, centroids: Tensor) -> Tensor:
+    """Where the stretch of each centroid begins in ``values``, and where the last one ends."""
+    ends = torch.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2)
+    return torch.cat([ends.new_tensor([0]), ends, ends.new_tensor([len(values)])])
+
+
+class _Share(torch.autograd.Function):
+    """Each kept weight takes its centroid; each centroid the sum of its weights' gradients.
+
+    The sum runs over sorted stretches, in an order that no number of threads changes, unlike that
+    of scattered additions.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, codebook: Tensor, order: Tensor, sizes: Tensor, shape: torch.Size
+    ) -> Tensor:
+        ctx.save_for_backward(order, sizes)
+        return _spread(codebook, order, sizes, shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        order, sizes = ctx.saved_tensors
+        sorted_grad = grad.flatten()[order]
+        sums = torch.segment_reduce(sorted_grad, "sum", lengths=sizes, unsafe=True)
+        return sums, None, None, None
+
+
+def _spread(values: Tensor, order: Tensor, sizes: Tensor, shape: torch.Size) -> Tensor:
+    """``values`` by cluster, (clusters,), at the places of the clusters' weights; 0 elsewhere."""
+    placed = values.repeat_interleave(sizes, output_size=len(order))
+    return values.new_zeros(shape.numel()).scatter(0, order, placed).view(shape)

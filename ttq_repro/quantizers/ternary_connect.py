@@ -1,0 +1,36 @@
+"""TernaryConnect (Lin, Courbariaux, Memisevic, Bengio; ICLR 2016; arXiv 1510.03009)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ttq_repro.quantizers.connect import Connect
+
+
+class TernaryConnect(Connect):
+    r"""Weights -1, 0 and +1 without a scale, sampled or rounded.
+
+    Forward in training (section 3.2), stochastic; and deterministic, which the source does not
+    have, by the nearest level:
+
+    .. math::
+        w_t = \mathrm{sign}(w) \cdot \mathrm{Bernoulli}(|w|), \qquad
+        w_t = \mathrm{sign}(w) \; (|w| > 0.5), \quad 0 \; (|w| \le 0.5)
+
+    Backward, clipping, evaluation and options are those of :class:`Connect`.
+
+    The trap: the levels do not fit trained weights, whose magnitudes are far below 0.5. Rounded,
+    the weights of a full-precision network become all zeros, and a network of zeros has no
+    gradient that would change them; sampled, nearly all are. Initialize them over the whole of
+    [-1, 1], as the source does, or let ``rescale`` bring a parent's weights there.
+    """
+
+    values = (-1, 0, 1)
+
+    def sample(self, latent: Tensor) -> Tensor:
+        draw = torch.rand_like(latent, dtype=torch.float32)
+        return torch.where(draw < latent.abs(), latent.sign(), 0)
+
+    def round(self, latent: Tensor) -> Tensor:
+        return torch.where(latent.abs() > 0.5, latent.sign(), 0)

@@ -93,8 +93,8 @@ def quantize_(
         The decision on every convolution and linear layer, in the order of the model.
 
     Raises:
-        ValueError: the policy chooses no layer, a layer is quantized already, or its weight is not
-            finite.
+        ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
+            weight is not finite.
         TypeError: a weight is not floating point.
     """
     decisions = (policy or FirstLast())(model)
@@ -103,7 +103,11 @@ def quantize_(
         raise ValueError(
             f"the policy chose none of the {len(decisions)} layers of {type(model).__name__}"
         )
+    taken: set[nn.Module] = set()
     for decision in chosen:
+        if decision.module in taken:
+            raise ValueError(f"{decision.name}: chosen twice by the policy")
+        taken.add(decision.module)
         if parametrize.is_parametrized(decision.module, "weight"):
             raise ValueError(f"{decision.name}: quantized already")
         try:

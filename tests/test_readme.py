@@ -3,10 +3,12 @@
 import re
 
 import pytest
+from torch import nn
 
 from ttq_repro.paper.differences import DIFFERENCES
 from ttq_repro.report.readme import fill
 from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.training.fit import attach_quantizer
 
 README = (ROOT / "README.md").read_text()
 
@@ -25,13 +27,9 @@ def test_its_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    [
-        word
-        for d in DIFFERENCES
-        for word in d.override.split()
-        if "..." not in word and word != "none"
-    ],
+    [d.override for d in DIFFERENCES if d.override != "none" and "..." not in d.override],
 )
 def test_every_override_of_the_difference_list_works(override: str) -> None:
-    changed = compose_config("train", ["quantizer=ttq", override])
+    changed = compose_config("train", ["quantizer=ttq", *override.split()])
     assert changed != compose_config("train", ["quantizer=ttq"])
+    attach_quantizer(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)), changed)

@@ -43,7 +43,7 @@ class DeepCompression(Quantizer):
     Args:
         density: share of a layer's weights that is kept, in (0, 1], exact to one weight; at least
             one is.
-        conv_bits, fc_bits: b, for convolutions and for linear layers, at least 1.
+        conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 15.
         prune_at, cluster_at: when the stages begin, in shares of the run's epochs, in [0, 1);
             0.75 is where the schedule of the paper's recipe drops for the last time.
 
@@ -71,8 +71,8 @@ class DeepCompression(Quantizer):
         if not 0 < density <= 1:
             raise ValueError(f"density must lie in (0, 1], got {density}")
         for argument, bits in (("conv_bits", conv_bits), ("fc_bits", fc_bits)):
-            if bits not in range(1, 16):
-                raise ValueError(f"{argument} must be a whole number from 1 to 15, got {bits}")
+            if bits not in range(2, 16):
+                raise ValueError(f"{argument} must be a whole number from 2 to 15, got {bits}")
         check_share("prune_at", prune_at)
         check_share("cluster_at", cluster_at)
         if cluster_at < prune_at:

@@ -17,3 +17,9 @@ class TrainingError(UserError):
     """A run cannot go on (divergence, no memory, no such device)."""
 
     exit_code = 1
+
+
+class PackedFileError(UserError):
+    """A file is not a packed network, or a damaged or altered one."""
+
+    exit_code = 1

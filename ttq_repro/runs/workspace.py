@@ -38,13 +38,13 @@ class Workspace:
         return self.results if is_result else self.outputs
 
     def record(self, run: Run) -> Path:
-        folder = self.home(is_result=run.is_result) / "records" / run.dataset / run.identity
-        return folder / f"seed{run.seed}.json"
+        home = self.home(is_result=run.is_result)
+        return _record(home, run.dataset, run.identity, f"seed{run.seed}")
 
     def weights(self, run: Run) -> Path:
         """The network at the end of the run, latent weights included."""
-        folder = self.home(is_result=run.is_result) / "checkpoints" / run.dataset / run.identity
-        return folder / f"seed{run.seed}.safetensors"
+        home = self.home(is_result=run.is_result)
+        return _weights(home, run.dataset, run.identity, f"seed{run.seed}")
 
     def scratch(self, run: Run) -> Path:
         """What only the run itself needs: its resume checkpoint, logs and lock."""
@@ -55,3 +55,18 @@ class Workspace:
 
     def lock(self, run: Run) -> Path:
         return self.scratch(run) / "lock"
+
+
+def record_and_weights(path: Path) -> tuple[Path, Path]:
+    """The record and the weights of the run to which ``path``, one of the two, belongs."""
+    home, dataset, identity = path.parents[3], path.parents[1].name, path.parent.name
+    place = (home, dataset, identity, path.stem)
+    return _record(*place), _weights(*place)
+
+
+def _record(home: Path, dataset: str, identity: str, seed: str) -> Path:
+    return home / "records" / dataset / identity / f"{seed}.json"
+
+
+def _weights(home: Path, dataset: str, identity: str, seed: str) -> Path:
+    return home / "checkpoints" / dataset / identity / f"{seed}.safetensors"

@@ -150,7 +150,7 @@ def fit(
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
-    _restore_float(network)
+    restore_float(network)
     return Fitted(
         network=network,
         decisions=decisions,
@@ -195,7 +195,7 @@ def _trainer(config: dict[str, Any], **arguments: Any) -> pl.Trainer:
         ) from None
 
 
-def _restore_float(network: nn.Module) -> None:
+def restore_float(network: nn.Module) -> None:
     """Give layers that trained in full precision their plain keys back, as a parent needs them."""
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):

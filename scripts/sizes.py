@@ -1,0 +1,21 @@
+"""Tables of bytes on disk and of operations, into results/benchmarks; see configs/sizes.yaml."""
+
+import hydra
+
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.entry import entry_point
+
+
+@hydra.main(config_path="../configs", config_name="sizes", version_base="1.3")
+@entry_point
+def main(config: Config) -> None:
+    from ttq_repro.deploy.sizes import measure
+    from ttq_repro.runs.workspace import Workspace
+
+    for name, table in zip(("sizes", "operations"), measure(config), strict=True):
+        table.write(Workspace.of(config).results / "benchmarks", name)
+        print(table.markdown())
+
+
+if __name__ == "__main__":
+    main()

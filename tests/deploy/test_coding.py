@@ -1,0 +1,160 @@
+"""Codes on disk: they come back as they were, and take the room that they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttq_repro.deploy.coding import CODINGS, decode, encode
+from ttq_repro.deploy.packed import Layer
+from ttq_repro.deploy.packing import pack, packed_size, unpack, width_of
+
+
+def layer(
+    weights: int, lower: int = 1, upper: int = 1, *, zero: bool = True, name: str = "conv"
+) -> Layer:
+    return Layer(name, "TTQ", (weights,), lower, zero, upper, symmetric=False, per_filter=False)
+
+
+def coded(indices: list[np.ndarray], layers: list[Layer], coding: str) -> bytes:
+    codes = [
+        pack(torch.from_numpy(index.astype(np.uint8)), layer.width)
+        for index, layer in zip(indices, layers, strict=True)
+    ]
+    content = encode(codes, layers, coding)
+    again = decode(torch.frombuffer(bytearray(content), dtype=torch.uint8), layers, coding)
+    assert all(torch.equal(a, b) for a, b in zip(again, codes, strict=True))
+    return content
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[list[np.ndarray], list[Layer]]:
+    layers = [
+        layer(
+            draw(st.integers(1, 700)),
+            draw(st.integers(0, 127)),
+            draw(st.integers(1, 128)),
+            zero=draw(st.booleans()),
+        )
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    zeros = draw(st.sampled_from([0.0, 0.5, 0.99, 1.0]))
+    indices = []
+    for each in layers:
+        index = generator.integers(0, each.levels, each.weights)
+        if each.zero:
+            index[generator.random(each.weights) < zeros] = each.lower
+        indices.append(index)
+    return indices, layers
+
+
+@settings(deadline=None, max_examples=100)
+@given(networks(), st.sampled_from(["packed", "zstd", "huffman"]))
+def test_any_codes_come_back(network: tuple[list[np.ndarray], list[Layer]], coding: str) -> None:
+    coded(*network, coding)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=4), st.integers(0, 2**32))
+def test_ternary_codes_come_back_from_trits(sizes: list[int], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    content = coded(
+        [generator.integers(0, 3, size) for size in sizes], [layer(s) for s in sizes], "trits"
+    )
+    assert len(content) == sum(-(-size // 5) for size in sizes)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 16, 17, 256])
+def test_integers_take_the_bits_they_need(levels: int) -> None:
+    width = width_of(levels)
+    assert levels <= 2**width
+    integers = torch.randint(0, levels, (101,), dtype=torch.uint8)
+    packed = pack(integers, width)
+    assert len(packed) == packed_size(101, width) == -(-101 * width // 8)
+    assert torch.equal(unpack(packed, width)[:101], integers)
+    assert not unpack(packed, width)[101:].any()
+
+
+def test_the_first_code_is_in_the_lowest_bits() -> None:
+    assert pack(torch.tensor([1, 2, 0, 1, 2], dtype=torch.uint8), 2).tolist() == [0b01_00_10_01, 2]
+
+
+def test_more_than_256_levels_are_an_error() -> None:
+    with pytest.raises(ValueError, match="257 levels do not fit"):
+        width_of(257)
+
+
+def test_zeros_beyond_any_gap_come_back() -> None:
+    index = np.ones(3000, int)
+    index[[0, 255, 511, 767, 1022, 2900]] = 2
+    coded([index], [layer(3000)], "huffman")
+    coded([np.ones(3000, int)], [layer(3000)], "huffman")
+
+
+def ternary(zeros: float, weights: int = 200_000) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    shares = [(1 - zeros) / 2, zeros, (1 - zeros) / 2]
+    return generator.choice(3, weights, p=shares)
+
+
+def entropy(index: np.ndarray) -> float:
+    shares = np.bincount(index) / len(index)
+    shares = shares[shares > 0]
+    return -(shares * np.log2(shares)).sum()
+
+
+@pytest.mark.parametrize("zeros", [0.3, 0.5, 0.7])
+def test_zstd_comes_close_to_the_entropy(zeros: float) -> None:
+    index = ternary(zeros)
+    bits = 8 * len(coded([index], [layer(len(index))], "zstd")) / len(index)
+    assert entropy(index) <= bits < 1.02 * entropy(index)
+
+
+def test_half_zeros_are_twenty_times_smaller_than_float32() -> None:
+    index = ternary(0.5)
+    assert 4 * len(index) >= 20 * len(coded([index], [layer(len(index))], "zstd"))
+    assert 4 * len(index) >= 16 * len(coded([index], [layer(len(index))], "packed"))
+    assert 4 * len(index) >= 20 * len(coded([index], [layer(len(index))], "trits"))
+
+
+def test_huffman_suits_a_pruned_codebook() -> None:
+    """A fully connected layer of Deep Compression: 9% of the weights, 5 bits."""
+    generator = np.random.default_rng(0)
+    lower, upper = 15, 16
+    number = np.clip(np.rint(generator.laplace(0, 5, 200_000)), -lower, upper)
+    kept = generator.random(200_000) < 0.09
+    index = np.where(kept, number + lower, lower).astype(int)
+    layers = [layer(len(index), lower, upper)]
+    bits = {c: 8 * len(coded([index], layers, c)) / len(index) for c in ("zstd", "huffman")}
+    assert bits["huffman"] < bits["zstd"]
+    assert bits["huffman"] < 1.05 * entropy(index)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("damage", ["shorter", "longer", "other"])
+def test_damaged_codes_are_an_error_or_other_codes(coding: str, damage: str) -> None:
+    layers = [layer(999), layer(500)]
+    generator = np.random.default_rng(0)
+    content = coded([generator.integers(0, 3, each.weights) for each in layers], layers, coding)
+    altered = {
+        "shorter": content[:-1],
+        "longer": content + b"\0",
+        "other": bytes(generator.integers(0, 256, len(content), np.uint8)),
+    }[damage]
+    tensor = torch.frombuffer(bytearray(altered), dtype=torch.uint8)
+    if damage == "other" and coding == "packed":
+        assert len(decode(tensor, layers, coding)) == 2
+        return
+    with pytest.raises(ValueError, match=r"codes|trits|gaps"):
+        decode(tensor, layers, coding)
+
+
+def test_an_unknown_coding_is_named() -> None:
+    with pytest.raises(ValueError, match="coding=gzip: must be one of packed, trits, zstd"):
+        encode([], [], "gzip")
+    with pytest.raises(ValueError, match="coding 'gzip' is not one of"):
+        decode(torch.empty(0, dtype=torch.uint8), [], "gzip")

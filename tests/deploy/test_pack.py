@@ -1,0 +1,170 @@
+"""From a trained network to a file and back: nothing changes on the way."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from tests.deploy.networks import (
+    ARCHITECTURES,
+    INPUTS,
+    images,
+    packed,
+    relative_difference,
+    settle,
+    trained,
+)
+from tests.quantizers.methods import METHODS
+from ttq_repro.deploy import PackedNetwork, pack
+from ttq_repro.deploy.coding import CODINGS
+from ttq_repro.deploy.format import parse, serialize
+from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy.packing import unpack
+from ttq_repro.models import AlexNetBN, CifarResNet
+from ttq_repro.quantizers import TTQ, TWN, FirstLast, quantize_, quantized_layers
+
+FLOAT_METHODS = {"full_precision"}
+
+
+def through_a_file(network: PackedNetwork, coding: str = "packed") -> PackedNetwork:
+    return parse(serialize(network, coding))
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_codes_and_scales_come_back_bit_for_bit(method: str, coding: str) -> None:
+    network = trained(method=method)
+    before = packed(network)
+    if coding == "trits" and any(layer.levels != 3 for layer in before.layers):
+        with pytest.raises(ValueError, match=r"trits hold three levels, blocks\.0\.conv1 has"):
+            serialize(before, coding)
+        return
+    after = through_a_file(before, coding)
+    loaded = build(after)
+    expected = [q for q in quantized_layers(network) if q.quantizer.codes(q.latent) is not None]
+    assert [layer.name for layer in after.layers] == [q.name for q in expected]
+    assert bool(expected) == (method not in FLOAT_METHODS)
+    for layer, packed_codes, original in zip(after.layers, after.codes, expected, strict=True):
+        codes = original.quantizer.codes(original.latent)
+        levels = original.quantizer.levels(original.latent)
+        numbers = torch.tensor(sorted(levels))
+        index = unpack(packed_codes, layer.width)[: layer.weights].view(layer.shape)
+        assert torch.equal(numbers[index.long()], codes.long())
+        held = packed_weight(loaded.get_submodule(layer.name)).levels
+        for column, number in enumerate(numbers.tolist()):
+            assert torch.equal(held[:, column], levels[number].flatten())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loaded_network_computes_the_same_logits(method: str) -> None:
+    network = trained(method=method)
+    expected = network(images())
+    assert torch.equal(build(through_a_file(packed(network)))(images()), expected)
+    folded = build(through_a_file(packed(network, fold=True)))(images())
+    assert relative_difference(folded, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("fold", [False, True])
+def test_every_architecture_computes_the_same_logits(name: str, fold: bool) -> None:
+    network = trained(name)
+    loaded = build(through_a_file(packed(network, name, fold=fold)))
+    difference = relative_difference(loaded(images()), network(images()))
+    assert difference < 1e-5 if fold else difference == 0
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_folding_leaves_batch_norm_where_no_layer_can_take_it(name: str) -> None:
+    loaded = build(packed(trained(name), name, fold=True))
+    left = {n for n, m in loaded.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    expected = {"blocks.1.preactivation.0", "blocks.2.preactivation.0", "head.0"}
+    assert left == (expected if name == "preactivation" else set())
+    for n in left:
+        norm = loaded.get_submodule(n)
+        assert not norm.running_mean.any()
+        assert (norm.running_var == 1).all()
+        assert norm.eps == 0
+
+
+def test_alexnet_folds_whole_and_keeps_its_ends_float() -> None:
+    torch.manual_seed(0)
+    network = AlexNetBN(num_classes=5)
+    settle(network, TTQ, last=False)
+    made = pack(network, "AlexNetBN", {"num_classes": 5}, INPUTS, fold=True)
+    assert [layer.name for layer in made.layers if "classifier" in layer.name] == [
+        "classifier.0.0",
+        "classifier.1.0",
+    ]
+    loaded = build(through_a_file(made))
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in loaded.modules())
+    photograph = images(1, 224)
+    assert relative_difference(loaded(photograph), network(photograph)) < 1e-5
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    assert serialize(packed(trained())) == serialize(packed(trained()))
+
+
+def test_a_wider_codebook_takes_a_wider_code() -> None:
+    widths = {
+        method: {layer.width for layer in packed(trained(method=method)).layers}
+        for method in ("bwn", "ttq", "dorefa_2bit", "dorefa_8bit")
+    }
+    assert widths == {"bwn": {1}, "ttq": {2}, "dorefa_2bit": {2}, "dorefa_8bit": {8}}
+
+
+def test_symmetric_levels_are_stored_once() -> None:
+    sizes = {m: packed(trained(method=m)).levels[0].numel() for m in ("ttq", "twn", "seq", "bwn")}
+    assert sizes == {"ttq": 2, "twn": 1, "seq": 16, "bwn": 16}
+
+
+def test_weights_that_no_level_stands_for_are_an_error() -> None:
+    network = CifarResNet(8)
+    with torch.no_grad():
+        network.blocks[0].conv2.weight.flatten()[:2] = torch.tensor([1.0, 0.5])
+    quantize_(network, partial(TTQ, threshold=0.5, tie="unit", init=2.0))
+    with pytest.raises(ValueError, match=r"blocks\.0\.conv2: 1 of 2304 weights are none of its"):
+        pack(network, "CifarResNet", {"depth": 8}, INPUTS)
+
+
+def test_a_scale_that_is_not_a_number_is_an_error() -> None:
+    network = trained()
+    with torch.no_grad():
+        network.linear.parametrizations.weight[0].positive_scale.fill_(torch.nan)
+    with pytest.raises(ValueError, match="linear: .* weights are none of its levels"):
+        packed(network)
+    network = trained()
+    with torch.no_grad():
+        network.linear.bias.fill_(torch.inf)
+    with pytest.raises(ValueError, match="a number in floats is not finite"):
+        serialize(packed(network))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "message"),
+    [
+        ("Sequential", {}, "'Sequential' is not one of AlexNetBN, CifarResNet, ResNet18"),
+        ("CifarResNet", {"depth": 9}, r"cannot be built with .*depth must be 6n \+ 2"),
+        ("CifarResNet", {"width": 2}, "cannot be built with .*unexpected keyword"),
+        ("CifarResNet", {"depth": "8"}, "argument depth of CifarResNet is '8'"),
+        ("CifarResNet", {"depth": 8, "num_classes": 4}, r"linear\.bias has shape \(5,\)"),
+    ],
+)
+def test_another_architecture_is_an_error(
+    architecture: str, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pack(trained(), architecture, arguments, INPUTS)
+
+
+def test_float_layers_stay_float() -> None:
+    network = CifarResNet(8, num_classes=5)
+    quantize_(network, TWN, FirstLast(quantize_last=False))
+    made = packed(network)
+    assert "linear" not in {layer.name for layer in made.layers}
+    loaded = build(through_a_file(made))
+    assert torch.equal(loaded.linear.weight, network.linear.weight)
+    assert torch.equal(loaded.stem[0].weight, network.stem[0].weight)

@@ -1,0 +1,7 @@
+"""Networks that are ternary on disk and in memory, ONNX, and what they really save."""
+
+from ttq_repro.deploy.load import load
+from ttq_repro.deploy.pack import pack
+from ttq_repro.deploy.packed import Inputs, PackedNetwork
+
+__all__ = ["Inputs", "PackedNetwork", "load", "pack"]

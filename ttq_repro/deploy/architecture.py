@@ -1,0 +1,107 @@
+"""The networks that a packed file may hold, and the float tensors that each keeps beside codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+
+from ttq_repro import models
+from ttq_repro.quantizers.attach import QUANTIZABLE
+
+MODELS = {name: getattr(models, name) for name in models.__all__}
+
+
+def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network of ``ttq_repro.models`` without storage (on the meta device), in evaluation mode.
+
+    Raises:
+        ValueError: there is no such class, or it does not take these arguments.
+    """
+    if architecture not in MODELS:
+        raise ValueError(f"architecture {architecture!r} is not one of {', '.join(MODELS)}")
+    for name, value in arguments.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"argument {name} of {architecture} is {value!r}")
+    try:
+        with torch.device("meta"), _WithoutSampling():
+            return MODELS[architecture](**arguments).eval()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{architecture} cannot be built with {arguments}: {error}") from None
+
+
+class Slot(NamedTuple):
+    """A float tensor of a packed network: in which part it is stored, and where it belongs."""
+
+    part: str
+    module: str
+    tensor: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def slots(network: nn.Module, quantized: Collection[str], *, folded: bool) -> Iterator[Slot]:
+    """The float tensors of a network in the order in which a file stores them.
+
+    Part ``floats``: weights of the layers that are not ``quantized``, and biases. Part
+    ``batch_norm``: as trained, weight, bias, running_mean and running_var. Folded: where batch norm
+    follows a layer (:func:`normalized_layers`) it is gone, and the layer has a bias and, if it is
+    quantized, a factor for the levels of each filter; elsewhere weight and bias remain, of a batch
+    norm of mean 0 and variance 1.
+    """
+    followed = normalized_layers(network) if folded else {}
+    absorbed = set(followed.values())
+    for name, module in network.named_modules():
+        if isinstance(module, QUANTIZABLE):
+            out = len(module.weight)
+            if name not in quantized:
+                yield Slot("floats", name, "weight", tuple(module.weight.shape))
+            elif name in followed:
+                yield Slot("batch_norm", name, "factor", (out,))
+            if name in followed:
+                yield Slot("batch_norm", name, "bias", (out,))
+            elif module.bias is not None:
+                yield Slot("floats", name, "bias", (out,))
+        elif isinstance(module, _BatchNorm) and name not in absorbed:
+            tensors = ["weight", "bias"] + ([] if folded else ["running_mean", "running_var"])
+            for tensor in tensors:
+                yield Slot("batch_norm", name, tensor, (module.num_features,))
+
+
+def normalized_layers(network: nn.Module) -> dict[str, str]:
+    """The convolutions and linear layers whose output goes to a batch norm and nowhere else.
+
+    Returns:
+        The name of the batch norm by that of the layer.
+    """
+    modules = dict(network.named_modules())
+    found = {}
+    for node in fx.symbolic_trace(network).graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm):
+            source = node.args[0]
+            if (
+                source.op == "call_module"
+                and isinstance(modules[source.target], QUANTIZABLE)
+                and len(source.users) == 1
+            ):
+                found[source.target] = node.target
+    return found
+
+
+class _WithoutSampling(TorchFunctionMode):
+    """Skips random initial weights: a meta tensor has none, and torch imports much to say so."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return function(*args, **(kwargs or {}))

@@ -1,0 +1,75 @@
+"""Exporting a trained run (configs/export.yaml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.pack import pack
+from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.deploy.to_onnx import to_onnx
+from ttq_repro.errors import UserError
+from ttq_repro.files import write_atomically
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.trained import Trained, read_trained
+from ttq_repro.runs.workspace import Workspace
+
+MODELS = "ttq_repro.models."
+
+
+def export(request: Config) -> None:
+    """Write the packed or the ONNX file that ``request`` asks for, and say what it holds.
+
+    Raises:
+        UserError: the run has no record or weights, or cannot be exported in this way.
+    """
+    out = Path(request["out"])
+    if out.suffix not in (".safetensors", ".onnx"):
+        raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
+    trained = read_trained(Path(request["run"]), request["data_dir"], Workspace.of(request))
+    try:
+        packed = pack_trained(trained, fold=request["fold"])
+        if out.suffix == ".onnx":
+            content = to_onnx(packed, request["onnx_weights"])
+        else:
+            content = serialize(packed, request["coding"])
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    write_atomically(out, content)
+    weights = sum(layer.weights for layer in packed.layers)
+    print(
+        f"{out}: {len(content):,} bytes; {weights:,} weights in {len(packed.layers)} quantized "
+        f"layers, {len(packed.floats) + len(packed.batch_norm):,} float32 numbers beside them"
+    )
+
+
+def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
+    """The packed network of a run.
+
+    Raises:
+        ValueError: the run's model is not one of ``ttq_repro.models``, or does not pack.
+    """
+    record, arrays = trained.record, trained.arrays
+    mean, std = arrays.channel_statistics()
+    height, width = arrays.test_images.shape[1:3]
+    return pack(
+        trained.network,
+        *architecture_of(record.config),
+        Inputs((height, width), tuple(mean.tolist()), tuple(std.tolist()), arrays.classes),
+        fold=fold,
+        provenance={
+            "run": record.identity,
+            "seed": record.seed,
+            "commit": record.provenance.get("commit"),
+            "weights_sha256": record.weights_sha256,
+            "test_error": record.test_error["final"],
+        },
+    )
+
+
+def architecture_of(config: Config) -> tuple[str, Config]:
+    """The class of a run's model, by its name in ``ttq_repro.models``, and its arguments."""
+    model = config["model"]
+    arguments = {key: value for key, value in model.items() if key not in ("name", "_target_")}
+    arguments["num_classes"] = config["data"]["num_classes"]
+    return model["_target_"].removeprefix(MODELS), arguments

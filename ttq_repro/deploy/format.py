@@ -1,0 +1,237 @@
+"""The packed file: a safetensors file of one documented layout.
+
+Four one-dimensional tensors::
+
+    codes       U8   the codes of all quantized layers (ttq_repro.deploy.coding.encode)
+    levels      F32  the levels of each quantized layer, without the weight 0
+    batch_norm  F32  what is left of batch norm } in the order of
+    floats      F32  everything else            } ttq_repro.deploy.architecture.slots
+
+and in the header, under ``__metadata__``, one string ``ttq_repro``: a JSON object with
+
+    format        1
+    sha256        checksum of the whole file, itself counted as 64 zeros
+    architecture  [class of ttq_repro.models, arguments of its constructor]
+    batch_norm    "trained" or "folded"
+    inputs        {size: [height, width], mean: [3], std: [3], classes: [names]}
+    coding        "packed", "trits", "zstd" or "huffman"
+    layers        the quantized layers in the order of codes and levels, grouped by what they share:
+                  [{method, lower, zero, upper, symmetric, per_filter, shapes: {name: shape}}]
+    provenance    which run the network comes from
+
+The four tensors are not cut up by layer because a header entry for each would take 5% of a packed
+ResNet-20.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from itertools import groupby
+from math import isfinite, prod
+from operator import attrgetter
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ttq_repro.deploy.architecture import skeleton, slots
+from ttq_repro.deploy.coding import decode, encode
+from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
+from ttq_repro.deploy.packing import unpack, width_of
+from ttq_repro.quantizers.attach import QUANTIZABLE
+
+FORMAT = 1
+KEY = "ttq_repro"
+TENSORS = {
+    "codes": torch.uint8,
+    "levels": torch.float32,
+    "batch_norm": torch.float32,
+    "floats": torch.float32,
+}
+BATCH_NORM = ("trained", "folded")
+NO_DIGEST = "0" * 64
+#: How the files of torch.save and of pickle itself begin.
+PICKLES = (b"PK\x03\x04", b"\x80")
+#: What the layers of one group in the description share.
+SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
+#: Bytes of codes that are checked at a time.
+PIECE = 2**19
+LARGEST_SIDE = 10_000
+
+
+def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
+    """The file of a packed network; the same network gives the same bytes.
+
+    Raises:
+        ValueError: the coding is unknown or does not suit the layers, or a number is not finite.
+    """
+    coded = bytearray(encode(packed.codes, packed.layers, coding))
+    tensors = {
+        "codes": torch.from_numpy(np.frombuffer(coded, np.uint8)),
+        "levels": torch.cat([torch.empty(0), *(levels.flatten() for levels in packed.levels)]),
+        "batch_norm": packed.batch_norm,
+        "floats": packed.floats,
+    }
+    _check_finite(tensors)
+    manifest = json.dumps(_manifest(packed, coding), separators=(",", ":"))
+    content = save(tensors, {KEY: manifest})
+    return content.replace(NO_DIGEST.encode(), _digest(content, NO_DIGEST).encode(), 1)
+
+
+def parse(content: bytes) -> PackedNetwork:
+    """The packed network in a file's content, checked down to its last code.
+
+    Raises:
+        ValueError: the content is not what :func:`serialize` writes; the message says in which way.
+    """
+    tensors, manifest = _open(content)
+    try:
+        return _read(tensors, manifest, largest=len(content))
+    except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"its description is malformed ({error!r})") from None
+
+
+def _manifest(packed: PackedNetwork, coding: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "sha256": NO_DIGEST,
+        "architecture": [packed.architecture, packed.arguments],
+        "batch_norm": BATCH_NORM[packed.folded],
+        "inputs": asdict(packed.inputs),
+        "coding": coding,
+        "layers": [
+            dict(zip(SHARED, shared, strict=True))
+            | {"shapes": {layer.name: layer.shape for layer in group}}
+            for shared, group in groupby(packed.layers, attrgetter(*SHARED))
+        ],
+        "provenance": packed.provenance,
+    }
+
+
+def _open(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description, once the checksum is right."""
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, ValueError, RecursionError) as error:
+        if content.startswith(PICKLES):
+            raise ValueError("a pickle, and those are never loaded") from None
+        raise ValueError(f"not a safetensors file ({error})") from None
+    try:
+        manifest = json.loads(header["__metadata__"][KEY])
+        version, digest = manifest["format"], manifest["sha256"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ValueError("a safetensors file, but not of a packed network") from None
+    if version != FORMAT:
+        raise ValueError(f"written in format {version}; this version reads format {FORMAT}")
+    if not isinstance(digest, str) or _digest(content, digest) != digest:
+        raise ValueError("the checksum is wrong: the file is damaged or altered")
+    return tensors, manifest
+
+
+def _digest(content: bytes, written: str) -> str:
+    """SHA-256 of the file with 64 zeros in place of the checksum that is ``written`` in it."""
+    start = content.find(written.encode())
+    digest = hashlib.sha256(memoryview(content)[:start])
+    digest.update(NO_DIGEST.encode())
+    digest.update(memoryview(content)[start + len(NO_DIGEST) :])
+    return digest.hexdigest()
+
+
+def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) -> PackedNetwork:
+    # No argument can be larger than the file: each class and each layer takes a byte at least.
+    if {name: tensor.dtype for name, tensor in tensors.items()} != TENSORS:
+        raise ValueError(f"its tensors are not {', '.join(TENSORS)}")
+    _check_finite(tensors)
+    architecture, arguments = manifest["architecture"]
+    for name, value in arguments.items():
+        if value > largest:
+            raise ValueError(f"argument {name} of {architecture} is {value}, more than fits")
+    if manifest["batch_norm"] not in BATCH_NORM:
+        raise ValueError(f"batch norm is {manifest['batch_norm']!r}")
+    folded = manifest["batch_norm"] == "folded"
+    frame = skeleton(architecture, arguments)
+    layers = _layers(manifest["layers"], dict(frame.named_modules()))
+    sizes = {"batch_norm": 0, "floats": 0}
+    for slot in slots(frame, {layer.name for layer in layers}, folded=folded):
+        sizes[slot.part] += slot.size
+    sizes["levels"] = sum(prod(layer.stored_levels) for layer in layers)
+    for part, size in sizes.items():
+        if tensors[part].shape != (size,):
+            raise ValueError(
+                f"{part} has shape {tuple(tensors[part].shape)}; "
+                f"{architecture} with {arguments} takes ({size},)"
+            )
+    codes = decode(tensors["codes"], layers, manifest["coding"])
+    for layer, packed in zip(layers, codes, strict=True):
+        _check_codes(layer, packed)
+    levels = tensors["levels"].split([prod(layer.stored_levels) for layer in layers])
+    return PackedNetwork(
+        architecture=architecture,
+        arguments=arguments,
+        folded=folded,
+        inputs=_inputs(manifest["inputs"], arguments["num_classes"]),
+        layers=layers,
+        codes=codes,
+        levels=[flat.view(layer.stored_levels) for flat, layer in zip(levels, layers, strict=True)],
+        batch_norm=tensors["batch_norm"],
+        floats=tensors["floats"],
+        provenance=manifest["provenance"],
+    )
+
+
+def _layers(groups: list[dict[str, Any]], modules: dict[str, nn.Module]) -> list[Layer]:
+    """The described layers, if they are layers of the network whose ``modules`` are given."""
+    layers: dict[str, Layer] = {}
+    for group in groups:
+        shared = {key: group[key] for key in SHARED}
+        for name, shape in group["shapes"].items():
+            module = modules.get(name)
+            if not isinstance(module, QUANTIZABLE) or list(module.weight.shape) != shape:
+                raise ValueError(f"the architecture has no layer {name} of shape {shape}")
+            if name in layers:
+                raise ValueError(f"{name} is there twice")
+            layers[name] = Layer(name=name, shape=tuple(module.weight.shape), **shared)
+            _check_layer(layers[name])
+    return list(layers.values())
+
+
+def _check_layer(layer: Layer) -> None:
+    for key, kind in get_type_hints(Layer).items():
+        if key in SHARED and type(getattr(layer, key)) is not kind:
+            raise ValueError(f"{layer.name}: {key} is {getattr(layer, key)!r}")
+    if layer.lower < 0 or layer.upper < 0 or (layer.symmetric and layer.lower != layer.upper):
+        raise ValueError(f"{layer.name}: {layer.lower} levels below zero, {layer.upper} above")
+    width_of(layer.levels)
+
+
+def _check_codes(layer: Layer, packed: Tensor) -> None:
+    if layer.levels == 2**layer.width:
+        return
+    highest = max(int(unpack(part, layer.width).max()) for part in packed.split(PIECE))
+    if highest >= layer.levels:
+        raise ValueError(f"{layer.name} holds the code {highest}, but has {layer.levels} levels")
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"a number in {name} is not finite")
+
+
+def _inputs(node: dict[str, Any], classes: int) -> Inputs:
+    height, width = node["size"]
+    mean, std = ([float(value) for value in node[key]] for key in ("mean", "std"))
+    names = node["classes"]
+    if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in (height, width)):
+        raise ValueError(f"images of {height} x {width} pixels")
+    if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, mean + std)) or min(std) <= 0:
+        raise ValueError(f"channel statistics {mean} and {std}")
+    if len(names) != classes or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{len(names)} names of {classes} classes")
+    return Inputs((height, width), tuple(mean), tuple(std), tuple(names))  # type: ignore[arg-type]

@@ -1,0 +1,153 @@
+"""From a packed file to a network that computes, its ternary layers still packed in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
+
+from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
+from ttq_repro.deploy.format import parse
+from ttq_repro.deploy.packed import Layer, PackedNetwork
+from ttq_repro.deploy.packing import unpack
+from ttq_repro.errors import PackedFileError, UserError
+
+#: Weights that are unpacked at a time: what unpacking needs beside the dense weight is a few times
+#: this many bytes. A multiple of 8.
+CHUNK = 2**19
+
+
+def load(path: str | Path) -> nn.Module:
+    """The network in a packed file, in evaluation mode.
+
+    Maps normalized images (batch, 3, H, W) to logits (batch, classes). Quantized layers hold their
+    packed codes and make a dense float32 weight for the length of a call. Nothing in the file is
+    executed: it names a class of ``ttq_repro.models`` and holds numbers.
+
+    Raises:
+        UserError: there is no such file.
+        PackedFileError: it is not a packed network, or damaged or altered.
+    """
+    return open_packed(path)[1]
+
+
+def open_packed(path: str | Path) -> tuple[PackedNetwork, nn.Module]:
+    """What a packed file says, beside the network that :func:`load` returns.
+
+    Raises: as :func:`load`.
+    """
+    try:
+        packed = parse(Path(path).read_bytes())
+        return packed, build(packed)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise PackedFileError(f"{path}: {error}") from None
+
+
+def build(packed: PackedNetwork, *, dense: bool = False) -> nn.Module:
+    """The network that ``packed`` describes, in evaluation mode.
+
+    Args:
+        dense: whether quantized layers get plain float32 weights once and for all.
+    """
+    network = skeleton(packed.architecture, packed.arguments)
+    factors = _fill(network, packed)
+    for layer, codes, levels in zip(packed.layers, packed.codes, packed.levels, strict=True):
+        table = _all_levels(layer, levels)
+        if layer.name in factors:
+            table = table * factors[layer.name][:, None]
+        module = network.get_submodule(layer.name)
+        weight = PackedWeight(layer.shape, layer.width, table)
+        if dense:
+            module.weight = nn.Parameter(weight(codes))
+            continue
+        del module.weight
+        module.register_buffer("weight", codes)
+        parametrize.register_parametrization(module, "weight", weight, unsafe=True)
+    return network.eval().requires_grad_(False)
+
+
+class PackedWeight(nn.Module):
+    """Makes the dense weight of one layer from its packed codes, whenever the layer reads it.
+
+    Args:
+        shape: that of the weight, (out, ...).
+        width: bits of one code.
+        levels: the weight that each code stands for, (1, levels) or (out, levels).
+
+    Shapes: packed codes (bytes,) uint8 to the weight, in the levels' floating-point type.
+    """
+
+    levels: Tensor
+
+    def __init__(self, shape: tuple[int, ...], width: int, levels: Tensor) -> None:
+        super().__init__()
+        self.shape = torch.Size(shape)
+        self.width = width
+        self.register_buffer("levels", levels)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        levels = self.levels.flatten()
+        weight = levels.new_empty(self.shape.numel())
+        filters, columns = self.levels.shape
+        for start, codes in zip(
+            range(0, len(weight), CHUNK), packed.split(CHUNK * self.width // 8), strict=True
+        ):
+            chunk = weight[start : start + CHUNK]
+            index = unpack(codes, self.width)[: len(chunk)].int()
+            if filters > 1:
+                place = torch.arange(start, start + len(chunk), device=index.device)
+                index += columns * (place // (len(weight) // filters)).int()
+            torch.index_select(levels, 0, index, out=chunk)
+        return weight.view(self.shape)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.shape)}, {self.width} bits, {self.levels.shape[1]} levels"
+
+
+def packed_weight(module: nn.Module) -> PackedWeight | None:
+    """What makes the dense weight of a layer of a loaded network; None if the weight is float."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    (weight,) = module.parametrizations["weight"]  # type: ignore[index]
+    return weight
+
+
+def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
+    """Put the float tensors where they belong; return the factors of folded quantized layers."""
+    places = list(slots(network, {layer.name for layer in packed.layers}, folded=packed.folded))
+    if packed.folded:
+        for name in normalized_layers(network).values():
+            network.set_submodule(name, nn.Identity())
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.num_batches_tracked = torch.tensor(0)
+            if packed.folded:
+                module.running_mean = torch.zeros(module.num_features)
+                module.running_var = torch.ones(module.num_features)
+                module.eps = 0.0
+    factors = {}
+    for part, content in (("floats", packed.floats), ("batch_norm", packed.batch_norm)):
+        here = [slot for slot in places if slot.part == part]
+        for slot, flat in zip(here, content.split([slot.size for slot in here]), strict=True):
+            value = flat.view(slot.shape)
+            if slot.tensor == "factor":
+                factors[slot.module] = value
+            elif slot.tensor.startswith("running"):
+                setattr(network.get_submodule(slot.module), slot.tensor, value)
+            else:
+                parameter = nn.Parameter(value, requires_grad=False)
+                setattr(network.get_submodule(slot.module), slot.tensor, parameter)
+    return factors
+
+
+def _all_levels(layer: Layer, stored: Tensor) -> Tensor:
+    """The levels in ascending order of their codes, with those that are not stored."""
+    above = stored if layer.symmetric else stored[:, layer.lower :]
+    below = -stored.flip(1) if layer.symmetric else stored[:, : layer.lower]
+    zero = stored.new_zeros(len(stored), int(layer.zero))
+    return torch.cat([below, zero, above], 1)

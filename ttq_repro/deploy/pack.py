@@ -1,0 +1,139 @@
+"""From a trained network to codes, levels and the few floats beside them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ttq_repro.deploy.architecture import Slot, normalized_layers, skeleton, slots
+from ttq_repro.deploy.load import PackedWeight
+from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
+from ttq_repro.deploy.packing import pack as pack_integers
+from ttq_repro.quantizers import QuantizedLayer, quantized_layers
+
+
+@torch.no_grad()
+def pack(
+    network: nn.Module,
+    architecture: str,
+    arguments: dict[str, Any],
+    inputs: Inputs,
+    *,
+    fold: bool = False,
+    provenance: dict[str, Any] | None = None,
+) -> PackedNetwork:
+    """The network as evaluation uses it, every quantized layer as codes and levels.
+
+    Layers whose quantizer evaluates with float weights stay float.
+
+    Args:
+        network: with its quantizers attached, trained. It is left in evaluation mode.
+        architecture: its class, one of ``ttq_repro.models`` by name; arguments: those it was made
+            with.
+        fold: whether batch norm is folded. A convolution or linear layer takes the batch norm that
+            alone reads its output: into its weights if they are float, into a factor for each
+            filter's levels if they are codes. Batch norm in front of a ReLU and a convolution, as
+            in pre-activation networks, cannot move past the ReLU; its four numbers a channel become
+            two.
+
+    Raises:
+        ValueError: the architecture is not that of the network, or a layer's weights are not those
+            that its codes and levels stand for; the message names it.
+    """
+    frame = skeleton(architecture, arguments)
+    network.eval()
+    layers, codes, levels = [], [], []
+    for quantized in quantized_layers(network):
+        packed = _pack_layer(quantized)
+        if packed is not None:
+            layers.append(packed[0])
+            codes.append(packed[1])
+            levels.append(packed[2])
+    followed = normalized_layers(frame) if fold else {}
+    values: dict[str, list[Tensor]] = {"floats": [], "batch_norm": []}
+    for slot in slots(frame, {layer.name for layer in layers}, folded=fold):
+        value = _value(network, slot, followed, fold=fold)
+        if value.shape != slot.shape:
+            raise ValueError(
+                f"{slot.module}.{slot.tensor} has shape {tuple(value.shape)}, "
+                f"{architecture} with {arguments} has {slot.shape}"
+            )
+        values[slot.part].append(value.float().flatten())
+    return PackedNetwork(
+        architecture=architecture,
+        arguments=arguments,
+        folded=fold,
+        inputs=inputs,
+        layers=layers,
+        codes=codes,
+        levels=levels,
+        batch_norm=_concatenate(values["batch_norm"]),
+        floats=_concatenate(values["floats"]),
+        provenance=provenance or {},
+    )
+
+
+def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:
+    """A layer with its packed codes and its stored levels; None if it uses float weights."""
+    name, module, quantizer, latent = quantized
+    codes, levels = quantizer.codes(latent), quantizer.levels(latent)
+    if codes is None or levels is None:
+        return None
+    numbers = sorted(levels)
+    # One row for the layer, or one for each filter.
+    table = torch.stack([levels[n].float().reshape(-1) for n in numbers], 1).cpu()
+    lower = sum(n < 0 for n in numbers)
+    below, above = table[:, :lower], table[:, len(numbers) - sum(n > 0 for n in numbers) :]
+    symmetric = torch.equal(below.flip(1), -above)
+    layer = Layer(
+        name=name,
+        method=type(quantizer).__name__,
+        shape=tuple(latent.shape),
+        lower=lower,
+        zero=0 in levels,
+        upper=above.shape[1],
+        symmetric=symmetric,
+        per_filter=len(table) > 1,
+    )
+    flat = codes.flatten().cpu()
+    index = torch.searchsorted(torch.tensor(numbers, dtype=flat.dtype), flat, out_int32=True)
+    packed = pack_integers(index.clamp(max=len(numbers) - 1).to(torch.uint8), layer.width)
+    weight = cast(Tensor, module.weight).float().cpu()
+    wrong = int((PackedWeight(layer.shape, layer.width, table)(packed) != weight).sum())
+    if wrong:
+        raise ValueError(f"{name}: {wrong} of {layer.weights} weights are none of its levels")
+    stored = above if symmetric else torch.cat([below, above], 1)
+    return layer, packed, stored.contiguous()
+
+
+def _value(network: nn.Module, slot: Slot, followed: dict[str, str], *, fold: bool) -> Tensor:
+    """What a slot holds in the trained network, batch norm folded if asked for."""
+    module = network.get_submodule(slot.module)
+    norm = network.get_submodule(followed.get(slot.module, slot.module))
+    if not fold or not isinstance(norm, _BatchNorm):
+        return getattr(module, slot.tensor)
+    scale, shift = scale_and_shift(norm)
+    if slot.tensor == "bias":
+        own = None if module is norm else cast(Tensor | None, module.bias)
+        return shift if own is None else shift + own * scale
+    if slot.tensor == "factor" or module is norm:
+        return scale
+    return cast(Tensor, module.weight) * scale.view(-1, *[1] * (len(slot.shape) - 1))
+
+
+def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """The affine map that a trained batch norm is in evaluation: ``x * scale + shift``.
+
+    In float64, so that folding rounds but once. Shapes: (channels,) each.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+def _concatenate(values: list[Tensor]) -> Tensor:
+    return torch.cat(values).cpu() if values else torch.empty(0)

@@ -1,0 +1,104 @@
+"""What a packed network is made of, independent of the file that holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from ttq_repro.deploy.packing import packed_size, width_of
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How the weights of one quantized layer are stored.
+
+    A weight is the index of its level, the levels in ascending order of the quantizer's codes:
+    ``lower`` levels with negative codes, the weight 0 if ``zero``, ``upper`` levels with positive
+    codes.
+
+    Attributes:
+        name: the layer's name in the network. method: the quantizer's class.
+        shape: that of its weight, (out, ...).
+        symmetric: whether each lower level is minus an upper one, so that only these are stored.
+        per_filter: whether each filter has its own levels.
+    """
+
+    name: str
+    method: str
+    shape: tuple[int, ...]
+    lower: int
+    zero: bool
+    upper: int
+    symmetric: bool
+    per_filter: bool
+
+    @property
+    def weights(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def levels(self) -> int:
+        return self.lower + self.zero + self.upper
+
+    @property
+    def width(self) -> int:
+        """Bits of one index."""
+        return width_of(self.levels)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of all indices."""
+        return packed_size(self.weights, self.width)
+
+    @property
+    def stored_levels(self) -> tuple[int, int]:
+        """Shape of the stored levels: filters with levels of their own, levels."""
+        columns = self.upper if self.symmetric else self.lower + self.upper
+        return (self.shape[0] if self.per_filter else 1), columns
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the network was trained to see, and the names of what it tells apart.
+
+    Attributes:
+        size: height and width in pixels.
+        mean, std: channel statistics of the training images in [0, 1]; the network reads
+            (image - mean) / std.
+        classes: names in the order of the logits.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PackedNetwork:
+    """A network whose quantized layers are codes and levels.
+
+    Attributes:
+        architecture: a class of ``ttq_repro.models`` by name; arguments: those of its constructor.
+        folded: whether batch norm is folded into the layers before it.
+        layers: the quantized layers.
+        codes: of each, its packed indices, (packed_bytes,) uint8.
+        levels: of each, its levels without the zero, (stored_levels) float32.
+        batch_norm, floats: everything else, flat float32, in the order of
+            :func:`ttq_repro.deploy.architecture.slots`.
+        provenance: which run it comes from.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    folded: bool
+    inputs: Inputs
+    layers: list[Layer]
+    codes: list[Tensor]
+    levels: list[Tensor]
+    batch_norm: Tensor
+    floats: Tensor
+    provenance: dict[str, Any] = field(default_factory=dict)

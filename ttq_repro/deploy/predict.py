@@ -1,0 +1,49 @@
+"""What a packed network sees in a picture (configs/predict.yaml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ttq_repro.deploy.load import open_packed
+from ttq_repro.deploy.packed import Inputs
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import Config
+
+
+def predict(request: Config) -> None:
+    """Print the top classes of an image with their probabilities.
+
+    Raises:
+        UserError: the model or the image cannot be read.
+    """
+    packed, network = open_packed(request["model"])
+    image = read_image(Path(request["image"]), packed.inputs)
+    with torch.inference_mode():
+        probabilities = network(image[None])[0].softmax(0)
+    top = probabilities.topk(min(request["top"], len(probabilities)))
+    for probability, index in zip(*top, strict=True):
+        print(f"{100 * probability:5.1f}%  {packed.inputs.classes[index]}")
+
+
+def read_image(path: Path, inputs: Inputs) -> Tensor:
+    """An image file as the network reads it: its centre, resized and normalized.
+
+    Shape: (3, height, width).
+
+    Raises:
+        UserError: the file is missing or no image.
+    """
+    height, width = inputs.size
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BILINEAR)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: not a readable image ({error})") from None
+    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
+    mean, std = 255 * torch.tensor([inputs.mean, inputs.std])[:, :, None, None]
+    return (pixels - mean) / std

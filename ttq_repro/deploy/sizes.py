@@ -1,0 +1,156 @@
+"""Bytes on disk by part of every network of the suite (configs/sizes.yaml)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import astuple, dataclass
+
+import torch
+from safetensors.torch import save
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ttq_repro.deploy import operations
+from ttq_repro.deploy.export import architecture_of
+from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.load import build
+from ttq_repro.deploy.pack import pack
+from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.quantizers import quantized_layers
+from ttq_repro.report.table import Table
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import starting_network
+
+AS_TRAINED = "float32, as trained"
+#: What a row of the table stores: its name, coding, and whether batch norm is folded.
+FORMATS = [
+    ("2 bits, batch norm as trained", "packed", False),
+    ("2 bits", "packed", True),
+    ("trits", "trits", True),
+    ("entropy-coded", "zstd", True),
+]
+HEADER = [
+    "network", "codes from", "format",
+    "quantized layers", "scales", "float layers", "batch norm", "header", "bytes",
+    "layers x", "whole x", "target",
+]  # fmt: skip
+CAPTION = (
+    "Bytes on disk by part. Layers x and whole x: how many times smaller than float32 the codes of "
+    "the quantized layers are, and the whole file, scales and header included, against the float "
+    "network with its running statistics and no header. Batch norm is folded where the format does "
+    "not say otherwise. How far codes compress depends on the weights: the second column says "
+    "where they come from."
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a file by part."""
+
+    layers: int
+    scales: int
+    floats: int
+    batch_norm: int
+    header: int
+
+    @property
+    def total(self) -> int:
+        return sum(astuple(self))
+
+
+def measure(request: Config) -> list[Table]:
+    """Sizes and operations of the networks that ``request`` (configs/sizes.yaml) lists.
+
+    Nothing is trained: each is the starting network of a run.
+    """
+    sizes, costs = [], []
+    for entry in request["networks"]:
+        config = compose_config("train", entry["overrides"])
+        network = starting_network(config)
+        _tell_scales_apart(network)
+        packed = {fold: _pack(network, config, entry["side"], fold=fold) for fold in (False, True)}
+        labels = [entry["title"], entry["codes_from"]]
+        sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
+        counted = operations.operations(build(packed[True]), packed[True].inputs.size)
+        costs.append([*labels, *operations.row("", counted)[1:]])
+    header = [*HEADER[:2], *operations.HEADER[1:]]
+    return [Table(CAPTION, HEADER, sizes), Table(operations.CAPTION, header, costs)]
+
+
+def float_sizes(network: nn.Module) -> Sizes:
+    """Sizes of the file that a run leaves: latent weights, scales, everything else."""
+    state = network.state_dict()
+    latent = {f"{q.name}.parametrizations.weight.original" for q in quantized_layers(network)}
+    norms = {name for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
+    parts = {"layers": 0, "scales": 0, "floats": 0, "batch_norm": 0}
+    for key, tensor in state.items():
+        module = key.rpartition(".")[0]
+        if key in latent:
+            parts["layers"] += tensor.nbytes
+        elif ".parametrizations." in key:
+            parts["scales"] += tensor.nbytes
+        else:
+            parts["batch_norm" if module in norms else "floats"] += tensor.nbytes
+    header = len(save(state)) - sum(parts.values())
+    return Sizes(**parts, header=header)
+
+
+def packed_sizes(content: bytes) -> Sizes:
+    """Sizes of a packed file, from its own header."""
+    header = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:header])
+    lengths = {
+        name: entries[name]["data_offsets"][1] - entries[name]["data_offsets"][0]
+        for name in ("codes", "levels", "floats", "batch_norm")
+    }
+    return Sizes(
+        layers=lengths["codes"],
+        scales=lengths["levels"],
+        floats=lengths["floats"],
+        batch_norm=lengths["batch_norm"],
+        header=header,
+    )
+
+
+@torch.no_grad()
+def _tell_scales_apart(network: nn.Module) -> None:
+    """Training would; as they start, W_p = W_n, one number would be stored for both."""
+    for layer in quantized_layers(network):
+        for number, scale in enumerate(layer.quantizer.parameters()):
+            scale *= 1 + 0.01 * number
+
+
+def _pack(network: nn.Module, config: Config, side: int, *, fold: bool) -> PackedNetwork:
+    classes = config["data"]["num_classes"]
+    inputs = Inputs(
+        size=(side, side),
+        mean=(1 / 3, 1 / 3, 1 / 3),
+        std=(1 / 3, 1 / 3, 1 / 3),
+        classes=tuple(f"class {index:04d}" for index in range(classes)),
+    )
+    # As long in the header as that of a run.
+    provenance = {"run": Run(config).identity, "commit": "0" * 40, "weights_sha256": "0" * 64}
+    return pack(network, *architecture_of(config), inputs, fold=fold, provenance=provenance)
+
+
+def _rows(
+    network: nn.Module, packed: dict[bool, PackedNetwork], targets: dict[str, list[float]]
+) -> list[list[str]]:
+    trained = float_sizes(network)
+    whole = trained.layers + trained.floats + trained.batch_norm
+    rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", "-"])]
+    for name, coding, fold in FORMATS:
+        sizes = packed_sizes(serialize(packed[fold], coding))
+        ratios = [trained.layers / sizes.layers, whole / sizes.total]
+        wanted = targets.get(name, [])
+        verdicts = [
+            f">= {target}: {'met' if ratio >= target else 'missed'}"
+            for ratio, target in zip(ratios, wanted, strict=False)
+        ]
+        rows.append(_row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or "-"]))
+    return rows
+
+
+def _row(name: str, sizes: Sizes, rest: list[str]) -> list[str]:
+    return [name, *(f"{size:,}" for size in (*astuple(sizes), sizes.total)), *rest]

@@ -1,0 +1,119 @@
+"""Packed networks as ONNX models."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy.packed import Layer, PackedNetwork
+from ttq_repro.deploy.packing import pack, unpack
+from ttq_repro.errors import UserError
+
+ONNX_WEIGHTS = ("float", "int2")
+#: The first operator set whose DequantizeLinear takes 2-bit integers; otherwise torch's default.
+INT2_OPSET = 25
+
+
+def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
+    """An ONNX model from normalized ``images`` (batch, 3, H, W) to ``logits`` (batch, classes).
+
+    The metadata ``inputs`` holds the normalization and the class names, as JSON.
+
+    Args:
+        weights: ``float``: dense float32 initializers, with the values of the packed network.
+            ``int2``: layers of two or three levels as 2-bit integers that the model multiplies by
+            their scale, exact in float32. No grid of one scale holds {-W_n, 0, +W_p}, so that
+            unequal scales take two such terms, 4 bits a weight. Other layers stay float.
+
+    Raises:
+        UserError: the ONNX packages are missing.
+        ValueError: ``weights`` is unknown, or there is no layer for ``int2``.
+    """
+    if weights not in ONNX_WEIGHTS:
+        raise ValueError(f"onnx_weights={weights}: must be one of {', '.join(ONNX_WEIGHTS)}")
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX needs the packages of the extra `onnx` ({error})") from None
+    model = _exported(build(packed, dense=True), packed, INT2_OPSET if weights == "int2" else None)
+    if weights == "int2":
+        chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
+        if not chosen:
+            raise ValueError("onnx_weights=int2: no layer has two or three levels")
+        _quantize(model.graph, packed, chosen)
+    onnx.helper.set_model_props(model, {"inputs": json.dumps(asdict(packed.inputs))})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(2, 3, *packed.inputs.size),),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=opset,
+            # It would fold batch norm into the weights, which then are ternary no more.
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
+    """Put 2-bit integers and their scales in place of the float weights of some layers."""
+    from onnx import TensorProto, helper
+
+    network = build(packed)
+    codes = {layer.name: codes for layer, codes in zip(packed.layers, packed.codes, strict=True)}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = []
+    for layer in chosen:
+        weight = f"{layer.name}.weight"
+        graph.initializer.remove(initializers[weight])
+        held = packed_weight(network.get_submodule(layer.name))
+        assert held is not None
+        terms = _terms(layer, codes[layer.name], held.levels)
+        names = [weight] if len(terms) == 1 else [f"{weight}.upper", f"{weight}.lower"]
+        for name, (integers, scales) in zip(names, terms, strict=True):
+            parts = [f"{name}.codes", f"{name}.scale"]
+            two_bits = pack(integers.view(torch.uint8) & 3, 2).numpy().tobytes()
+            dims = [len(scales)] if len(scales) > 1 else []
+            graph.initializer.append(
+                helper.make_tensor(parts[0], TensorProto.INT2, layer.shape, two_bits, raw=True)
+            )
+            graph.initializer.append(
+                helper.make_tensor(parts[1], TensorProto.FLOAT, dims, scales.tolist())
+            )
+            nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
+        if len(terms) == 2:
+            nodes.append(helper.make_node("Add", names, [weight]))
+    # In front of what reads them, as ONNX wants its nodes sorted.
+    nodes.extend(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _terms(layer: Layer, codes: Tensor, levels: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Integers and scales whose products add up to the weight of a layer of two or three levels.
+
+    Shapes: integers (weights,) int8; scales (1,) or (out,).
+    """
+    index = unpack(codes, layer.width)[: layer.weights].to(torch.int8)
+    sign = index - 1 if layer.zero else 2 * index - 1
+    upper, lower = levels[:, -1], -levels[:, 0]
+    if torch.equal(upper, lower):
+        return [(sign, upper)]
+    return [(sign.clamp(min=0), upper), (sign.clamp(max=0), lower)]

@@ -1,0 +1,68 @@
+"""The network that a run left behind, or starts from, out of its files and its config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.load import load_data
+from ttq_repro.errors import UserError
+from ttq_repro.files import sha256
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace, record_and_weights
+from ttq_repro.training.fit import attach_quantizer, build_network, restore_float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode, its record, and the data set it was trained on."""
+
+    network: nn.Module
+    record: Record
+    arrays: ImageArrays
+
+
+def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Trained:
+    """The result of the run to which ``path``, its record or its weights, belongs.
+
+    Args:
+        data_root: folder of the images; None for that of the data's config.
+        workspace: where decoded images are cached.
+
+    Raises:
+        UserError: record or weights are missing, or not those of one run.
+        DataError: the data set is missing or damaged.
+    """
+    record_path, weights = record_and_weights(path.absolute())
+    if not record_path.is_file():
+        raise UserError(f"{path}: belongs to no run, there is no record {record_path}")
+    if not weights.is_file():
+        raise UserError(f"{record_path}: its weights are not there, {weights}; train the run first")
+    try:
+        record = Record.read(record_path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if sha256(weights) != record.weights_sha256:
+        raise UserError(f"{weights}: not the weights of {record_path}, the checksum differs")
+    config = record.config
+    network = starting_network(config | {"parent": "none"})
+    restore_float(network)
+    network.load_state_dict(load_file(weights))
+    arrays = load_data(config["data"]["name"], data_root, workspace.cache)
+    return Trained(network.eval(), record, arrays)
+
+
+def starting_network(config: Config) -> nn.Module:
+    """The network of a run before its first step, with its quantizers attached.
+
+    ``config["parent"]``: ``none``, or the path of float weights.
+    """
+    parent = None if config["parent"] == "none" else load_file(config["parent"])
+    network = build_network(config, parent)
+    attach_quantizer(network, config)
+    return network

@@ -1,0 +1,105 @@
+"""The one large network: folded whole, and loaded in less memory than its float weights take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.deploy.networks import INPUTS, images, relative_difference, settle
+from ttq_repro.deploy import load, pack
+from ttq_repro.deploy.format import serialize
+from ttq_repro.models import AlexNetBN
+from ttq_repro.quantizers import TTQ
+from ttq_repro.runs.config import ROOT
+
+
+class Exported(NamedTuple):
+    path: Path
+    parameters: int
+    logits: Tensor
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """First and last layer float, as in the paper, at 1000 classes."""
+    torch.manual_seed(0)
+    network = AlexNetBN()
+    settle(network, TTQ, last=False)
+    inputs = replace(INPUTS, size=(224, 224), classes=tuple(map(str, range(1000))))
+    packed = pack(network, "AlexNetBN", {"num_classes": 1000}, inputs, fold=True)
+    path = tmp_path_factory.mktemp("alexnet") / "net.safetensors"
+    path.write_bytes(serialize(packed))
+    with torch.no_grad():
+        logits = network(images(1, 224))
+    return Exported(path, sum(p.numel() for p in AlexNetBN().parameters()), logits)
+
+
+def test_it_folds_whole_and_computes_the_same_logits(exported: Exported) -> None:
+    loaded = load(exported.path)
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in loaded.modules())
+    assert relative_difference(loaded(images(1, 224)), exported.logits) < 1e-5
+
+
+def test_it_is_almost_eight_times_smaller(exported: Exported) -> None:
+    assert 4 * exported.parameters / exported.path.stat().st_size > 7.9
+
+
+@pytest.fixture(scope="module")
+def alone(exported: Exported) -> dict[str, Any]:
+    """What the operating system says of a process that loads the file, and nothing else."""
+    command = [sys.executable, "-c", PROGRAM, str(exported.path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_loading_and_computing_stay_below_one_float32_copy(
+    exported: Exported, alone: dict[str, Any]
+) -> None:
+    assert alone["peak"] < 4 * exported.parameters
+    assert alone["after"] < 2 * exported.parameters, "a dense copy is left at rest"
+
+
+def test_loading_needs_no_training_code(alone: dict[str, Any]) -> None:
+    assert "ttq_repro.deploy.load" in alone["modules"]
+    prefixes = ("ttq_repro.training", "ttq_repro.runs", "ttq_repro.data", "torch._inductor")
+    assert not [name for name in alone["modules"] if name.startswith(prefixes)]
+    assert not {"pytorch_lightning", "hydra", "wandb", "onnx"} & set(alone["modules"])
+
+
+PROGRAM = """
+import json, sys
+import torch
+from torch.nn import functional as F
+from ttq_repro.deploy import load
+
+def memory(field):
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith(field))
+
+torch.set_num_threads(1)
+image = torch.zeros(1, 3, 224, 224)
+# What torch's kernels take for themselves is not the network's.
+F.conv2d(image, torch.zeros(4, 3, 3, 3))
+F.linear(image[..., 0], torch.zeros(8, 224))
+before = memory("VmRSS")
+with torch.inference_mode():
+    network = load(sys.argv[1])
+    network(image)
+print(
+    json.dumps(
+        {
+            "peak": memory("VmHWM") - before,
+            "after": memory("VmRSS") - before,
+            "modules": list(sys.modules),
+        }
+    )
+)
+"""

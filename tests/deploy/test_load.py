@@ -1,0 +1,76 @@
+"""What a loaded network is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.deploy.networks import images, packed, trained
+from ttq_repro.deploy import load
+from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.load import CHUNK, PackedWeight, build, packed_weight
+from ttq_repro.deploy.packing import pack
+from ttq_repro.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "net.safetensors"
+    path.write_bytes(serialize(packed(trained())))
+    return path
+
+
+def test_quantized_layers_hold_packed_codes_and_nothing_latent(path: Path) -> None:
+    loaded = load(path)
+    state = loaded.state_dict()
+    held = {name: module for name, module in loaded.named_modules() if packed_weight(module)}
+    assert len(held) == 7
+    for name, module in held.items():
+        codes = state[f"{name}.parametrizations.weight.original"]
+        assert codes.dtype == torch.uint8
+        assert codes.numel() == -(-module.weight.numel() // 4)
+        assert state[f"{name}.parametrizations.weight.0.levels"].shape == (1, 3)
+    large = [name for name, tensor in state.items() if tensor.numel() > 432]
+    assert {name.rpartition(".")[2] for name in large} == {"original"}
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    assert not loaded.training
+
+
+def test_a_dense_network_has_plain_weights() -> None:
+    made = packed(trained())
+    dense = build(made, dense=True)
+    assert not any(packed_weight(module) for module in dense.modules())
+    assert torch.equal(dense(images()), build(made)(images()))
+    assert len(dense.linear.weight.unique()) == 3
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"net\.safetensors: No such file or directory"):
+        load(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("filters", [1, 3])
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_a_weight_of_several_chunks_unpacks_as_one(filters: int, width: int) -> None:
+    shape = (3, CHUNK // 2 + 1)
+    index = torch.randint(0, 2**width, (3 * (CHUNK // 2 + 1),), dtype=torch.uint8)
+    levels = torch.randn(filters, 2**width)
+    weight = PackedWeight(shape, width, levels)(pack(index, width))
+    rows = torch.arange(filters).repeat_interleave(len(index) // filters)
+    assert torch.equal(weight, levels[rows, index.long()].view(shape))
+
+
+def test_it_computes_in_another_precision(path: Path) -> None:
+    network = load(path)
+    expected = network(images())
+    torch.testing.assert_close(network.double()(images().double()).float(), expected)
+
+
+def test_it_compiles(path: Path) -> None:
+    torch._dynamo.reset()
+    network = load(path)
+    expected = network(images())
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images()), expected)

@@ -112,7 +112,7 @@ def _from_zstd(content: Tensor, size: int) -> Tensor:
     coded = content.numpy().tobytes()
     try:
         if zstandard.frame_content_size(coded) != size:
-            raise ValueError(f"the codes do not decompress to the {size} bytes that the layers take")
+            raise ValueError(f"the codes do not decompress to the {size} bytes of the layers")
         decompressed = zstandard.ZstdDecompressor().decompress(coded, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(f"the codes do not decompress ({error})") from None

@@ -118,7 +118,7 @@ def _tell_scales_apart(network: nn.Module) -> None:
     """Training would; as they start, W_p = W_n, one number would be stored for both."""
     for layer in quantized_layers(network):
         for number, scale in enumerate(layer.quantizer.parameters()):
-            scale *= 1 + 0.01 * number
+            scale.mul_(1 + 0.01 * number)
 
 
 def _pack(network: nn.Module, config: Config, side: int, *, fold: bool) -> PackedNetwork:

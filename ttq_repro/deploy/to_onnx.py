@@ -42,11 +42,11 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f"ONNX needs the packages of the extra `onnx` ({error})") from None
+    chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
+    if weights == "int2" and not chosen:
+        raise ValueError("onnx_weights=int2: no layer has two or three levels")
     model = _exported(build(packed, dense=True), packed, INT2_OPSET if weights == "int2" else None)
     if weights == "int2":
-        chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
-        if not chosen:
-            raise ValueError("onnx_weights=int2: no layer has two or three levels")
         _quantize(model.graph, packed, chosen)
     onnx.helper.set_model_props(model, {"inputs": json.dumps(asdict(packed.inputs))})
     onnx.checker.check_model(model)

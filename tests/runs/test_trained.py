@@ -1,0 +1,65 @@
+"""Reading a trained network back from the files of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from ttq_repro.errors import UserError
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import Trained, read_trained
+from ttq_repro.runs.workspace import Workspace, record_and_weights
+
+MakeRun = Callable[..., Run]
+
+
+def correct(trained: Trained) -> np.ndarray:
+    """Which test images the network gets right."""
+    mean, std = trained.arrays.channel_statistics()
+    images = (trained.arrays.test_images / 255 - mean) / std
+    with torch.no_grad():
+        logits = trained.network(torch.from_numpy(images).float().permute(0, 3, 1, 2))
+    return logits.argmax(1).numpy() == trained.arrays.test_labels
+
+
+@pytest.mark.parametrize("quantizer", ["full_precision", "ttq"])
+def test_it_gets_the_images_right_that_the_record_says(tiny_run: MakeRun, quantizer: str) -> None:
+    run = tiny_run(f"quantizer={quantizer}", "recipe.epochs=1")
+    record = execute(run)
+    workspace = Workspace.of(run.config)
+    for path in (workspace.record(run), workspace.weights(run)):
+        trained = read_trained(path, None, workspace)
+        assert trained.record == record
+        assert not trained.network.training
+        assert np.array_equal(correct(trained), record.correct_images())
+
+
+def test_files_of_a_run_are_found_from_each_other(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    workspace = Workspace.of(run.config)
+    files = (workspace.record(run), workspace.weights(run))
+    assert record_and_weights(files[0]) == record_and_weights(files[1]) == files
+
+
+def test_missing_and_altered_files_are_named(tiny_run: MakeRun) -> None:
+    run = tiny_run("recipe.epochs=1")
+    workspace = Workspace.of(run.config)
+    record, weights = workspace.record(run), workspace.weights(run)
+    with pytest.raises(UserError, match=rf"belongs to no run, there is no record {record}"):
+        read_trained(weights, None, workspace)
+    execute(run)
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"not the weights of .*seed1\.json, the checksum differs"):
+        read_trained(record, None, workspace)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"seed1\.json: its weights are not there, .*safetensors"):
+        read_trained(record, None, workspace)
+    record.write_text("{}")
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match="not a readable record"):
+        read_trained(record, None, workspace)

@@ -70,6 +70,23 @@ def test_the_child_starts_from_the_parents_weights(tiny_run: MakeRun) -> None:
     torch.testing.assert_close(latent, parent["linear.weight"])
 
 
+def test_a_record_keeps_the_weights_before_and_after(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto")
+    record = execute(run)
+    sizes = {d["layer"]: d["weights"] for d in record.decisions}
+    assert list(record.histograms) == [d["layer"] for d in record.decisions if d["quantize"]]
+    for name, layer in record.histograms.items():
+        before, after = layer["before"], layer["after"]
+        assert sum(before["counts"]) == sum(after["counts"]) == sizes[name]
+        assert before["positive_scale"] == before["negative_scale"] == 1
+        final = {quantity: values[-1] for quantity, values in record.layers[name].items()}
+        assert {key: after[key] for key in final} == final
+    parent = load_file(Workspace.of(run.config).weights(run.parent))["linear.weight"]
+    counts = torch.histc(parent, 80, -parent.abs().max(), parent.abs().max()).int().tolist()
+    assert record.histograms["linear"]["before"]["counts"] == counts
+    assert record.sparsity() is not None
+
+
 def test_a_finished_run_is_not_trained_again(
     tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +142,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny_run: MakeRun, tmp_path: Path) -> 
     for name in ("train_loss", "test_loss", "test_error", "learning_rate"):
         assert resumed.metrics[name] == undisturbed.metrics[name]
     assert resumed.layers == undisturbed.layers
+    assert resumed.histograms == undisturbed.histograms
 
 
 def test_wandb_keeps_an_offline_run(tiny_run: MakeRun) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ttq_repro.runs.config import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
 
 
@@ -33,3 +34,24 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str) 
     assert len(list(read_records(tmp_path, warnings.append))) == 1
     assert len(warnings) == 1
     assert "bad.json: not a readable record" in warnings[0]
+
+
+def test_the_committed_records_read() -> None:
+    """The first of them know neither histograms nor the size of a layer."""
+    paths = list((ROOT / "results" / "records").rglob("*.json"))
+    assert len(list(read_records(ROOT / "results" / "records", pytest.fail))) == len(paths) > 0
+
+
+def test_sparsity_counts_weights_not_layers() -> None:
+    layers = {"a": {"zero": [0.9, 0.5]}, "b": {"zero": [0.9, 0.1]}}
+    sizes = [("stem", 1000), ("a", 10), ("b", 30)]
+    made = record(
+        layers=layers, decisions=[{"layer": name, "weights": size} for name, size in sizes]
+    )
+    assert made.sparsity() == pytest.approx((0.5 * 10 + 0.1 * 30) / 40)
+
+
+def test_sparsity_is_unknown_without_sizes_or_zeros() -> None:
+    layers = {"a": {"zero": [0.5]}}
+    assert record(layers=layers, decisions=[{"layer": "a"}]).sparsity() is None
+    assert record(layers={}, decisions=[{"layer": "a", "weights": 10}]).sparsity() is None

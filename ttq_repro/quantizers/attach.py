@@ -22,6 +22,11 @@ class Decision(NamedTuple):
     quantize: bool
     reason: str
 
+    @property
+    def weights(self) -> int:
+        """How many weights the layer has, biases not counted."""
+        return _weight(self.module).numel()
+
 
 Policy = Callable[[nn.Module], list[Decision]]
 

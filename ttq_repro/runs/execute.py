@@ -171,7 +171,13 @@ def _record(
         if parent is None
         else {"identity": parent.identity, "weights_sha256": parent.sha256},
         decisions=[
-            {"layer": d.name, "quantize": d.quantize, "reason": d.reason} for d in fitted.decisions
+            {
+                "layer": d.name,
+                "quantize": d.quantize,
+                "reason": d.reason,
+                "weights": d.weights,
+            }
+            for d in fitted.decisions
         ],
         metrics=metrics,
         layers=layers,
@@ -185,6 +191,7 @@ def _record(
         test_images=len(fitted.correct),
         weights_sha256=weights,
         warnings=fitted.warnings,
+        histograms=fitted.histograms,
         provenance={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **source,

@@ -25,6 +25,8 @@ class Record:
     Attributes:
         identity, seed: which run; config: its resolved config; parent: identity and weights of
             the network it started from.
+        decisions: for every convolution and linear layer, whether it is quantized, why, and how
+            many ``weights`` it has (missing from the first records).
         metrics: one value an epoch by name; errors are shares of images in [0, 1].
         layers: per quantized layer, one value an epoch of what its quantizer reports: the shares
             ``negative``, ``zero`` and ``positive``, for methods of two or three levels
@@ -34,6 +36,9 @@ class Record:
         weights_sha256: checksum of the network's safetensors file.
         warnings: what was noticed of degenerate layers while it trained.
         provenance: commit, versions, hardware, time.
+        histograms: per quantized layer its latent weights ``before`` and ``after`` training:
+            ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
+            and scales of that moment. Empty in the first records.
 
     The file carries a checksum over the rest of its content, so that a flipped bit does not pass
     for a result.
@@ -52,6 +57,7 @@ class Record:
     weights_sha256: str
     provenance: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    histograms: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = field(default=SCHEMA)
 
     def write(self, path: Path) -> None:
@@ -81,6 +87,17 @@ class Record:
         """Which test images the final network gets right, in the order of the test set."""
         packed = np.frombuffer(base64.b64decode(self.correct), np.uint8)
         return np.unpackbits(packed, count=self.test_images).astype(bool)
+
+    def sparsity(self) -> float | None:
+        """The share of zeros among all quantized weights at the end.
+
+        None if nothing is quantized to zero, or the record does not say how large its layers are.
+        """
+        zeros = {name: layer["zero"][-1] for name, layer in self.layers.items() if "zero" in layer}
+        sizes = {d["layer"]: d["weights"] for d in self.decisions if "weights" in d}
+        if not zeros or not zeros.keys() <= sizes.keys():
+            return None
+        return float(np.average(list(zeros.values()), weights=[sizes[name] for name in zeros]))
 
 
 def pack_correct(correct: NDArray[np.bool_]) -> str:

@@ -25,6 +25,7 @@ from ttq_repro.data.pipeline import test_loader, train_loader
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.checkpoint import SealedCheckpointIO
+from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
@@ -42,6 +43,7 @@ class Fitted:
     network: nn.Module
     decisions: list[Decision]
     history: dict[str, list[float]]
+    histograms: dict[str, dict[str, Any]]
     correct: np.ndarray
     warnings: list[str]
     execution: dict[str, Any]
@@ -98,6 +100,8 @@ def fit(
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(choices)}")
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
+    # Before a checkpoint is loaded, so that a resumed run sees the same start.
+    before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
     loader = train_loader(
         arrays,
@@ -150,6 +154,7 @@ def fit(
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
+    after = weight_histograms(network)
     restore_float(network)
     return Fitted(
         network=network,
@@ -157,6 +162,7 @@ def fit(
         history=history.metrics,
         correct=history.correct.numpy(),
         warnings=list(watch.warnings.values()),
+        histograms={name: {"before": before[name], "after": after[name]} for name in before},
         execution={
             "seconds": round(time.perf_counter() - started, 1),
             "accelerator": type(trainer.accelerator).__name__,

@@ -37,7 +37,7 @@ def made(wrong: range, seed: int = 1, parent: str | None = "p", weights: str = "
         correct=pack_correct(correct),
         test_images=1000,
         weights_sha256=weights,
-        parent=None if parent is None else {"identity": "parent", "weights_sha256": parent},
+        parent=None if parent is None else {"identity": "net-p", "weights_sha256": parent},
     )
 
 
@@ -99,6 +99,6 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
 
 def test_digits_never_pass_for_a_result(workspace: Workspace) -> None:
     text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
-    assert "Not a result" in text
+    assert "Not the paper's numbers" in text
     assert (workspace.outputs / "tables" / "comparison.csv").is_file()
     assert not workspace.results.exists()

@@ -7,10 +7,10 @@ from statistics import mean
 
 import numpy as np
 
-from ttq_repro.report.seeds import error_over_seeds, records_of
+from ttq_repro.report.captions import captioned, not_run
+from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
-from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
@@ -21,13 +21,8 @@ CAPTION = (
     "paired test images, which knows nothing of the scatter between seeds. Bits a weight: width of "
     "a code in the quantized layers; the first convolution stays float."
 )
-STAND_IN = "**Not a result:** {dataset}, {budget} budget, a check that everything works. "
 HEADER = ["method", "budget, precision", "bits a weight", "error", "minus parent", "minus control"]
 PARENT, CONTROL = "full_precision", "control"
-NOT_RUN = "not run"
-
-#: The records of one method by seed.
-BySeed = dict[int, Record]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -39,20 +34,11 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a method, all at the setting of ``cells`` at which most methods have a record."""
-    found = [
-        (cell, {record.seed: record for record in records_of(cell.run, workspace)})
-        for cell in cells
-    ]
-    settings = list(dict.fromkeys(cell.setting for cell in cells))
-    recorded = [cell.setting for cell, records in found if records]
-    setting = max(settings, key=recorded.count)
-    rows = [(cell, records) for cell, records in found if cell.setting == setting]
-    by_method = {cell.labels["method"]: records for cell, records in rows}
-    _check_parents(by_method)
-    caption = CAPTION
-    if not cells[0].run.is_result:
-        caption = STAND_IN.format(dataset=cells[0].run.dataset, budget=cells[0].budget) + CAPTION
-    return Table(caption, HEADER, [_row(cell, records, by_method) for cell, records in rows])
+    found = at_one_setting(cells, workspace)
+    check_parents(found)
+    by_method = {cell.labels["method"]: records for cell, records in found}
+    rows = [_row(cell, records, by_method) for cell, records in found]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
 
 
 def difference(ours: BySeed, theirs: BySeed) -> str:
@@ -74,32 +60,37 @@ def difference(ours: BySeed, theirs: BySeed) -> str:
     return f"{mean(differences):+.2f} ± {error:.2f}"
 
 
+def check_parents(found: list[Found]) -> None:
+    """A comparison of networks with different parents would compare the parents.
+
+    Raises:
+        ValueError: two records of one seed know one parent by different weights.
+    """
+    weights = {
+        (record.identity, seed): record.weights_sha256
+        for _, records in found
+        for seed, record in records.items()
+    }
+    for _, records in found:
+        for seed, record in records.items():
+            if record.parent is None:
+                continue
+            parent, started_from = record.parent["identity"], record.parent["weights_sha256"]
+            if weights.setdefault((parent, seed), started_from) != started_from:
+                raise ValueError(
+                    f"{record.identity} seed {seed} started from other weights of {parent} than "
+                    "those it is compared with"
+                )
+
+
 def _row(cell: Cell, records: BySeed, by_method: dict[str, BySeed]) -> list[str]:
     method = cell.labels["method"]
     row = [cell.labels["title"], cell.setting, str(cell.labels["bits"])]
     error = error_over_seeds(list(records.values()))
     if error is None:
-        return [*row, f"{NOT_RUN}: `{cell.command}`", "-", "-"]
+        return [*row, not_run(cell), "-", "-"]
     against_parent = "-" if method == PARENT else difference(records, by_method.get(PARENT, {}))
     against_control = (
         "-" if method in (PARENT, CONTROL) else difference(records, by_method.get(CONTROL, {}))
     )
     return [*row, str(error), against_parent, against_control]
-
-
-def _check_parents(by_method: dict[str, BySeed]) -> None:
-    """A comparison of networks with different parents would compare the parents.
-
-    Raises:
-        ValueError: a record's parent is not the weights of the parent's record of that seed.
-    """
-    parents = by_method.get(PARENT, {})
-    for records in by_method.values():
-        for seed, record in records.items():
-            if record.parent is None or seed not in parents:
-                continue
-            if record.parent["weights_sha256"] != parents[seed].weights_sha256:
-                raise ValueError(
-                    f"{record.identity} seed {seed} started from other weights than those of "
-                    f"{parents[seed].identity}"
-                )

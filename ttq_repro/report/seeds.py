@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import NamedTuple
 
+from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -24,9 +26,39 @@ class OverSeeds:
         return f"{self.mean:.2f}{spread} (n={self.count})"
 
 
+#: The records of one experiment by seed.
+BySeed = dict[int, Record]
+
+
+class Found(NamedTuple):
+    """A cell and its records."""
+
+    cell: Cell
+    records: BySeed
+
+    @property
+    def title(self) -> str:
+        """What its series or row is called."""
+        return self.cell.labels["title"]
+
+
 def records_of(run: Run, workspace: Workspace) -> list[Record]:
     """The records of every seed of a run's identity; unreadable ones are warned about."""
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
+
+
+def at_one_setting(cells: list[Cell], workspace: Workspace) -> list[Found]:
+    """The cells of the setting (budget, precision) at which most have a record, with their records.
+
+    Networks of different settings are never compared.
+    """
+    found = [
+        Found(cell, {record.seed: record for record in records_of(cell.run, workspace)})
+        for cell in cells
+    ]
+    recorded = [cell.setting for cell, records in found if records]
+    setting = max((cell.setting for cell in cells), key=recorded.count)
+    return [one for one in found if one.cell.setting == setting]
 
 
 def error_over_seeds(records: list[Record]) -> OverSeeds | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
+from ttq_repro.report.captions import captioned, not_run
 from ttq_repro.report.seeds import error_over_seeds, records_of
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
@@ -15,16 +16,12 @@ CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one). "
     "The control is the full-precision network trained on for as long as TTQ."
 )
-STAND_IN = (
-    "**Not the paper's numbers:** {dataset}, {budget} budget, a check that everything works. "
-)
 HEADER = [
     "ResNet", "budget, precision",
     "full precision, paper", "full precision, ours", "difference",
     "TTQ, paper", "TTQ, ours", "difference",
     "control, ours",
 ]  # fmt: skip
-NOT_RUN = "not run"
 
 #: The records of each cell of one depth and budget, by column.
 Found = dict[str, tuple[Cell, list[Record]]]
@@ -54,11 +51,7 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             next(iter(by_setting)),
         )
         rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
-    dataset, budget = cells[0].run.dataset, cells[0].budget
-    caption = CAPTION
-    if dataset != "cifar10" or budget == "smoke":
-        caption = STAND_IN.format(dataset=dataset, budget=budget) + CAPTION
-    return Table(caption, HEADER, rows)
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
 
 
 def _row(depth: int, found: Found) -> list[str]:
@@ -77,4 +70,4 @@ def _ours(found: Found, column: str) -> str:
         return "-"
     cell, records = found[column]
     ours = error_over_seeds(records)
-    return str(ours) if ours else f"{NOT_RUN}: `{cell.command}`"
+    return str(ours) if ours else not_run(cell)

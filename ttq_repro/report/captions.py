@@ -1,0 +1,40 @@
+"""What every table and figure says of where it comes from and what it lacks."""
+
+from __future__ import annotations
+
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.cell import Cell
+
+
+def stand_in(cell: Cell) -> str:
+    """How a trial says that it is none of the paper's numbers; empty for a result."""
+    if cell.run.is_result:
+        return ""
+    return (
+        f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "
+        "a check that everything works."
+    )
+
+
+def captioned(caption: str, cell: Cell) -> str:
+    """``caption`` in Markdown, behind what a trial says of itself."""
+    warning = stand_in(cell)
+    return f"**{warning}** {caption}" if warning else caption
+
+
+def not_run(cell: Cell) -> str:
+    """What stands in place of a number that nobody has earned yet."""
+    return f"not run: `{cell.command}`"
+
+
+def drawn_from(found: list[Found]) -> str:
+    """The setting of a figure, the seeds behind each of its series, and what was not run."""
+    titles: dict[int, list[str]] = {}
+    for one in found:
+        titles.setdefault(len(one.records), []).append(one.title)
+    missing = titles.pop(0, [])
+    sentences = [f"Budget and precision: {found[0].cell.setting}."]
+    sentences += [f"n = {n}: {', '.join(titles[n])}." for n in sorted(titles, reverse=True)]
+    if missing:
+        sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command}` trains them.")
+    return " ".join(sentences)

@@ -9,13 +9,16 @@ RUN    := $(VENV)/bin/python
 
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
-	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"')
+	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
+	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test readme lint quickstart reproduce-table1 reproduce-comparison
+.PHONY: help setup lock test readme lint quickstart reproduce-table1 reproduce-comparison \
+	reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
+	reproduce-ablations reproduce-authors-code
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DATA_DIR=... DRY_RUN=1"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
@@ -50,3 +53,21 @@ reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and
 
 reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
 	$(REPRODUCE) artifact=comparison $(if $(METHODS),'+only.method=[$(METHODS)]')
+
+reproduce-figure1: setup ## Figure 1: a layer's weights in four stages, before and after training
+	$(REPRODUCE) artifact=figure1
+
+reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LOG=csv: theirs too)
+	$(REPRODUCE) artifact=figure2
+
+reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=csv: theirs too)
+	$(REPRODUCE) artifact=figure3
+
+reproduce-figure5: setup ## Figure 5: error against sparsity
+	$(REPRODUCE) artifact=figure5
+
+reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
+	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+
+reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS_LOG=csv)
+	$(REPRODUCE) artifact=authors_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from hydra.utils import get_method
 
@@ -19,6 +20,9 @@ def reproduce(request: Config) -> None:
     """Print the plan, train what is missing, render (``configs/reproduce.yaml``)."""
     if not isinstance(request["seeds"], int) or request["seeds"] < 1:
         raise UserError(f"seeds={request['seeds']}: must be a whole number from 1")
+    log = request["authors_log"]
+    if log is not None and not Path(log).is_file():
+        raise UserError(f"authors_log={log}: no such file")
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)
@@ -42,19 +46,21 @@ def render(request: Config, workspace: Workspace) -> str:
     A result is drawn from every cell at every budget of results, in either precision, whatever
     machine draws it; a trial from what was asked for.
     """
-    draw = get_method(request["artifact"]["render"])
+    artifact = request["artifact"]
+    draw = get_method(artifact["render"])
+    options = artifact.get("options", {})
     cells = cells_of(request, request["budget"])
     is_result = cells[0].run.is_result
     if is_result:
         cells = [
             cell
-            for budget in request["artifact"]["budgets"]
+            for budget in artifact["budgets"]
             if budget in RESULT_BUDGETS
             for precision in PRECISIONS
             for cell in cells_of(request | {"only": {}, "precision": precision}, budget)
         ]
     home = workspace.home(is_result=is_result)
-    return f"{draw(cells, workspace, home)}\nwritten to {home}"
+    return f"{draw(cells, workspace, home, **options)}\nwritten to {home}"
 
 
 def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:

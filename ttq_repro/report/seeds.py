@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -47,16 +48,19 @@ def records_of(run: Run, workspace: Workspace) -> list[Record]:
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
 
 
-def at_one_setting(cells: list[Cell], workspace: Workspace) -> list[Found]:
-    """The cells of the setting (budget, precision) at which most have a record, with their records.
+def at_one_setting(
+    cells: list[Cell], workspace: Workspace, usable: Callable[[Record], bool] = lambda _: True
+) -> list[Found]:
+    """The cells of one setting (budget, precision), with their records.
 
-    Networks of different settings are never compared.
+    Networks of different settings are never compared: it is the setting at which most cells have a
+    record that is ``usable``.
     """
     found = [
         Found(cell, {record.seed: record for record in records_of(cell.run, workspace)})
         for cell in cells
     ]
-    recorded = [cell.setting for cell, records in found if records]
+    recorded = [cell.setting for cell, records in found if any(map(usable, records.values()))]
     setting = max((cell.setting for cell in cells), key=recorded.count)
     return [one for one in found if one.cell.setting == setting]
 

@@ -20,12 +20,14 @@ class Cell:
 
     Attributes:
         labels: where it belongs in the table or figure, such as ``{"depth": 20}``.
+        overrides: what the artifact changes in its experiment.
         run: the run that fills it, at any seed.
         budget: ``paper``, ``short`` or ``smoke``.
         command: what a user types to fill it.
     """
 
     labels: dict[str, Any]
+    overrides: list[str]
     run: Run
     budget: str
     command: str
@@ -49,7 +51,13 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
     if request["precision"] not in (None, *PRECISIONS):
         raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
     return [
-        Cell(_labels(entry), _run(request, entry, budget), budget, _command(request, entry, budget))
+        Cell(
+            labels=_labels(entry),
+            overrides=entry.get("overrides", []),
+            run=_run(request, entry, budget),
+            budget=budget,
+            command=_command(request, entry, budget),
+        )
         for entry in _chosen(artifact["cells"], request["only"])
     ]
 
@@ -88,5 +96,5 @@ def _labels(entry: Config) -> dict[str, Any]:
 def _command(request: Config, entry: Config, budget: str) -> str:
     depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
     precision = " PRECISION=fp32" if request["precision"] == "fp32" else ""
-    name = request["artifact"]["name"]
+    name = request["artifact"]["name"].replace("_", "-")
     return f"make reproduce-{name} BUDGET={budget}{depth}{precision} DATA_DIR=..."

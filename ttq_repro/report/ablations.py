@@ -1,0 +1,55 @@
+"""What the paper leaves open or claims: one change a row, against TTQ as we run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttq_repro.report.captions import captioned, not_run
+from ttq_repro.report.comparison import check_parents, difference
+from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds, records_of
+from ttq_repro.report.table import Table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
+    "(never the best one). Each row differs from the first in its override alone and starts from "
+    "the same full-precision network of the same seed; another network has a parent of its own. "
+    "Differences are in points, minus the baseline or the row's own parent of the same seed, ± the "
+    "standard error on the paired test images, which knows nothing of the scatter between seeds."
+)
+HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
+BASELINE = "none"
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
+    table = ablations(cells, workspace)
+    table.write(home / "tables", "ablations")
+    return table.markdown()
+
+
+def ablations(cells: list[Cell], workspace: Workspace) -> Table:
+    """One row a change, all at the setting of ``cells`` at which most have a record."""
+    found = at_one_setting(cells, workspace)
+    check_parents(found)
+    baseline = next((one.records for one in found if _is_baseline(one)), {})
+    rows = [_row(one, baseline, workspace) for one in found]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
+
+
+def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
+    cell, records = one
+    override = " ".join(f"`{text}`" for text in cell.overrides) or "-"
+    row = [one.title, override, cell.setting]
+    error = error_over_seeds(list(records.values()))
+    if error is None:
+        return [*row, not_run(cell), "-", "-"]
+    parents = records_of(cell.run.parent, workspace) if cell.run.parent else []
+    against_parent = difference(records, {record.seed: record for record in parents})
+    against_baseline = "-" if _is_baseline(one) else difference(records, baseline)
+    return [*row, str(error), against_baseline, against_parent]
+
+
+def _is_baseline(one: Found) -> bool:
+    return one.cell.labels["change"] == BASELINE

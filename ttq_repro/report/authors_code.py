@@ -1,0 +1,96 @@
+"""TTQ as the released code computes it, curve over curve with the released log."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from ttq_repro.report import released, style
+from ttq_repro.report.captions import not_run
+from ttq_repro.report.figure2 import draw_released_scales, draw_scales
+from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "ResNet-20 on CIFAR-10 under the preset authors_code, TTQ as the released code computes it: "
+    "error after each epoch (above), and the scales W_p and W_n of every quantized layer (below). "
+    "Lines are means over seeds, bands ± s.d. The training error is the running one of the epoch, "
+    "on augmented images. Ours are {epochs} epochs, one pass over the data each."
+)
+WITH_LOG = (
+    " Pale: the released log, one run of {theirs} epochs of two passes each, laid over ours from "
+    "start to end; the test error of its last epoch is {error:.2f}%."
+)
+WITHOUT_LOG = " Drawn without the released log (AUTHORS_LOG=...)."
+COLUMNS = 5
+#: Our metrics, the log's columns, and how both look.
+ERRORS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "test_error": ("validation_error", "test", {"color": style.BLUE}),
+    "train_error": ("train_error", "training", {"color": style.GREEN, "linestyle": "--"}),
+}
+
+
+def render(
+    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
+) -> str:
+    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+    found = at_one_setting(cells, workspace)
+    ttq, log = found[0], released.read_log(authors_log, cells)
+    caption = CAPTION.format(epochs=ttq.cell.run.epochs)
+    if log is None:
+        caption += WITHOUT_LOG
+    else:
+        errors = log["validation_error"]
+        caption += WITH_LOG.format(theirs=len(errors), error=100 * errors[-1])
+    figure = authors_code(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
+    return style.publish(figure, caption, found, home, "authors_code")
+
+
+@style.styled
+def authors_code(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
+    """The errors in one wide panel, and a small one for the scales of each layer."""
+    layers = list(next(iter(ttq.records.values())).layers)
+    rows = -(-len(layers) // COLUMNS)
+    figure = Figure((style.WIDTH, 2.8 + 1.1 * rows), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1.1 * rows)).flat
+    errors = above.subplots()
+    _draw_errors(errors, ttq, log)
+    _legend(above, errors)
+    grid = below.subplots(rows, COLUMNS, sharex=True, squeeze=False)
+    for axes, layer in zip_longest(grid.flat, layers):
+        if layer is None:
+            axes.set_axis_off()
+            continue
+        draw_scales(axes, ttq, layer)
+        if log is not None:
+            draw_released_scales(axes, ttq, layer, log, len(log["epoch"]))
+        axes.set_title(layer, fontsize=7)
+    for axes in grid[-1]:
+        style.epoch_axis(axes)
+    _legend(below, grid[0, 0])
+    return figure
+
+
+def _draw_errors(axes: Axes, ttq: Found, log: released.ReleasedLog | None) -> None:
+    for metric, (column, name, look) in ERRORS.items():
+        curves = 100 * style.over_seeds(ttq, metric)
+        style.band(axes, style.epochs(curves), curves, label=name, **look)
+        if log is not None:
+            theirs = 100 * log[column]
+            x = released.laid_over(curves.shape[-1], len(theirs))
+            pale = look | {"linewidth": 0.8, "alpha": 0.5, "zorder": 1.5}
+            axes.plot(x, theirs, label=f"{name}, {released.NAME}", **pale)
+    if log is not None:
+        released.epoch_axis(axes, curves.shape[-1], len(log["epoch"]))
+    style.epoch_axis(axes)
+    style.error_axis(axes, "error")
+
+
+def _legend(figure: SubFigure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))

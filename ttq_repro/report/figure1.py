@@ -1,0 +1,102 @@
+"""Figure 1: the weights of one layer in the four stages of TTQ, before and after training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ttq_repro.report import style
+from ttq_repro.report.captions import not_run
+from ttq_repro.report.seeds import at_one_setting
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Figure 1: the weights of one layer, ResNet-20 on CIFAR-10, before and after TTQ training. "
+    "From left to right: the latent weights; divided by the largest magnitude, with the threshold "
+    "±t; what they become, negative, zero or positive; the same with the trained scales. Before "
+    "training the latent weights are those of the full-precision network and both scales are 1."
+)
+NO_HISTOGRAMS = "The record was written before records kept the weights of their layers."
+STAGES = ("latent $w$", r"normalized $w\,/\,\max|w|$", "intermediate ternary", "final ternary")
+SIGNS = {"negative": style.NEGATIVE, "zero": style.GREY, "positive": style.POSITIVE}
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+    found = at_one_setting(cells, workspace, usable=lambda record: bool(record.histograms))
+    ttq = found[0]
+    for seed, record in sorted(ttq.records.items()):
+        if record.histograms:
+            layer = chosen_layer(record)
+            caption = f"{CAPTION} Layer {layer}, seed {seed}."
+            return style.publish(figure1(record, layer), caption, found, home, "figure1")
+    reason = NO_HISTOGRAMS if ttq.records else not_run(ttq.cell)
+    return style.publish(style.empty(reason), CAPTION, found, home, "figure1")
+
+
+def chosen_layer(record: Record) -> str:
+    """The quantized layer in the middle of the network."""
+    layers = list(record.histograms)
+    return layers[len(layers) // 2]
+
+
+@style.styled
+def figure1(record: Record, layer: str) -> Figure:
+    """A row before and a row after training, a column a stage."""
+    figure = Figure((style.WIDTH, 3), layout="constrained")
+    axes = figure.subplots(2, len(STAGES), sharex="col")
+    threshold = record.config["quantizer"]["threshold"]
+    for row, (moment, weights) in zip(axes, record.histograms[layer].items(), strict=True):
+        latent, normalized, intermediate, final = row
+        latent.set_ylabel(f"{moment} training\n% of weights")
+        _draw_histogram(latent, weights, weights["largest"])
+        _draw_histogram(normalized, weights, 1, threshold)
+        _draw_levels(intermediate, weights, 1, 1)
+        _draw_levels(final, weights, weights["negative_scale"], weights["positive_scale"], ".2f")
+    for column, title in zip(axes[0], STAGES, strict=True):
+        column.set_title(title)
+    return figure
+
+
+def _draw_histogram(
+    axes: Axes, weights: dict[str, Any], largest: float, threshold: float | None = None
+) -> None:
+    """Bins from -largest to largest, in the colours of what they become if there is a threshold."""
+    counts = np.array(weights["counts"])
+    shares = 100 * counts / counts.sum()
+    edges = np.linspace(-largest, largest, len(counts) + 1)
+    if threshold is None:
+        axes.stairs(shares, edges, color=style.BLACK, linewidth=0.6)
+        return
+    middles = (edges[:-1] + edges[1:]) / 2
+    becomes = np.sign(middles) * (abs(middles) > threshold)
+    for value, color in zip((-1, 0, 1), SIGNS.values(), strict=True):
+        axes.stairs(np.where(becomes == value, shares, 0), edges, fill=True, color=color)
+    for edge in (-threshold, threshold):
+        axes.axvline(edge, color=style.BLACK, linewidth=0.6, linestyle=":")
+
+
+def _draw_levels(
+    axes: Axes, weights: dict[str, Any], negative: float, positive: float, digits: str = ".0f"
+) -> None:
+    """A bar a value, as high as the share of the weights that have it."""
+    for level, (sign, color) in zip((-negative, 0, positive), SIGNS.items(), strict=True):
+        share = 100 * weights[sign]
+        axes.bar(level, share, width=0.25, color=color)
+        value = f"{level:+{digits}}\n".replace("-", "\N{MINUS SIGN}") if level else ""
+        axes.annotate(
+            f"{value}{share:.0f}%",
+            (level, share),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+        )
+    axes.margins(x=0.25)
+    axes.set(ylim=(0, 100), yticks=(0, 50, 100), xticks=(-1, 0, 1))

@@ -1,0 +1,106 @@
+"""Figure 2: the trained scales and the shares of the three values, over training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ttq_repro.report import released, style
+from ttq_repro.report.captions import not_run
+from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below) "
+    "after each epoch, ResNet-20 on CIFAR-10: the first and the last quantized convolution and the "
+    "fully connected layer. Lines are means over seeds, bands ± s.d. (below: of each boundary). "
+    "Training starts from W_p = W_n = 1 on full-precision weights."
+)
+#: Positions among the quantized layers, in the network's order.
+PANELS = {0: "first quantized conv", -2: "last conv", -1: "fully connected"}
+SCALES: dict[str, tuple[str, dict[str, Any]]] = {
+    "positive_scale": ("$W_p$", {"color": style.POSITIVE}),
+    "negative_scale": ("$W_n$", {"color": style.NEGATIVE, "linestyle": "--"}),
+}
+#: From the bottom to the top.
+SHARES = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
+
+
+def render(
+    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
+) -> str:
+    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+    found = at_one_setting(cells, workspace)
+    log = released.read_log(authors_log, cells)
+    caption = CAPTION + (released.CAPTION if log else "")
+    ttq = found[0]
+    figure = figure2(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
+    return style.publish(figure, caption, found, home, "figure2")
+
+
+@style.styled
+def figure2(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
+    """A column a layer: scales above, shares below."""
+    figure = Figure((style.WIDTH, 3.9), layout="constrained")
+    axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")
+    layers = list(next(iter(ttq.records.values())).layers)
+    for (above, below), (position, title) in zip(axes.T, PANELS.items(), strict=True):
+        layer = layers[position]
+        above.set_title(f"{title}\n{layer}")
+        draw_scales(above, ttq, layer)
+        if log is not None:
+            draw_released_scales(above, ttq, layer, log, released.PAPER_EPOCHS)
+        _draw_shares(below, ttq, layer)
+        style.epoch_axis(below)
+    axes[0, 0].set_ylabel("scale")
+    axes[1, 0].set_ylabel("share of weights (%)")
+    entries = [*axes[0, 0].get_legend_handles_labels()[0], *axes[1, 0].collections[: len(SHARES)]]
+    figure.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 1) // 2)
+    return figure
+
+
+def draw_scales(axes: Axes, ttq: Found, layer: str) -> None:
+    """W_p and W_n of a layer by epoch."""
+    for quantity, (symbol, look) in SCALES.items():
+        curves = _by_seed(ttq, layer, quantity)
+        style.band(axes, style.epochs(curves), curves, label=symbol, **look)
+
+
+def draw_released_scales(
+    axes: Axes, ttq: Found, layer: str, log: released.ReleasedLog, theirs: int
+) -> None:
+    """W_p and W_n of a layer in the log's first ``theirs`` epochs, laid over our schedule."""
+    for quantity, (symbol, look) in SCALES.items():
+        x = released.laid_over(_by_seed(ttq, layer, quantity).shape[-1], theirs)
+        pale = look | {"linewidth": 0.8, "alpha": 0.5, "zorder": 1.5}
+        axes.plot(
+            x, log.scale(layer, quantity)[:theirs], label=f"{symbol}, {released.NAME}", **pale
+        )
+
+
+def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
+    shares = [100 * _by_seed(ttq, layer, name) for name in SHARES]
+    means = [share.mean(0) for share in shares]
+    x = style.epochs(shares[0])
+    colors = list(SHARES.values())
+    axes.stackplot(x, *means, labels=list(SHARES), colors=colors, alpha=0.6, linewidth=0)
+    for boundary in (shares[0], shares[0] + shares[1]):
+        style.band(axes, x, boundary, color=style.BLACK, linewidth=0.6)
+    axes.set(ylim=(0, 100), xlim=(x[0], x[-1]))
+    # The final shares stand beside their areas, apart from each other where those are thin.
+    ends = [mean[-1] for mean in means]
+    height = -np.inf
+    for end, top in zip(ends, np.cumsum(ends), strict=True):
+        height = max(height + 9, top - end / 2)
+        axes.text(x[-1], height, f" {end:.0f}%", va="center", fontsize=7)
+
+
+def _by_seed(found: Found, layer: str, quantity: str) -> NDArray[np.float64]:
+    """What the records say of a layer, shape (seeds, epochs)."""
+    return np.array([record.layers[layer][quantity] for record in found.records.values()])

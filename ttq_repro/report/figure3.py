@@ -1,0 +1,66 @@
+"""Figure 3: error on the test images by epoch, of each method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ttq_repro.report import released, style
+from ttq_repro.report.captions import not_run
+from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Figure 3: error on the test images (the paper's validation set) after each epoch, ResNet-20 "
+    "on CIFAR-10. Lines are means over seeds, bands ± s.d.; the legend gives the error of the "
+    "final epoch, never of the best one. Full precision starts from random weights; the others "
+    "start from its last epoch and train for a schedule of their own."
+)
+LINES: dict[str, dict[str, Any]] = {
+    "full_precision": {"color": style.BLACK, "linestyle": "--"},
+    "dorefa": {"color": style.GREEN, "linestyle": "-."},
+    "twn": {"color": style.ORANGE, "linestyle": (0, (4, 1, 1, 1, 1, 1))},
+    "ttq": {"color": style.BLUE},
+}
+
+
+def render(
+    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
+) -> str:
+    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+    found = at_one_setting(cells, workspace)
+    log = released.read_log(authors_log, cells)
+    caption = CAPTION + (released.CAPTION if log else "")
+    drawn = [one for one in found if one.records]
+    figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
+    return style.publish(figure, caption, found, home, "figure3")
+
+
+@style.styled
+def figure3(found: list[Found], log: released.ReleasedLog | None = None) -> Figure:
+    """One line a method, and the log's TTQ."""
+    figure = Figure((style.WIDTH, 3), layout="constrained")
+    axes = figure.subplots()
+    for one in found:
+        method, error = one.cell.labels["method"], error_over_seeds(list(one.records.values()))
+        curves = 100 * style.over_seeds(one, "test_error")
+        label = f"{one.title}: {error}"
+        style.band(axes, style.epochs(curves), curves, label=label, **LINES[method])
+        if method == "ttq" and log is not None:
+            _draw_log(axes, log, curves.shape[-1])
+    style.epoch_axis(axes)
+    style.error_axis(axes, "test error")
+    axes.legend()
+    return figure
+
+
+def _draw_log(axes: Axes, log: released.ReleasedLog, ours: int) -> None:
+    errors = 100 * log["validation_error"][: released.PAPER_EPOCHS]
+    x = released.laid_over(ours, len(errors))
+    label = f"TTQ, {released.NAME}: {errors[-1]:.2f} (n=1)"
+    axes.plot(x, errors, label=label, color=style.SKY, linewidth=0.8, zorder=1.5)
+    released.epoch_axis(axes, ours, len(errors))

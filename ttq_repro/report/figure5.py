@@ -1,0 +1,125 @@
+"""Figure 5: error against the share of zeros, at a set sparsity and at a set threshold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
+from ttq_repro.report import style
+from ttq_repro.report.captions import not_run
+from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Figure 5: test error (the paper's validation error) and training error of the final epoch "
+    "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent: at a constant "
+    "sparsity r in every layer, and at a constant threshold t, which stands beside its point. "
+    "Sparsity is what was reached, the share of zeros over all quantized weights at the end. Means "
+    "over seeds ± s.d. The training error is the running one of the epoch, on augmented images. "
+    "Horizontal lines: the parent, and the control, which trained on in full precision for as long "
+    "as TTQ. Dotted: a mark in the paper's figure; shaded: where its text sees the least error."
+)
+NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
+PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}
+LINES: dict[str, dict[str, Any]] = {
+    "full_precision": {"color": style.BLACK, "linestyle": "--"},
+    "control": {"color": style.GREY, "linestyle": "-."},
+}
+SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sparsity": ("TTQ, constant sparsity $r$", {"color": style.BLUE, "marker": "o"}),
+    "threshold": (
+        "TTQ, constant threshold $t$",
+        {"color": style.VERMILLION, "marker": "s", "linestyle": ":", "linewidth": 0.8},
+    ),
+}
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+    found = at_one_setting(cells, workspace)
+    recorded = [one for one in found if one.records]
+    drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
+    left_out = [one for one in recorded if one not in drawn]
+    caption = CAPTION
+    if left_out:
+        caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
+    figure = figure5(drawn) if drawn else style.empty(not_run(found[0].cell))
+    return style.publish(figure, caption, found, home, "figure5")
+
+
+@style.styled
+def figure5(found: list[Found]) -> Figure:
+    """A panel of the test error and one of the training error."""
+    figure = Figure((style.WIDTH, 3), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharex=True)
+    for axes, (metric, name) in zip(panels, PANELS.items(), strict=True):
+        for one in filter(_is_line, found):
+            _draw_line(axes, one, _final(one, metric))
+        for series, (title, look) in SWEEPS.items():
+            points = [one for one in found if one.cell.labels["series"] == series]
+            if points:
+                _draw_sweep(axes, points, metric, label=title, **look)
+        mark, least = f"paper: w/o pruning {FIGURE5_MARK}%", "paper: least error"
+        axes.axvline(FIGURE5_MARK, color=style.GREY, linewidth=0.8, linestyle=":", label=mark)
+        axes.axvspan(*FIGURE5_LEAST_ERROR, color="#EFEFEF", linewidth=0, zorder=0, label=least)
+        axes.set(xlabel="sparsity reached (%)", ylabel=name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_line(axes: Axes, one: Found, errors: NDArray[np.float64]) -> None:
+    look = LINES[one.cell.labels["series"]]
+    axes.axhline(errors.mean(), label=one.title, **look)
+    if len(errors) > 1:
+        spread = errors.std(ddof=1)
+        axes.axhspan(
+            errors.mean() - spread, errors.mean() + spread, color=look["color"], alpha=0.15, lw=0
+        )
+
+
+def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> None:
+    """Points at the sparsity they reached, with bars of ± s.d. on both axes and their names."""
+    x = [100 * np.array(_sparsities(one), float) for one in points]
+    y = [_final(one, metric) for one in points]
+    axes.errorbar(
+        [values.mean() for values in x],
+        [values.mean() for values in y],
+        xerr=[_spread(values) for values in x],
+        yerr=[_spread(values) for values in y],
+        elinewidth=0.8,
+        **look,
+    )
+    if points[0].cell.labels["series"] == "threshold":
+        for one, at, height in zip(points, x, y, strict=True):
+            axes.annotate(
+                one.title.removeprefix("t = "),
+                (at.mean(), height.mean()),
+                (3, 3),
+                textcoords="offset points",
+                fontsize=6.5,
+                color=look["color"],
+            )
+
+
+def _is_line(one: Found) -> bool:
+    return one.cell.labels["series"] in LINES
+
+
+def _sparsities(one: Found) -> list[float | None]:
+    return [record.sparsity() for record in one.records.values()]
+
+
+def _final(one: Found, metric: str) -> NDArray[np.float64]:
+    """A metric of the final epoch in percent, one value a seed."""
+    return 100 * style.over_seeds(one, metric)[:, -1]
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -1,0 +1,94 @@
+"""The released training log of ResNet-20, drawn beside our curves when a user has the file."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from ttq_repro.errors import UserError
+from ttq_repro.report.style import GREY
+from ttq_repro.runs.cell import Cell
+
+#: How much of the log follows the paper's schedule (drops at 80 and 120, the end at 160).
+PAPER_EPOCHS = 160
+BLOCKS_A_STAGE = 3
+NAME = "released log"
+CAPTION = (
+    " The released log is one run of the authors' code, whose epochs are two passes over the data; "
+    "its first 160 are laid over our schedule from start to end."
+)
+
+
+@dataclass(frozen=True)
+class ReleasedLog:
+    """One value an epoch by the log's own names, errors in [0, 1]."""
+
+    path: str
+    columns: dict[str, list[float]]
+
+    def __getitem__(self, column: str) -> NDArray[np.float64]:
+        """The values of every epoch.
+
+        Raises:
+            UserError: the file has no such column.
+        """
+        if column not in self.columns:
+            raise UserError(
+                f"authors_log={self.path}: no column {column}; the log of ResNet-20 is wanted"
+            )
+        return np.array(self.columns[column])
+
+    def scale(self, layer: str, scale: str) -> NDArray[np.float64]:
+        """``positive_scale`` or ``negative_scale`` of a layer of ours."""
+        theirs = {"positive_scale": "Wp", "negative_scale": "Wn"}[scale]
+        return self[f"{released_name(layer)}/{theirs}"]
+
+
+def read_log(path: str | None, cells: list[Cell]) -> ReleasedLog | None:
+    """The log at ``path``; None without one, or if the cells are a trial it has no place beside.
+
+    Raises:
+        UserError: the file is no table of numbers.
+    """
+    if path is None or not cells[0].run.is_result:
+        return None
+    with Path(path).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (IndexError, ValueError, TypeError):
+        raise UserError(f"authors_log={path}: not a table of numbers") from None
+    return ReleasedLog(path, columns)
+
+
+def released_name(layer: str) -> str:
+    """What the log calls a layer of our ResNet-20: ``blocks.4.conv1`` is ``res2.1/conv1``."""
+    match = re.fullmatch(r"blocks\.(\d+)\.(conv\d)", layer)
+    if match is None:
+        return layer
+    stage, block = divmod(int(match[1]), BLOCKS_A_STAGE)
+    return f"res{stage + 1}.{block}/{match[2]}"
+
+
+def laid_over(ours: int, theirs: int) -> NDArray[np.float64]:
+    """Where ``theirs`` epochs of the log lie on the axis of a schedule of ``ours`` epochs."""
+    return np.linspace(0, ours, theirs + 1)[1:]
+
+
+def epoch_axis(axes: Axes, ours: int, theirs: int) -> None:
+    """Count the log's epochs on top, unless the two schedules are of one length."""
+    if ours == theirs:
+        return
+    ratio = ours / theirs
+    top = axes.secondary_xaxis(
+        "top", functions=(lambda x: np.divide(x, ratio), lambda x: np.multiply(x, ratio))
+    )
+    top.set_xlabel(f"epoch of the {NAME}", color=GREY)
+    top.tick_params(colors=GREY)
+    top.spines["top"].set_color(GREY)

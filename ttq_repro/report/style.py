@@ -1,0 +1,118 @@
+"""How every figure looks, and files that come out the same each time they are drawn."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style as matplotlib_style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import NDArray
+
+from ttq_repro.files import write_atomically
+from ttq_repro.report.captions import captioned, drawn_from, stand_in
+from ttq_repro.report.seeds import Found
+
+#: Text width of the paper's format in inches.
+WIDTH = 5.5
+
+#: Colours that stay apart for colour-blind readers (Okabe and Ito).
+BLACK, GREY, BLUE, SKY = "#000000", "#707070", "#0072B2", "#56B4E9"
+ORANGE, VERMILLION, GREEN = "#E69F00", "#D55E00", "#009E73"
+
+#: What belongs to W_n, to zero and to W_p, in every figure.
+NEGATIVE, ZERO, POSITIVE = VERMILLION, "#C8C8C8", BLUE
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "savefig.dpi": 300,
+    # Element ids in an SVG are random without it.
+    "svg.hashsalt": "ttq_repro",
+}
+
+#: Decorates what draws or saves a figure; a user's own matplotlibrc has no part in it.
+styled = matplotlib_style.context(["default", STYLE])
+
+
+def band(axes: Axes, x: Any, curves: Any, **line: Any) -> None:
+    """The mean of ``curves`` (seeds, points) as a line and, of several, ± s.d. as a band."""
+    curves = np.asarray(curves, float)
+    mean = curves.mean(0)
+    (drawn,) = axes.plot(x, mean, **line)
+    if len(curves) > 1:
+        deviation = curves.std(0, ddof=1)
+        axes.fill_between(
+            x, mean - deviation, mean + deviation, color=drawn.get_color(), alpha=0.2, linewidth=0
+        )
+
+
+def over_seeds(found: Found, metric: str) -> NDArray[np.float64]:
+    """A metric of every epoch, shape (seeds, epochs)."""
+    return np.array([record.metrics[metric] for record in found.records.values()])
+
+
+def epochs(curves: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The numbers of the epochs, from 1, of curves (seeds, epochs)."""
+    return np.arange(1, curves.shape[-1] + 1)
+
+
+def epoch_axis(axes: Axes) -> None:
+    """Name the horizontal axis, and mark whole epochs only."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+
+
+def error_axis(axes: Axes, name: str) -> None:
+    """A logarithmic vertical axis for errors in percent, which spread over a decade in training."""
+    axes.set(yscale="log", ylabel=f"{name} (%)")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+
+
+@styled
+def empty(reason: str) -> Figure:
+    """In place of a figure that nothing can be drawn from yet: why not."""
+    figure = Figure((WIDTH, 1))
+    figure.text(0.5, 0.5, reason.replace("`", ""), ha="center", va="center")
+    return figure
+
+
+@styled
+def publish(figure: Figure, caption: str, found: list[Found], home: Path, name: str) -> str:
+    """Write ``figures/NAME.png``, ``.svg`` and the caption ``.md`` below ``home``.
+
+    Returns:
+        The caption, with what the figure is drawn from.
+    """
+    if warning := stand_in(found[0].cell):
+        figure.suptitle(warning, fontsize=7, color=VERMILLION)
+    for suffix, metadata in (
+        ("png", {"Software": None}),
+        ("svg", {"Date": None, "Creator": None}),
+    ):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, metadata=metadata)
+        write_atomically(home / "figures" / f"{name}.{suffix}", buffer.getvalue())
+    text = f"{captioned(caption, found[0].cell)}\n\n{drawn_from(found)}\n"
+    write_atomically(home / "figures" / f"{name}.md", text.encode())
+    return text

@@ -1,0 +1,92 @@
+"""The claims are complete, consistent with the paper's numbers, and name cells that exist."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3, TABLE4
+from ttq_repro.paper.rules import Claim, Difference, Level, Measured, Network, Trend, Within
+from ttq_repro.runs.config import CONFIGS, compose_config
+
+#: Artifacts that claims wait for.
+PENDING = {"table2", "table3", "figure5", "ablations"}
+
+
+def test_ids_are_unique() -> None:
+    ids = [claim.id for claim in CLAIMS]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_the_papers_own_number_passes(claim: Claim) -> None:
+    low, high = claim.region
+    assert low < high
+    if claim.id == "forward-time":  # "less than 30%" is a bound, not a number.
+        assert high == claim.value
+    elif claim.id == "size-ternary-layers":  # So is "at least 16x".
+        assert low == claim.value
+    elif claim.value is not None:
+        assert low < claim.value < high
+
+
+def values(table: str) -> list[float | None]:
+    return [c.value for c in CLAIMS if c.id.startswith(f"{table}-") and isinstance(c.rule, Level)]
+
+
+def test_every_cell_of_the_tables_is_there() -> None:
+    assert values("table1") == [error for pair in TABLE1.values() for error in pair]
+    assert values("table2") == [error for errors in TABLE2.values() for error in errors]
+    assert values("table3") == [error for errors in TABLE3.values() for error in errors]
+    ternary = [ttq.percent for _, ttq in TABLE4.values() if ttq.bits != 32]
+    assert sorted(values("table4")) == sorted(ternary)
+
+
+def test_weights_of_a_rule_sum_to_what_it_says() -> None:
+    for claim in CLAIMS:
+        if isinstance(claim.rule, Level):
+            assert [weight for weight, _ in claim.rule.terms] == [1]
+        elif isinstance(claim.rule, Difference | Trend):
+            assert sum(weight for weight, _ in claim.rule.terms) == pytest.approx(0)
+
+
+def test_a_trend_is_the_gain_of_the_line_from_end_to_end() -> None:
+    xs = (1.0, 2.0, 5.0)
+    networks = [Network("a", {"x": x}) for x in xs]
+    trend = Trend(tuple((x, Level(n)) for x, n in zip(xs, networks, strict=True)))
+    on_a_line = {x: 7 - 3 * x for x in xs}
+    assert sum(w * on_a_line[n.labels["x"]] for w, n in trend.terms) == pytest.approx(-3 * 4)
+
+
+def test_a_margin_needs_a_value() -> None:
+    with pytest.raises(ValueError, match="margin needs a value"):
+        Within(0.5).region(None)
+
+
+def networks() -> list[Network]:
+    rules = [claim.rule for claim in CLAIMS if not isinstance(claim.rule, Measured)]
+    return [network for rule in rules for _, network in rule.terms]
+
+
+def test_networks_are_cells_of_artifacts() -> None:
+    cells = {}
+    for artifact in {network.artifact for network in networks()}:
+        if not (CONFIGS / "artifact" / f"{artifact}.yaml").is_file():
+            assert artifact in PENDING
+            continue
+        request = compose_config("reproduce", [f"artifact={artifact}"])
+        cells[artifact] = request["artifact"]["cells"]
+    for network in networks():
+        if network.artifact in cells:
+            found = [e for e in cells[network.artifact] if network.labels.items() <= e.items()]
+            assert len(found) == 1, network
+
+
+def test_the_claims_are_pure_data() -> None:
+    program = (
+        "import sys, ttq_repro.paper.claims; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

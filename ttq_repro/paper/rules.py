@@ -1,0 +1,217 @@
+"""The vocabulary of the claims: what is measured, how runs are combined, what is accepted.
+
+A rule says what number of ours stands against the paper's. Rules over runs are weighted sums, by
+seed, of one quantity over the networks of an artifact, so that one statistic serves them all
+(``ttq_repro/report/statistics.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Network:
+    """The cell of an artifact (``configs/artifact``) that carries these labels."""
+
+    artifact: str
+    labels: dict[str, Any]
+
+
+# What is read off one run. Shares and errors are in percent, of the final epoch.
+
+
+@dataclass(frozen=True)
+class Error:
+    """Error on ``split`` (``test`` or ``train``), by the first ``top`` answers."""
+
+    split: str = "test"
+    top: int = 1
+
+
+@dataclass(frozen=True)
+class GeneralizationGap:
+    """Test error minus training error."""
+
+
+@dataclass(frozen=True)
+class ErrorDrop:
+    """Mean test error of the ``window`` epochs after ``epoch`` minus that of those up to it."""
+
+    epoch: int
+    window: int = 4
+
+
+@dataclass(frozen=True)
+class Density:
+    """Share of weights that are not zero, over several layers; float layers count as full.
+
+    Attributes:
+        layers: their places among the convolutions and linear layers of the network, from 0.
+    """
+
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """Last epoch minus first epoch of what a quantized layer reports.
+
+    Attributes:
+        layer: ``first`` (quantized layer), ``last convolution`` or ``last linear``.
+        of: ``positive_scale``, ``negative_scale`` or ``zero`` (its share).
+    """
+
+    layer: str
+    of: str
+
+
+@dataclass(frozen=True)
+class SparseFilters:
+    """Share of a ternary network's filters that are empty or hold a single weight."""
+
+
+Quantity = Error | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseFilters
+
+# How runs are combined. ``terms`` are the weights of the networks in the sum.
+
+
+@dataclass(frozen=True)
+class Level:
+    """The quantity of one network."""
+
+    network: Network
+    quantity: Quantity = Error()
+
+    @property
+    def terms(self) -> list[tuple[float, Network]]:
+        return [(1.0, self.network)]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The quantity of ``ours`` minus that of ``theirs``; of several networks, their means."""
+
+    ours: tuple[Network, ...]
+    theirs: tuple[Network, ...]
+    quantity: Quantity = Error()
+
+    @property
+    def terms(self) -> list[tuple[float, Network]]:
+        return [(1 / len(self.ours), network) for network in self.ours] + [
+            (-1 / len(self.theirs), network) for network in self.theirs
+        ]
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What the least-squares line through ``(x, Level or Difference)`` gains from end to end."""
+
+    points: tuple[tuple[float, Level | Difference], ...]
+
+    @property
+    def quantity(self) -> Quantity:
+        return self.points[0][1].quantity
+
+    @property
+    def terms(self) -> list[tuple[float, Network]]:
+        xs = [x for x, _ in self.points]
+        return [
+            (weight * part, network)
+            for weight, (_, rule) in zip(trend_weights(xs), self.points, strict=True)
+            for part, network in rule.terms
+        ]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number that needs no seeds: column ``column`` of the row ``where`` of a benchmark's CSV.
+
+    Attributes:
+        benchmark: start of the file's name in ``results/benchmarks``; the last such file counts.
+    """
+
+    benchmark: str
+    where: dict[str, str]
+    column: str
+
+
+def trend_weights(xs: list[float]) -> list[float]:
+    """Weights of the values at ``xs`` in the gain of their least-squares line from end to end."""
+    centre = sum(xs) / len(xs)
+    spread = sum((x - centre) ** 2 for x in xs)
+    return [(x - centre) / spread * (max(xs) - min(xs)) for x in xs]
+
+
+# What is accepted as a reproduction.
+
+
+@dataclass(frozen=True)
+class Within:
+    """As close to the paper's value as ``margin``, in its unit."""
+
+    margin: float
+
+    def region(self, value: float | None) -> tuple[float, float]:
+        """The open interval of what is accepted."""
+        if value is None:
+            raise ValueError("a margin needs a value that it is around")
+        return value - self.margin, value + self.margin
+
+
+@dataclass(frozen=True)
+class Below:
+    """Below a bound, whatever the paper's value."""
+
+    bound: float
+
+    def region(self, value: float | None) -> tuple[float, float]:
+        return -math.inf, self.bound
+
+
+@dataclass(frozen=True)
+class Above:
+    """Above a bound, whatever the paper's value."""
+
+    bound: float
+
+    def region(self, value: float | None) -> tuple[float, float]:
+        return self.bound, math.inf
+
+
+@dataclass(frozen=True)
+class LogColumn:
+    """A column of one of the authors' released logs, in shares by epoch."""
+
+    file: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable statement.
+
+    Attributes:
+        id: unique, stable.
+        text: the statement.
+        source: table, figure or section of the paper.
+        value: what the paper reports, None where it gives no number; unit: its unit.
+        rule: what number of ours stands against it; accept: where that number must lie.
+        log: where the authors' released log holds the same number.
+    """
+
+    id: str
+    text: str
+    source: str
+    value: float | None
+    unit: str
+    rule: Level | Difference | Trend | Measured
+    accept: Within | Below | Above
+    log: LogColumn | None = field(default=None)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Where our number must lie, an open interval."""
+        return self.accept.region(self.value)

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,8 @@ import pytest
 
 from ttq_repro.runs.config import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
+
+LAST = ', "checksum": "' + "0" * 64 + '"}\n'
 
 
 def record(**fields: object) -> Record:
@@ -26,14 +30,25 @@ def test_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(read.correct_images(), correct)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 0}', '{"schema": 1}'])
-def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "EOF"),
+        ("{", "EOF"),
+        ("[]", "no attribute"),
+        ("null", "no attribute"),
+        ('{"schema": 0}', "schema 0, expected 1"),
+        ('{"schema": 1}', "its checksum does not fit"),
+    ],
+)
+def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, why: str) -> None:
     record().write(tmp_path / "good.json")
     (tmp_path / "bad.json").write_text(content)
     warnings: list[str] = []
     assert len(list(read_records(tmp_path, warnings.append))) == 1
     assert len(warnings) == 1
     assert "bad.json: not a readable record" in warnings[0]
+    assert why in warnings[0]
 
 
 def test_the_committed_records_read() -> None:
@@ -55,3 +70,14 @@ def test_sparsity_is_unknown_without_sizes_or_zeros() -> None:
     layers = {"a": {"zero": [0.5]}}
     assert record(layers=layers, decisions=[{"layer": "a"}]).sparsity() is None
     assert record(layers={}, decisions=[{"layer": "a", "weights": 10}]).sparsity() is None
+
+
+def test_any_changed_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    record(metrics={"test_error": [0.5]}).write(path)
+    stored = path.read_bytes()
+    assert json.loads(stored)["checksum"] == hashlib.sha256(stored[: -len(LAST)]).hexdigest()
+    for place in range(len(stored)):
+        path.write_bytes(stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :])
+        with pytest.raises(ValueError, match=r"r\.json: not a readable record"):
+            Record.read(path)

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json  # a quarter of the time that json takes
 
 from ttq_repro.files import write_atomically
 
 SCHEMA = 1
+#: What stands before and after the checksum that ends a file.
+SEAL, END = b', "checksum": "', b'"}\n'
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Record:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
             and scales of that moment. Empty in the first records.
 
-    The file carries a checksum over the rest of its content, so that a flipped bit does not pass
-    for a result.
+    The last field of the file is the SHA-256 of the bytes before it, so that a flipped bit does not
+    pass for a result.
     """
 
     identity: str
@@ -62,9 +65,8 @@ class Record:
 
     def write(self, path: Path) -> None:
         """Write to ``path`` whole or not at all."""
-        content = json.loads(json.dumps(asdict(self)))
-        sealed = content | {"checksum": _checksum(content)}
-        write_atomically(path, (json.dumps(sealed) + "\n").encode())
+        content = json.dumps(asdict(self)).encode().removesuffix(b"}")
+        write_atomically(path, content + SEAL + _digest(content) + END)
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -74,11 +76,14 @@ class Record:
             ValueError: the file is damaged or of another schema; the message names it.
         """
         try:
-            content = json.loads(path.read_text())
+            stored = path.read_bytes()
+            content = from_json(stored)
             if content.get("schema") != SCHEMA:
                 raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
-            if content.pop("checksum", None) != _checksum(content):
+            sealed, _, seal = stored.rpartition(SEAL)
+            if seal != _digest(sealed) + END:
                 raise ValueError("its checksum does not fit its content")
+            del content["checksum"]
             return cls(**content)
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a readable record ({error})") from None
@@ -105,8 +110,8 @@ def pack_correct(correct: NDArray[np.bool_]) -> str:
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
 
 
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 
 from ttq_repro.report.captions import captioned, not_run
 from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
+from ttq_repro.report.statistics import over_seeds_and_images
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -50,14 +50,9 @@ def difference(ours: BySeed, theirs: BySeed) -> str:
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return "-"
-    differences, variances = [], []
-    for seed in seeds:
-        a, b = ours[seed].correct_images(), theirs[seed].correct_images()
-        per_image = 100 * (b.astype(float) - a)
-        differences.append(per_image.mean())
-        variances.append(per_image.var() / len(per_image))
-    error = np.sqrt(sum(variances)) / len(seeds)
-    return f"{mean(differences):+.2f} ± {error:.2f}"
+    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
+    estimate = over_seeds_and_images(100.0 * np.stack(per_image))
+    return f"{estimate.value:+.2f} ± {estimate.image_error:.2f}"
 
 
 def check_parents(found: list[Found]) -> None:

@@ -1,0 +1,57 @@
+"""The intervals, against textbook values and against their own promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ttq_repro.report.statistics import over_seeds, over_seeds_and_images
+
+
+def test_student_t_over_seeds() -> None:
+    estimate = over_seeds([8.0, 9.0, 10.0])
+    assert (estimate.value, estimate.count) == (9, 3)
+    assert estimate.half_width == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
+    assert estimate.interval == pytest.approx((9 - 2.4842, 9 + 2.4842), rel=1e-4)
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert over_seeds([8.0]).interval is None
+    one = over_seeds_and_images(np.array([[1.0, 0.0, 0.0, -1.0, 0.0]]))
+    assert (one.value, one.count, one.interval) == (0, 1, None)
+    assert one.image_error == pytest.approx(math.sqrt(2 / 4 / 5))
+
+
+def test_images_that_all_seeds_share_widen_the_interval() -> None:
+    shared = np.tile(np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 1000), (4, 1))
+    estimate = over_seeds_and_images(shared)
+    assert estimate.half_width == pytest.approx(
+        1.96 * shared[0].std(ddof=1) / math.sqrt(1000), 1e-3
+    )
+
+
+def test_networks_that_are_wrong_on_the_same_images_do_not_differ() -> None:
+    assert over_seeds_and_images(np.zeros((3, 100))).interval == (0, 0)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("of_seed", "of_image", "rest"), [(0.1, 0, 1), (0.01, 0.5, 1), (0, 1, 0.01), (0.05, 1, 1)]
+)
+def test_intervals_cover_the_truth(
+    seeds: int, of_seed: float, of_image: float, rest: float
+) -> None:
+    """Of 800 experiments whose true difference is 0, at least 95% less 2 s.d. cover it."""
+    generator = np.random.default_rng(seeds)
+    covered = 0
+    for _ in range(800):
+        per_image = (
+            generator.normal(0, of_seed, (seeds, 1))
+            + generator.normal(0, of_image, (1, 200))
+            + generator.normal(0, rest, (seeds, 200))
+        )
+        low, high = over_seeds_and_images(per_image).interval or (math.inf, math.inf)
+        covered += low <= 0 <= high
+    assert covered / 800 > 0.95 - 2 * math.sqrt(0.95 * 0.05 / 800)

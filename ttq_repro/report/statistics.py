@@ -1,0 +1,84 @@
+"""Means over seeds and their 95% intervals.
+
+Two things scatter. Training: another seed gives another network, hence one value a seed and
+Student's t over n seeds; one seed alone has no interval. Test images: all networks see the same
+ones, so a difference between networks is taken image by image before anything else, and only
+images on which they disagree make it uncertain. Adding the binomial errors of two networks would
+ignore that and is done nowhere.
+
+The variance between seeds already holds what a seed does to single images. What it misses is what
+all seeds have in common on an image, the covariance of the per-image differences between two
+seeds. The half width of an interval is the root of the sum of squares of the two half widths: t for
+the seeds, normal for the images.
+
+No correction is made for the number of claims: of 20 true statements, one may fail at 95%.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        value: the mean; count: the number of seeds, 0 for a number that needs none.
+        half_width: of the 95% interval, None where one seed gives none.
+        image_error: standard error on the test images alone, None where they play no part.
+    """
+
+    value: float
+    count: int
+    half_width: float | None
+    image_error: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval."""
+        if self.half_width is None:
+            return None
+        return self.value - self.half_width, self.value + self.half_width
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean of one value a seed: for numbers on the very test images that the paper used."""
+    return Estimate(float(np.mean(values)), len(values), _seed_half_width(np.asarray(values)))
+
+
+def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
+    """The mean of a difference between networks, for test images at large.
+
+    Args:
+        per_image: the difference on each test image, of shape (seeds, images).
+    """
+    seeds, images = per_image.shape
+    variance_of_mean = float(per_image.mean(axis=0).var(ddof=1))
+    seed_half_width = _seed_half_width(per_image.mean(axis=1))
+    half_width = None
+    if seed_half_width is not None:
+        variance = float(per_image.var(axis=1, ddof=1).mean())
+        covariance = max(0.0, (seeds * variance_of_mean - variance) / (seeds - 1))
+        normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+        half_width = math.hypot(seed_half_width, normal * math.sqrt(covariance / images))
+    return Estimate(
+        float(per_image.mean()), seeds, half_width, math.sqrt(variance_of_mean / images)
+    )
+
+
+def _seed_half_width(values: NDArray[np.float64]) -> float | None:
+    """Student's t times the standard error of the mean of independent values."""
+    if len(values) < 2:
+        return None
+    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
+    return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))

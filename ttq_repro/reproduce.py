@@ -8,11 +8,10 @@ from pathlib import Path
 from hydra.utils import get_method
 
 from ttq_repro.errors import TrainingError, UserError
-from ttq_repro.runs.cell import Cell, cells_of
+from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.hardware import PRECISIONS, has_gpu, precision_warning
+from ttq_repro.runs.hardware import has_gpu, precision_warning
 from ttq_repro.runs.plan import Plan, make_plan
-from ttq_repro.runs.run import RESULT_BUDGETS
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -52,13 +51,7 @@ def render(request: Config, workspace: Workspace) -> str:
     cells = cells_of(request, request["budget"])
     is_result = cells[0].run.is_result
     if is_result:
-        cells = [
-            cell
-            for budget in artifact["budgets"]
-            if budget in RESULT_BUDGETS
-            for precision in PRECISIONS
-            for cell in cells_of(request | {"only": {}, "precision": precision}, budget)
-        ]
+        cells = result_cells(request)
     home = workspace.home(is_result=is_result)
     return f"{draw(cells, workspace, home, **options)}\nwritten to {home}"
 

@@ -8,7 +8,7 @@ from typing import Any
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import PRECISIONS
-from ttq_repro.runs.run import Run
+from ttq_repro.runs.run import RESULT_BUDGETS, Run
 
 #: What an entry of ``artifact.cells`` says besides its labels.
 KEYS = ("experiment", "overrides")
@@ -59,6 +59,17 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             command=_command(request, entry, budget),
         )
         for entry in _chosen(artifact["cells"], request["only"])
+    ]
+
+
+def result_cells(request: Config) -> list[Cell]:
+    """Every cell of an artifact at every budget of results, in either precision."""
+    return [
+        cell
+        for budget in request["artifact"]["budgets"]
+        if budget in RESULT_BUDGETS
+        for precision in PRECISIONS
+        for cell in cells_of(request | {"only": {}, "precision": precision}, budget)
     ]
 
 

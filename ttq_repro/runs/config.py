@@ -35,6 +35,11 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
         return plain(compose(name, list(overrides)))
 
 
+def choices(group: str) -> list[str]:
+    """The names of the configs in ``configs/GROUP``, subfolders left out."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
 def plain(config: DictConfig) -> Config:
     """Resolved dicts and lists, in which a missing value is an error."""
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]

@@ -145,7 +145,7 @@ def trend_weights(xs: list[float]) -> list[float]:
     return [(x - centre) / spread * (max(xs) - min(xs)) for x in xs]
 
 
-# What is accepted as a reproduction.
+# What is accepted as a reproduction: a closed interval.
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,6 @@ class Within:
     margin: float
 
     def region(self, value: float | None) -> tuple[float, float]:
-        """The open interval of what is accepted."""
         if value is None:
             raise ValueError("a margin needs a value that it is around")
         return value - self.margin, value + self.margin
@@ -163,17 +162,27 @@ class Within:
 
 @dataclass(frozen=True)
 class Below:
-    """Below a bound, whatever the paper's value."""
+    """Less than a bound, whatever the paper's value."""
 
     bound: float
 
     def region(self, value: float | None) -> tuple[float, float]:
-        return -math.inf, self.bound
+        return -math.inf, math.nextafter(self.bound, -math.inf)
 
 
 @dataclass(frozen=True)
 class Above:
-    """Above a bound, whatever the paper's value."""
+    """More than a bound, whatever the paper's value."""
+
+    bound: float
+
+    def region(self, value: float | None) -> tuple[float, float]:
+        return math.nextafter(self.bound, math.inf), math.inf
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """A bound or more, whatever the paper's value."""
 
     bound: float
 
@@ -208,10 +217,10 @@ class Claim:
     value: float | None
     unit: str
     rule: Level | Difference | Trend | Measured
-    accept: Within | Below | Above
+    accept: Within | Below | Above | AtLeast
     log: LogColumn | None = field(default=None)
 
     @property
     def region(self) -> tuple[float, float]:
-        """Where our number must lie, an open interval."""
+        """Where our number must lie, a closed interval."""
         return self.accept.region(self.value)

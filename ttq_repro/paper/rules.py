@@ -30,10 +30,16 @@ class Error:
     split: str = "test"
     top: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.split} error" if self.top == 1 else f"top-{self.top} {self.split} error"
+
 
 @dataclass(frozen=True)
 class GeneralizationGap:
     """Test error minus training error."""
+
+    def __str__(self) -> str:
+        return "test minus training error"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class ErrorDrop:
 
     epoch: int
     window: int = 4
+
+    def __str__(self) -> str:
+        return f"test error, mean of {self.window} epochs after {self.epoch} minus those up to it"
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class Density:
     """
 
     layers: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return "share of weights that are not zero"
 
 
 @dataclass(frozen=True)
@@ -67,10 +79,16 @@ class LayerChange:
     layer: str
     of: str
 
+    def __str__(self) -> str:
+        return "last epoch minus first"
+
 
 @dataclass(frozen=True)
 class SparseFilters:
     """Share of a ternary network's filters that are empty or hold a single weight."""
+
+    def __str__(self) -> str:
+        return "share of such filters"
 
 
 Quantity = Error | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseFilters
@@ -85,6 +103,9 @@ class Level:
     network: Network
     quantity: Quantity = Error()
 
+    def __str__(self) -> str:
+        return str(self.quantity)
+
     @property
     def terms(self) -> list[tuple[float, Network]]:
         return [(1.0, self.network)]
@@ -98,6 +119,9 @@ class Difference:
     theirs: tuple[Network, ...]
     quantity: Quantity = Error()
 
+    def __str__(self) -> str:
+        return f"difference of {self.quantity}, by seed"
+
     @property
     def terms(self) -> list[tuple[float, Network]]:
         return [(1 / len(self.ours), network) for network in self.ours] + [
@@ -110,6 +134,9 @@ class Trend:
     """What the least-squares line through ``(x, Level or Difference)`` gains from end to end."""
 
     points: tuple[tuple[float, Level | Difference], ...]
+
+    def __str__(self) -> str:
+        return f"gain along the least-squares line of {self.points[0][1]}"
 
     @property
     def quantity(self) -> Quantity:
@@ -137,6 +164,9 @@ class Measured:
     where: dict[str, str]
     column: str
 
+    def __str__(self) -> str:
+        return f"measured, {self.benchmark}.csv"
+
 
 def trend_weights(xs: list[float]) -> list[float]:
     """Weights of the values at ``xs`` in the gain of their least-squares line from end to end."""
@@ -154,6 +184,9 @@ class Within:
 
     margin: float
 
+    def __str__(self) -> str:
+        return f"within ±{self.margin:g}"
+
     def region(self, value: float | None) -> tuple[float, float]:
         if value is None:
             raise ValueError("a margin needs a value that it is around")
@@ -166,6 +199,9 @@ class Below:
 
     bound: float
 
+    def __str__(self) -> str:
+        return f"below {self.bound:g}"
+
     def region(self, value: float | None) -> tuple[float, float]:
         return -math.inf, math.nextafter(self.bound, -math.inf)
 
@@ -176,6 +212,9 @@ class Above:
 
     bound: float
 
+    def __str__(self) -> str:
+        return f"above {self.bound:g}"
+
     def region(self, value: float | None) -> tuple[float, float]:
         return math.nextafter(self.bound, math.inf), math.inf
 
@@ -185,6 +224,9 @@ class AtLeast:
     """A bound or more, whatever the paper's value."""
 
     bound: float
+
+    def __str__(self) -> str:
+        return f"at least {self.bound:g}"
 
     def region(self, value: float | None) -> tuple[float, float]:
         return self.bound, math.inf

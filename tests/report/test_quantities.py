@@ -1,0 +1,76 @@
+"""What the claims read off a record."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.runs.test_record import record
+from ttq_repro.paper.rules import (
+    Density,
+    Error,
+    ErrorDrop,
+    GeneralizationGap,
+    LayerChange,
+    Quantity,
+    SparseFilters,
+)
+from ttq_repro.report.quantities import measure
+
+DECISIONS = [
+    {"layer": "stem", "quantize": False, "reason": "first layer", "weights": 100},
+    {"layer": "a", "quantize": True, "reason": "Conv2d", "weights": 200},
+    {"layer": "b", "quantize": True, "reason": "Conv2d", "weights": 300},
+    {"layer": "fc", "quantize": True, "reason": "Linear", "weights": 400},
+]
+LAYERS = {
+    "a": {"positive_scale": [1.0, 0.7], "zero": [0.2, 0.5]},
+    "b": {"positive_scale": [1.0, 1.4], "zero": [0.2, 0.25]},
+    "fc": {"positive_scale": [1.0, 2.0], "zero": [0.5, 0.75]},
+}
+FULL = record(
+    decisions=DECISIONS,
+    layers=LAYERS,
+    metrics={"test_error": [0.6, 0.5, 0.3, 0.1], "train_error": [0.6, 0.5, 0.2, 0.02]},
+    test_error={"final": 0.1},
+)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [
+        (Error(), 10),
+        (Error("train"), 2),
+        (GeneralizationGap(), 8),
+        (ErrorDrop(2, window=2), 20 - 55),
+        (Density((1,)), 50),
+        (Density((0, 1, 3)), 100 * (100 + 200 * 0.5 + 400 * 0.25) / 700),
+        (LayerChange("first", "positive_scale"), -0.3),
+        (LayerChange("last convolution", "positive_scale"), 0.4),
+        (LayerChange("last linear", "zero"), 25),
+    ],
+)
+def test_reads(quantity: Quantity, expected: float) -> None:
+    assert measure(FULL, quantity) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    [
+        Error("train"),
+        Error(top=5),
+        GeneralizationGap(),
+        ErrorDrop(64),
+        Density((1,)),
+        LayerChange("first", "zero"),
+        SparseFilters(),
+    ],
+)
+def test_what_a_record_does_not_hold_is_none(quantity: Quantity) -> None:
+    assert measure(record(), quantity) is None
+
+
+def test_early_records_do_not_say_how_large_their_layers_are() -> None:
+    without = [{k: v for k, v in decision.items() if k != "weights"} for decision in DECISIONS]
+    early = record(decisions=without, layers=LAYERS)
+    assert measure(early, Density((1,))) is None
+    assert measure(early, LayerChange("first", "zero")) == pytest.approx(30)

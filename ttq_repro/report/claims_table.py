@@ -1,0 +1,74 @@
+"""The claims with their verdicts, as words and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ttq_repro.paper.rules import Claim
+from ttq_repro.report.ledger import Judgement, Verdict
+from ttq_repro.report.table import Table
+
+CAPTION = (
+    "Claims of the paper and what became of them. Ours: the final epoch's, mean over n seeds with "
+    "its 95% interval. A claim is reproduced where the whole interval lies within what is "
+    "accepted, not reproduced where all of it lies outside, and undecided otherwise; one seed "
+    "decides nothing. Only runs at the `paper` budget judge: what stands beside a claim that is "
+    "not run comes from a shorter one."
+)
+HEADER = ["claim", "source", "paper", "accepted", "ours", "verdict"]
+NOTHING = "-"
+
+
+def claims_table(judgements: Sequence[Judgement]) -> Table:
+    """One row a claim."""
+    rows = [
+        [
+            judgement.claim.text,
+            judgement.claim.source,
+            paper_number(judgement.claim),
+            str(judgement.claim.accept),
+            f"{our_number(judgement)} ({basis(judgement)})" if judgement.ours else NOTHING,
+            judgement.verdict,
+        ]
+        for judgement in judgements
+    ]
+    return Table(CAPTION, HEADER, rows)
+
+
+def summary(judgements: Sequence[Judgement]) -> str:
+    """How many claims have which verdict."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    return f"{len(judgements)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict)
+
+
+def paper_number(claim: Claim) -> str:
+    """As the paper prints it."""
+    return NOTHING if claim.value is None else _number(claim.value, claim.unit, "g")
+
+
+def our_number(judgement: Judgement) -> str:
+    """Our number and its 95% interval."""
+    estimate, unit = judgement.ours, judgement.claim.unit
+    if estimate is None:
+        return NOTHING
+    text = _number(estimate.value, unit, ".2f")
+    if estimate.count and estimate.interval is not None:
+        low, high = (_number(bound, unit, ".2f") for bound in estimate.interval)
+        text += f" [{low}, {high}]"
+    return text
+
+
+def basis(judgement: Judgement) -> str:
+    """What our number was earned with: seeds and setting, or a benchmark."""
+    if judgement.ours is None:
+        return ""
+    seeds = f"n={judgement.ours.count}; " if judgement.ours.count else ""
+    return seeds + judgement.basis
+
+
+def _number(value: float, unit: str, digits: str) -> str:
+    """A number with its unit; what is a difference has a sign and its unit in the claim's text."""
+    suffix = unit if unit in ("%", "x") else ""
+    sign = "" if suffix or unit == "multiplications" else "+"
+    return f"{value:{sign}{digits}}{suffix}"

@@ -1,0 +1,72 @@
+"""What the claims need to know of one run, read off its record."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from ttq_repro.paper.rules import (
+    Density,
+    Error,
+    ErrorDrop,
+    GeneralizationGap,
+    LayerChange,
+    Quantity,
+)
+from ttq_repro.runs.record import Record
+
+
+def measure(record: Record, quantity: Quantity) -> float | None:
+    """The quantity in the unit that its rule states, None where the record does not hold it."""
+    match quantity:
+        case Error(split, top):
+            return _final_error(record, split, top)
+        case GeneralizationGap():
+            test, train = _final_error(record, "test"), _final_error(record, "train")
+            return None if test is None or train is None else test - train
+        case ErrorDrop(epoch, window):
+            errors = record.metrics.get("test_error", [])
+            if epoch < window or len(errors) < epoch + window:
+                return None
+            before, after = errors[epoch - window : epoch], errors[epoch : epoch + window]
+            return 100 * (mean(after) - mean(before))
+        case Density(layers):
+            return _density(record, layers)
+        case LayerChange(layer, of):
+            return _change(record, layer, of)
+        case _:
+            return None
+
+
+def _final_error(record: Record, split: str, top: int = 1) -> float | None:
+    if (split, top) == ("test", 1):
+        return 100 * record.test_error["final"]
+    errors = record.metrics.get(f"{split}_error" if top == 1 else f"{split}_top{top}_error")
+    return 100 * errors[-1] if errors else None
+
+
+def _density(record: Record, layers: tuple[int, ...]) -> float | None:
+    full, total = 0.0, 0
+    for place in layers:
+        if place >= len(record.decisions):
+            return None
+        decision = record.decisions[place]
+        zeros = record.layers.get(decision["layer"], {}).get("zero")
+        if "weights" not in decision or (decision["quantize"] and not zeros):
+            return None
+        total += decision["weights"]
+        full += decision["weights"] * (1 - zeros[-1] if decision["quantize"] and zeros else 1)
+    return 100 * full / total
+
+
+def _change(record: Record, layer: str, of: str) -> float | None:
+    quantized = [d for d in record.decisions if d["quantize"] and d["layer"] in record.layers]
+    kind, place = {
+        "first": (("Conv2d", "Linear"), 0),
+        "last convolution": (("Conv2d",), -1),
+        "last linear": (("Linear",), -1),
+    }[layer]
+    names = [decision["layer"] for decision in quantized if decision["reason"] in kind]
+    values = record.layers[names[place]].get(of) if names else None
+    if not values:
+        return None
+    return (100 if of == "zero" else 1) * (values[-1] - values[0])

@@ -13,8 +13,8 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test readme lint quickstart reproduce-table1 reproduce-comparison \
-	reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
+.PHONY: help setup lock test soak report readme lint quickstart reproduce-table1 \
+	reproduce-comparison reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
 	reproduce-ablations reproduce-authors-code
 
 help: ## this list
@@ -37,6 +37,9 @@ lock: ## renew requirements.lock from pyproject.toml
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
+
+report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
+	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 readme: setup ## renew the tables in README.md
 	$(RUN) scripts/readme.py

@@ -33,7 +33,8 @@ def test_imports_go_one_way(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["ttq_repro.reproduce", "ttq_repro.runs.plan", "ttq_repro.report.table1"]
+    "module",
+    ["ttq_repro.reproduce", "ttq_repro.runs.plan", "ttq_repro.report.table1", "ttq_repro.overview"],
 )
 def test_planning_and_reporting_leave_torch_alone(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"

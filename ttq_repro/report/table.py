@@ -27,6 +27,15 @@ class Table:
         csv.writer(buffer, lineterminator="\n").writerows([self.header, *self.rows])
         return buffer.getvalue()
 
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Table:
+        """What :meth:`write` left; a CSV file alone has no caption."""
+        with (folder / f"{name}.csv").open(newline="") as stream:
+            header, *rows = csv.reader(stream)
+        text = folder / f"{name}.md"
+        caption = text.read_text().partition("\n| ")[0].strip() if text.is_file() else ""
+        return cls(caption, header, rows)
+
     def write(self, folder: Path, name: str) -> None:
         """Write ``name.md`` and ``name.csv`` into ``folder``."""
         write_atomically(folder / f"{name}.md", self.markdown().encode())

@@ -1,0 +1,150 @@
+"""The page and its parts: what they say, and that they need nothing else."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.runs.test_record import record
+from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.report.claims_table import claims_table, summary
+from ttq_repro.report.index import write_index
+from ttq_repro.report.interval_strip import strip
+from ttq_repro.report.ledger import Judgement, Verdict
+from ttq_repro.report.page import markdown, read_figures, read_tables, title, write_page
+from ttq_repro.report.run_list import RunList
+from ttq_repro.report.statistics import Estimate
+from ttq_repro.report.table import Table
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+NOT_RUN = [Judgement(claim, Verdict.NOT_RUN) for claim in CLAIMS]
+
+
+def with_one(judgement: Judgement) -> list[Judgement]:
+    return [judgement if one.claim is judgement.claim else one for one in NOT_RUN]
+
+
+def test_every_claim_is_on_the_page_and_in_the_index(tmp_path: Path) -> None:
+    page = write_page(tmp_path, NOT_RUN, RunList(), []).read_text()
+    write_index(tmp_path, NOT_RUN, RunList())
+    index = (tmp_path / "README.md").read_text()
+    for claim in CLAIMS:
+        assert f'id="{claim.id}"' in page
+        assert f"| {claim.text} |" in index
+    assert "No run has been recorded yet" in page
+    assert "None yet." in page
+
+
+def test_tables_figures_and_benchmarks_are_on_the_page(tmp_path: Path) -> None:
+    Table("A **bold** `caption`.", ["a", "b"], [["<1>", "`x=1`"]]).write(
+        tmp_path / "tables", "table1"
+    )
+    Table("", ["bytes"], [["75,252"]]).write(tmp_path / "benchmarks", "sizes")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure3.png").write_bytes(b"small")
+    (tmp_path / "figures" / "figure3.svg").write_bytes(b"larger than that")
+    (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error & all.\n")
+    page = write_page(tmp_path, NOT_RUN, RunList(), ["skipped a.json: <damaged>"]).read_text()
+    assert "<h3>Table 1</h3>" in page
+    assert "A <strong>bold</strong> <code>caption</code>." in page
+    assert "&lt;1&gt;" in page
+    assert "<code>x=1</code>" in page
+    assert "75,252" in page
+    assert f"data:image/png;base64,{base64.b64encode(b'small').decode()}" in page
+    assert "Figure 3: error &amp; all." in page
+    assert "skipped a.json: &lt;damaged&gt;" in page
+
+
+def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_path: Path) -> None:
+    claim = BY_ID["table1-resnet20-ttq"]
+    beside = Judgement(claim, Verdict.NOT_RUN, Estimate(11.19, 2, 0.3), "short, bf16", ("make x",))
+    page = write_page(tmp_path, with_one(beside), RunList(), []).read_text()
+    row = page.partition(f'id="{claim.id}"')[2].partition("</tr>")[0]
+    assert 'class="beside"' in row
+    assert "11.19% [10.89%, 11.49%]" in row
+    assert "n=2; short, bf16" in row
+    assert ">not run</span>" in row
+    assert "<code>make x</code>" in row
+
+
+def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
+    judgements = [
+        Judgement(BY_ID[claim], verdict, estimate, basis)
+        for claim, verdict, estimate, basis in (
+            ("table1-resnet20-ttq", Verdict.REPRODUCED, Estimate(8.9, 3, 0.1), "paper, fp32"),
+            ("size-resnet20", Verdict.NOT_REPRODUCED, Estimate(14.5, 0, 0.0), "sizes.csv"),
+            ("ttq-beats-twn-resnet20", Verdict.UNDECIDED, Estimate(-0.2, 1, None), "paper, bf16"),
+            ("figure2-first-zero", Verdict.NOT_RUN, None, ""),
+        )
+    ]
+    assert [row[2:] for row in claims_table(judgements).rows] == [
+        ["8.87%", "within ±0.5", "8.90% [8.80%, 9.00%] (n=3; paper, fp32)", "reproduced"],
+        ["16x", "within ±1", "14.50x (sizes.csv)", "not reproduced"],
+        ["-0.25", "below 0", "-0.20 (n=1; paper, bf16)", "undecided at this n"],
+        ["-", "below 0", "-", "not run"],
+    ]
+    assert summary(judgements) == (
+        "4 claims: 1 reproduced, 1 not reproduced, 1 undecided at this n, 1 not run"
+    )
+
+
+def test_the_strip_keeps_the_order_of_its_marks() -> None:
+    claim = BY_ID["table1-resnet20-ttq"]
+    placed = strip(Judgement(claim, Verdict.UNDECIDED, Estimate(9.3, 3, 0.2), "paper"))
+    assert placed is not None
+    assert placed.paper is not None
+    assert placed.interval is not None
+    assert 0 < placed.accepted[0] < placed.paper < placed.interval[0]
+    assert placed.interval[0] < placed.ours < placed.accepted[1] < placed.interval[1] < 100
+    order = BY_ID["ttq-beats-twn-resnet20"]
+    placed = strip(Judgement(order, Verdict.UNDECIDED, Estimate(-0.1, 1, None), "paper"))
+    assert placed is not None
+    assert placed.accepted[0] == 0
+    assert placed.ours < placed.accepted[1] < 100
+    assert strip(Judgement(order, Verdict.NOT_RUN)) is None
+
+
+def test_runs_show_their_origin(tmp_path: Path) -> None:
+    runs = RunList()
+    config = {"seed": 1, "data": {"name": "cifar10", "root": None}, "recipe": {"epochs": 30}}
+    for seed in (1, 2):
+        runs.add(
+            record(
+                identity="net-1", seed=seed, config=config, test_error={"final": 0.1119},
+                metrics={"seconds": [60.0, 90.0]}, weights_sha256="f" * 64,
+                parent={"identity": "parent-1", "weights_sha256": "e" * 64},
+                provenance={"commit": "c" * 40, "dirty": True, "processor": "a CPU"},
+            )
+        )  # fmt: skip
+    assert len(runs) == 2
+    (of_net,) = runs
+    assert of_net.config == "data.name=cifar10\nrecipe.epochs=30"
+    assert [row.seed for row in of_net.trained] == [1, 2]
+    row = of_net.trained[0]
+    assert (row.final, row.minutes, row.hardware) == ("11.19", "2.5", "a CPU")
+    assert (row.commit, row.parent) == (f"{'c' * 10} and changes", "e" * 12)
+    page = write_page(tmp_path, NOT_RUN, runs, []).read_text()
+    assert "from 2\n    runs" in page
+    assert "recipe.epochs=30" in page
+
+
+def test_reading_back_what_a_table_wrote(tmp_path: Path) -> None:
+    table = Table("Two words, | and all.", ["a", "b"], [["1", "x, y"], ["2", ""]])
+    table.write(tmp_path, "t")
+    assert read_tables(tmp_path) == {"t": table}
+    assert read_tables(tmp_path / "nowhere") == {}
+    assert read_figures(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("table1", "Table 1"), ("authors_code", "Authors code")],
+)
+def test_names_as_headings(name: str, expected: str) -> None:
+    assert title(name) == expected
+
+
+def test_markdown_is_escaped_first() -> None:
+    assert markdown("a `<b>` **c**") == "a <code>&lt;b&gt;</code> <strong>c</strong>"

@@ -1,0 +1,102 @@
+"""`make report`: everything under results/ again, from records alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.report.made_records import put
+from ttq_repro.errors import UserError
+from ttq_repro.overview import overview
+from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.runs.cell import result_cells
+from ttq_repro.runs.config import choices, compose_config
+from ttq_repro.runs.workspace import Workspace
+
+
+def report(root: Path, authors_log: Path | None = None) -> str:
+    overview({"workspace": str(root), "authors_log": authors_log and str(authors_log)})
+    return (root / "results" / "report.html").read_text()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Records of ResNet-20 at two budgets."""
+    workspace = Workspace(tmp_path)
+    for cell in result_cells(compose_config("reproduce", ["+only.depth=[20]"])):
+        if cell.labels["depth"] == 20 and cell.setting in ("paper, bf16", "short, bf16"):
+            put(workspace, cell, (1, 2), 0.088)
+    return workspace
+
+
+def test_no_records_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = report(tmp_path)
+    assert "No run has been recorded yet" in page
+    said = capsys.readouterr()
+    assert f"{len(CLAIMS)} claims: 0 reproduced" in said.out
+    assert f"{len(CLAIMS)} not run" in said.out
+    assert said.err == ""
+
+
+def test_everything_is_drawn_and_the_same_twice(workspace: Workspace) -> None:
+    report(workspace.root)
+    results = workspace.results
+    first = {p.relative_to(results): p.read_bytes() for p in results.rglob("*") if p.is_file()}
+    assert {Path("report.html"), Path("README.md"), Path("tables/claims.csv")} <= first.keys()
+    tables = {path.stem for path in first if path.parent.name == "tables"}
+    assert set(choices("artifact")) & {"table1", "comparison"} <= tables
+    for path in first:
+        if path.parts[0] != "records":
+            (results / path).unlink()
+    report(workspace.root)
+    assert {p: (results / p).read_bytes() for p in first} == first
+
+
+def test_records_that_cannot_be_read_are_named_once_and_left_out(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = report(workspace.root)
+    good = sorted(workspace.results.rglob("seed1.json"))[0]
+    damaged, older = good.with_name("seed3.json"), good.with_name("seed4.json")
+    damaged.write_bytes(good.read_bytes()[:-100])
+    older.write_text(good.read_text().replace('"schema": 1', '"schema": 0'))
+    capsys.readouterr()
+    page = report(workspace.root)
+    said = capsys.readouterr().err
+    for path, why in ((damaged, "EOF"), (older, "schema 0, expected 1")):
+        name = str(path.relative_to(workspace.root))
+        assert said.count(name) == 1
+        assert why in said
+        assert name in page
+    assert str(workspace.root) not in page
+    notice = re.compile(r'<section class="notice" id="problems">.*?</section>\n', re.DOTALL)
+    assert notice.sub("", page) == whole
+
+
+def test_an_artifact_that_cannot_be_drawn_does_not_stop_the_others(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> str:
+        raise ValueError("networks of different parents")
+
+    monkeypatch.setattr("ttq_repro.report.comparison.render", fail)
+    page = report(workspace.root)
+    assert "comparison: not drawn (networks of different parents)" in page
+    assert "comparison: not drawn" in capsys.readouterr().err
+    assert (workspace.results / "tables" / "table1.md").is_file()
+
+
+def test_the_authors_logs_are_optional_but_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read authors_log_resnet20"):
+        report(tmp_path, tmp_path / "nowhere")
+    assert not (tmp_path / "results" / "report.html").exists()
+
+
+def test_it_trains_nothing_and_writes_only_results(workspace: Workspace) -> None:
+    report(workspace.root)
+    assert not workspace.outputs.exists()
+    shutil.rmtree(workspace.results / "records")
+    assert "No run has been recorded yet" in report(workspace.root)

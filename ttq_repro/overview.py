@@ -1,0 +1,69 @@
+"""Everything under results/ that is drawn from records: artifacts, verdicts, the report."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+from ttq_repro.errors import UserError
+from ttq_repro.paper.claims import CIFAR10_LOG, CLAIMS
+from ttq_repro.report.claims_table import claims_table, summary
+from ttq_repro.report.index import write_index
+from ttq_repro.report.ledger import Judgement, Ledger
+from ttq_repro.report.page import write_page
+from ttq_repro.report.run_list import RunList
+from ttq_repro.reproduce import render
+from ttq_repro.runs.config import Config, choices, compose_config
+from ttq_repro.runs.record import read_records
+from ttq_repro.runs.workspace import Workspace
+
+
+def overview(request: Config) -> None:
+    """Draw every artifact, judge every claim, write the report (``configs/report.yaml``).
+
+    Nothing is trained. What cannot be read or drawn is left out with a warning.
+
+    Raises:
+        UserError: the authors' logs are asked for and cannot be read.
+    """
+    workspace = Workspace.of(request)
+    log = None if request["authors_log"] is None else Path(request["authors_log"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        judgements, runs = _read(workspace, log)
+        for artifact in choices("artifact"):
+            _draw(artifact, workspace, log)
+    problems = [
+        str(warning.message).replace(f"{workspace.root}/", "")
+        for warning in caught
+        if issubclass(warning.category, UserWarning)
+    ]
+    problems = list(dict.fromkeys(problems))
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    claims_table(judgements).write(workspace.results / "tables", "claims")
+    page = write_page(workspace.results, judgements, runs, problems)
+    write_index(workspace.results, judgements, runs)
+    print(f"{summary(judgements)}\nwritten to {page}")
+
+
+def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunList]:
+    """Go once through the records, and keep of each no more than the report shows."""
+    ledger, runs = Ledger(CLAIMS), RunList()
+    for record in read_records(workspace.results / "records", warn=warnings.warn):
+        ledger.add(record)
+        runs.add(record)
+    return ledger.judge(workspace.results / "benchmarks", log), runs
+
+
+def _draw(artifact: str, workspace: Workspace, log: Path | None) -> None:
+    request = compose_config("reproduce", [f"artifact={artifact}"])
+    request["workspace"] = str(workspace.root)
+    options = request["artifact"].get("options", {})
+    if "authors_log" in options and log is not None:
+        options["authors_log"] = str(log / CIFAR10_LOG)
+    try:
+        render(request, workspace)
+    except (UserError, ValueError) as error:
+        warnings.warn(f"{artifact}: not drawn ({error})")

@@ -1,0 +1,110 @@
+"""results/report.html: one page that needs nothing else, neither network nor script."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ttq_repro.files import write_atomically
+from ttq_repro.paper.claims import SUBJECTS
+from ttq_repro.report.claims_table import basis, our_number, paper_number
+from ttq_repro.report.interval_strip import strip
+from ttq_repro.report.ledger import Judgement, Verdict
+from ttq_repro.report.readme import difference_table
+from ttq_repro.report.run_list import RunList
+from ttq_repro.report.table import Table
+
+#: Not among the page's tables: it is the page's first part.
+CLAIMS = "claims"
+TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+class Figure(NamedTuple):
+    """An image as a data address, and its caption in Markdown."""
+
+    name: str
+    address: str
+    caption: str
+
+
+def write_page(
+    home: Path, judgements: Sequence[Judgement], runs: RunList, problems: Sequence[str]
+) -> Path:
+    """Write ``report.html`` into ``home`` from its tables, figures and benchmarks.
+
+    Args:
+        problems: what could not be read or drawn, a line each.
+    """
+    environment = Environment(
+        loader=PackageLoader("ttq_repro.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"markdown": markdown, "strip": strip, "basis": basis}
+    environment.filters["title_of"] = title
+    environment.filters |= {"paper": paper_number, "ours": our_number}
+    by_id = {judgement.claim.id: judgement for judgement in judgements}
+    page = environment.get_template("page.html.jinja").render(
+        subjects={
+            subject: [by_id[claim.id] for claim in claims] for subject, claims in SUBJECTS.items()
+        },
+        verdicts=list(Verdict),
+        counts=Counter(judgement.verdict for judgement in judgements),
+        tables=read_tables(home / "tables"),
+        figures=read_figures(home / "figures"),
+        benchmarks=read_tables(home / "benchmarks"),
+        differences=difference_table(),
+        runs=runs,
+        problems=problems,
+    )
+    path = home / "report.html"
+    write_atomically(path, page.encode())
+    return path
+
+
+def read_tables(folder: Path) -> dict[str, Table]:
+    """The tables of a folder by name."""
+    names = sorted(path.stem for path in folder.glob("*.csv") if path.stem != CLAIMS)
+    return {name: Table.read(folder, name) for name in names}
+
+
+def read_figures(folder: Path) -> list[Figure]:
+    """The figures of a folder, each from the smaller of its files."""
+    figures = []
+    for name in sorted({path.stem for path in folder.glob("*") if path.suffix in TYPES}):
+        files = [folder / f"{name}{suffix}" for suffix in TYPES]
+        image = min(
+            (path for path in files if path.is_file()), key=lambda path: path.stat().st_size
+        )
+        content = base64.b64encode(image.read_bytes()).decode()
+        caption = folder / f"{name}.md"
+        figures.append(
+            Figure(
+                name,
+                f"data:{TYPES[image.suffix]};base64,{content}",
+                caption.read_text().strip() if caption.is_file() else name,
+            )
+        )
+    return figures
+
+
+def title(name: str) -> str:
+    """A file's name as a heading: ``table1`` is Table 1."""
+    words = re.sub(r"(?<=[a-z])(?=\d)", " ", re.sub(r"[_-]", " ", name))
+    return words[:1].upper() + words[1:]
+
+
+def markdown(text: str) -> Markup:
+    """The Markdown of our captions and cells, code and bold, as HTML."""
+    marked = str(escape(text))
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", marked)
+    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", marked))

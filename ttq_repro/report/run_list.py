@@ -1,0 +1,95 @@
+"""Where each number comes from: the runs behind the records, by identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ttq_repro.runs.record import Record
+
+
+class Trained(NamedTuple):
+    """One record as a row: what it got, and by which code on which machine."""
+
+    seed: int
+    final: str
+    best: str
+    trailing: str
+    commit: str
+    hardware: str
+    torch: str
+    minutes: str
+    finished: str
+    parent: str
+    weights: str
+
+
+@dataclass
+class Runs:
+    """The records of one identity: their common config, and a row a seed."""
+
+    identity: str
+    dataset: str
+    config: str
+    trained: list[Trained] = field(default_factory=list)
+
+
+class RunList:
+    """Hears of each record once and keeps what a reader needs to trace it."""
+
+    def __init__(self) -> None:
+        self._by_identity: dict[tuple[str, str], Runs] = {}
+
+    def add(self, record: Record) -> None:
+        """Keep a row of a record."""
+        dataset = str(record.config.get("data", {}).get("name", ""))
+        key = (dataset, record.identity)
+        if key not in self._by_identity:
+            config = "\n".join(_flat(record.config))
+            self._by_identity[key] = Runs(record.identity, dataset, config)
+        self._by_identity[key].trained.append(_row(record))
+
+    def __iter__(self) -> Iterator[Runs]:
+        return iter(self._by_identity.values())
+
+    def __len__(self) -> int:
+        """The number of records."""
+        return sum(len(runs.trained) for runs in self)
+
+
+def _row(record: Record) -> Trained:
+    source = record.provenance
+    errors = {name: f"{100 * value:.2f}" for name, value in record.test_error.items()}
+    commit = source.get("commit", "")[:10] or "unknown"
+    device = source.get("device", "cpu")
+    processor = source.get("processor", "unknown")
+    versions = source.get("versions", {})
+    # Not the time of the last process: a run may have been stopped and gone on.
+    minutes = sum(record.metrics.get("seconds", [])) / 60
+    return Trained(
+        seed=record.seed,
+        final=errors["final"],
+        best=errors.get("best", ""),
+        trailing=errors.get("trailing", ""),
+        commit=f"{commit} and changes" if source.get("dirty") else commit,
+        hardware=processor if device == "cpu" else f"{device}, {processor}",
+        torch=versions.get("torch", ""),
+        minutes=f"{minutes:.1f}",
+        finished=source.get("finished", "")[:10],
+        parent=_short((record.parent or {}).get("weights_sha256", "")),
+        weights=_short(record.weights_sha256),
+    )
+
+
+def _short(digest: str) -> str:
+    return digest[:12]
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """A config as the overrides that would give it."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None and (prefix, key) != ("", "seed"):
+            yield f"{prefix}{key}={value}"

@@ -106,7 +106,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         '<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="300"/>'
     )
     runs = RunList()
-    runs.add(record(identity="resnet20-" + "long" * 20, config={"recipe": {"name": "y" * 90}}))
+    runs.add(
+        record(
+            identity="resnet20-" + "long" * 20,
+            config={"recipe": {"name": "y" * 90}},
+            test_error={"final": 0.1},
+        )
+    )
     write_page(home, judgements, runs, [f"skipped results/records/{'z' * 90}.json"])
     for width in (PHONE, DESK):
         (home / f"{width}.html").write_text(HARNESS.replace("WIDTH", str(width)))

@@ -66,7 +66,7 @@ def test_reads(quantity: Quantity, expected: float) -> None:
     ],
 )
 def test_what_a_record_does_not_hold_is_none(quantity: Quantity) -> None:
-    assert measure(record(), quantity) is None
+    assert measure(record(test_error={"final": 0.1}), quantity) is None
 
 
 def test_early_records_do_not_say_how_large_their_layers_are() -> None:

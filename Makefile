@@ -38,6 +38,9 @@ lock: ## renew requirements.lock from pyproject.toml
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
 
+soak: setup ## faults tried hundreds of times, an hour or so; writes results/benchmarks/faults
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400
+
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
 	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 

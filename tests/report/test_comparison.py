@@ -76,10 +76,9 @@ def test_differences_pair_images_and_seeds() -> None:
 
 
 def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
-    for row in comparison(cells(), workspace).rows:
-        assert row[3:] == [
-            "not run: `make reproduce-comparison BUDGET=paper DATA_DIR=...`", "-", "-"
-        ]  # fmt: skip
+    table = comparison(cells(), workspace)
+    assert [row[3:] for row in table.rows] == [["not run", "-", "-"]] * len(METHODS)
+    assert table.note == "- not run: `make reproduce-comparison BUDGET=paper DATA_DIR=...`"
 
 
 def test_the_table_keeps_to_one_budget(workspace: Workspace) -> None:

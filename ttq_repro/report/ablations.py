@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import captioned, not_run
+from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.comparison import check_parents, difference
 from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds, records_of
 from ttq_repro.report.table import Table
@@ -35,7 +35,8 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     check_parents(found)
     baseline = next((one.records for one in found if _is_baseline(one)), {})
     rows = [_row(one, baseline, workspace) for one in found]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
+    missing = [cell for cell, records in found if not records]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
 
 
 def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
@@ -44,7 +45,7 @@ def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
     row = [one.title, override, cell.setting]
     error = error_over_seeds(list(records.values()))
     if error is None:
-        return [*row, not_run(cell), "-", "-"]
+        return [*row, NOT_RUN, "-", "-"]
     parents = records_of(cell.run.parent, workspace) if cell.run.parent else []
     against_parent = difference(records, {record.seed: record for record in parents})
     against_baseline = "-" if _is_baseline(one) else difference(records, baseline)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.cell import Cell
 
+#: What stands in place of a number that nobody has earned yet.
+NOT_RUN = "not run"
+
 
 def stand_in(cell: Cell) -> str:
     """How a trial says that it is none of the paper's numbers; empty for a result."""
@@ -23,8 +26,14 @@ def captioned(caption: str, cell: Cell) -> str:
 
 
 def not_run(cell: Cell) -> str:
-    """What stands in place of a number that nobody has earned yet."""
-    return f"not run: `{cell.command}`"
+    """What stands in place of a figure that nobody has earned yet."""
+    return f"{NOT_RUN}: `{cell.command}`"
+
+
+def how_to_run(cells: list[Cell]) -> str:
+    """What to type for the cells of a table that were not run."""
+    commands = dict.fromkeys(cell.command for cell in cells)
+    return "\n".join(f"- {NOT_RUN}: `{command}`" for command in commands)
 
 
 def drawn_from(found: list[Found]) -> str:

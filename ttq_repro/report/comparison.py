@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttq_repro.report.captions import captioned, not_run
+from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
 from ttq_repro.report.statistics import over_seeds_and_images
 from ttq_repro.report.table import Table
@@ -38,7 +38,8 @@ def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     check_parents(found)
     by_method = {cell.labels["method"]: records for cell, records in found}
     rows = [_row(cell, records, by_method) for cell, records in found]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
+    missing = [cell for cell, records in found if not records]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
 
 
 def difference(ours: BySeed, theirs: BySeed) -> str:
@@ -83,7 +84,7 @@ def _row(cell: Cell, records: BySeed, by_method: dict[str, BySeed]) -> list[str]
     row = [cell.labels["title"], cell.setting, str(cell.labels["bits"])]
     error = error_over_seeds(list(records.values()))
     if error is None:
-        return [*row, not_run(cell), "-", "-"]
+        return [*row, NOT_RUN, "-", "-"]
     against_parent = "-" if method == PARENT else difference(records, by_method.get(PARENT, {}))
     against_control = (
         "-" if method in (PARENT, CONTROL) else difference(records, by_method.get(CONTROL, {}))

@@ -12,15 +12,17 @@ from ttq_repro.files import write_atomically
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header, with a caption in Markdown."""
+    """Rows of text under a header, with a caption above and a note below, both in Markdown."""
 
     caption: str
     header: list[str]
     rows: list[list[str]]
+    note: str = ""
 
     def markdown(self) -> str:
         lines = [self.caption, "", _line(self.header), _line(["---"] * len(self.header))]
-        return "\n".join([*lines, *map(_line, self.rows), ""])
+        note = ["", self.note] if self.note else []
+        return "\n".join([*lines, *map(_line, self.rows), *note, ""])
 
     def csv(self) -> str:
         buffer = io.StringIO()
@@ -29,12 +31,13 @@ class Table:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Table:
-        """What :meth:`write` left; a CSV file alone has no caption."""
+        """What :meth:`write` left; a CSV file alone has neither caption nor note."""
         with (folder / f"{name}.csv").open(newline="") as stream:
             header, *rows = csv.reader(stream)
-        text = folder / f"{name}.md"
-        caption = text.read_text().partition("\n| ")[0].strip() if text.is_file() else ""
-        return cls(caption, header, rows)
+        path = folder / f"{name}.md"
+        text = path.read_text() if path.is_file() else ""
+        caption, note = text.partition("\n| ")[0], text.rpartition("|\n")[2]
+        return cls(caption.strip(), header, rows, note.strip())
 
     def write(self, folder: Path, name: str) -> None:
         """Write ``name.md`` and ``name.csv`` into ``folder``."""

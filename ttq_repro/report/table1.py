@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
-from ttq_repro.report.captions import captioned, not_run
+from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.seeds import error_over_seeds, records_of
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
@@ -39,7 +39,7 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
 
     A row never mixes budgets or precisions; differences are ours minus the paper's.
     """
-    rows = []
+    rows, missing = [], []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
         by_setting: dict[str, Found] = {}
         for cell in cells:
@@ -51,7 +51,8 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             next(iter(by_setting)),
         )
         rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows)
+        missing += [cell for cell, records in by_setting[setting].values() if not records]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
 
 
 def _row(depth: int, found: Found) -> list[str]:
@@ -68,6 +69,5 @@ def _row(depth: int, found: Found) -> list[str]:
 def _ours(found: Found, column: str) -> str:
     if column not in found:
         return "-"
-    cell, records = found[column]
-    ours = error_over_seeds(records)
-    return str(ours) if ours else not_run(cell)
+    _, records = found[column]
+    return str(error_over_seeds(records) or NOT_RUN)

@@ -1,0 +1,61 @@
+"""Records and a released log as they would be, made up for drawing."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.runs.test_record import record
+from ttq_repro.report.released import released_name
+from ttq_repro.runs.cell import Cell, cells_of
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+LAYERS = [*(f"blocks.{block}.conv{conv}" for block in range(9) for conv in (1, 2)), "linear"]
+
+
+def cells(artifact: str, budget: str = "short", *overrides: str) -> list[Cell]:
+    return cells_of(compose_config("reproduce", [f"artifact={artifact}", *overrides]), budget)
+
+
+def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
+    """A record of a run of a cell whose error falls to ``error``, its scales growing with seed."""
+    epochs = cell.run.epochs
+    falling = (error * np.linspace(3, 1, epochs)).tolist()
+    layer = {
+        "positive_scale": np.linspace(1, 1 + seed / 10, epochs).tolist(),
+        "negative_scale": np.linspace(1, 1 - seed / 10, epochs).tolist(),
+        "negative": [0.3] * epochs,
+        "zero": [0.4] * epochs,
+        "positive": [0.3] * epochs,
+    }
+    known = {
+        "identity": cell.run.identity,
+        "seed": seed,
+        "config": cell.run.config,
+        "metrics": {"test_error": falling, "train_error": [value / 2 for value in falling]},
+        "test_error": {"final": error},
+        "layers": dict.fromkeys(LAYERS, layer),
+        "decisions": [{"layer": name, "weights": 100} for name in LAYERS],
+    }
+    return record(**(known | fields))
+
+
+def put(workspace: Workspace, cell: Cell, *records: Record) -> None:
+    for one in records:
+        one.write(workspace.record(cell.run.with_seed(one.seed)))
+
+
+def write_log(path: Path, epochs: int = 400) -> str:
+    """A log with the columns of the released one, in which every value is its epoch / 1000."""
+    columns = ["epoch", "train_error", "validation_error"]
+    columns += [f"{released_name(layer)}/{scale}" for layer in LAYERS for scale in ("Wp", "Wn")]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([[epoch / 1000] * len(columns) for epoch in range(1, epochs + 1)])
+    return str(path)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.report.made import cells, put, trained
+from ttq_repro.report.ablations import ablations, render
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def failing(cell: Cell, wrong: range, parent: str = "p") -> Record:
+    """A record of seed 1 of a network that fails on the images of ``wrong`` among 1,000."""
+    correct = np.ones(1000, bool)
+    correct[list(wrong)] = False
+    return trained(
+        cell, 1, len(wrong) / 1000, correct=pack_correct(correct), test_images=1000,
+        parent={"identity": cell.run.parent.identity, "weights_sha256": parent},
+    )  # fmt: skip
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    if not isinstance(node, dict):
+        return {path: node}
+    return {k: v for key, child in node.items() for k, v in leaves(child, (*path, key)).items()}
+
+
+def test_rows_beside_the_baseline_and_their_parent(workspace: Workspace) -> None:
+    planned = cells("ablations")
+    parent = planned[0].run.parent
+    assert parent is not None
+    whole = np.ones(1000, bool)
+    trained(
+        planned[0], 1, 0.0, correct=pack_correct(whole), test_images=1000, weights_sha256="p"
+    ).write(workspace.record(parent))
+    put(workspace, planned[0], failing(planned[0], range(100)))
+    put(workspace, planned[2], failing(planned[2], range(110)))
+    first, _, tied, *_ = ablations(planned, workspace).rows
+    setting = planned[0].setting
+    assert first == [
+        "TTQ, the baseline", "-", setting, "10.00 (n=1)", "-", "+10.00 ± 0.95"
+    ]  # fmt: skip
+    assert tied == [
+        "one scale, W_p = W_n", "`++quantizer.tied_scales=true`", setting,
+        "11.00 (n=1)", "+1.00 ± 0.31", "+11.00 ± 0.99",
+    ]  # fmt: skip
+
+
+def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
+    for row in ablations(cells("ablations", "short", "precision=bf16"), workspace).rows:
+        assert row[3:] == [
+            "not run: `make reproduce-ablations BUDGET=short DATA_DIR=...`", "-", "-"
+        ]  # fmt: skip
+
+
+def test_changes_from_another_parent_are_not_compared(workspace: Workspace) -> None:
+    planned = cells("ablations")
+    put(workspace, planned[0], failing(planned[0], range(100)))
+    put(workspace, planned[2], failing(planned[2], range(110), parent="another"))
+    with pytest.raises(ValueError, match="started from other weights of resnet20-full_precision"):
+        ablations(planned, workspace)
+
+
+def test_each_change_is_one_field_away_from_the_baseline() -> None:
+    baseline, *changed = cells("ablations")
+    before = leaves(baseline.run.science)
+    for cell in changed:
+        after = leaves(cell.run.science)
+        differing = {key for key in before | after if before.get(key) != after.get(key)}
+        if cell.labels["change"] == "postactivation":
+            # The parent is another network, too.
+            assert differing == {("model", "preactivation"), ("parent",)}
+        else:
+            assert len(differing) == 1, cell.labels["change"]
+            assert cell.run.parent.identity == baseline.run.parent.identity
+    assert len({cell.run.identity for cell in changed}) == len(changed)
+
+
+def test_a_trial_says_what_it_is_not(workspace: Workspace) -> None:
+    trial = cells("ablations", "smoke", "dataset=digits")
+    text = render(trial, workspace, workspace.outputs)
+    assert "Not the paper's numbers" in text
+    assert (workspace.outputs / "tables" / "ablations.csv").is_file()

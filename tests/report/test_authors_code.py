@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import LAYERS, cells, put, trained, write_log
+from ttq_repro.report.authors_code import authors_code, render
+from ttq_repro.report.released import read_log
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.workspace import Workspace
+
+
+def test_curve_over_curve(tmp_path: Path) -> None:
+    (cell,) = cells("authors_code")
+    log = read_log(write_log(tmp_path / "log.csv"), [cell])
+    figure = authors_code(Found(cell, {1: trained(cell, 1)}), log)
+    errors, *panels = figure.axes
+    assert {line.get_label(): line.get_ydata()[-1] for line in errors.lines} == pytest.approx(
+        {"test": 10, "test, released log": 40, "training": 5, "training, released log": 40}
+    )
+    assert all(line.get_xdata()[-1] == 40 for line in errors.lines)
+    assert [axes.get_title() for axes in panels if axes.axison] == LAYERS
+    for axes in panels[: len(LAYERS)]:
+        assert [len(line.get_xdata()) for line in axes.lines] == [40, 40, 400, 400]
+
+
+def test_the_shortened_schedule_is_the_logs_in_shape() -> None:
+    full, short = (
+        compose_config("train", [f"recipe={name}_authors_code"])["recipe"]
+        for name in ("paper", "short")
+    )
+    assert full["epochs"] == 20 * short["epochs"]
+    for ours, theirs in zip(
+        short["schedule"]["milestones"], full["schedule"]["milestones"], strict=True
+    ):
+        assert ours == theirs // 20
+
+
+def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
+    (cell,) = cells("authors_code")
+    without = render([cell], Workspace(tmp_path), tmp_path)
+    assert "Drawn without the released log (AUTHORS_LOG=...)." in without
+    assert "Not run: TTQ, preset authors_code; `make reproduce-authors-code BUDGET=sho" in without
+    made = trained(cell, 1)
+    two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
+    put(Workspace(tmp_path), cell, replace(made, layers=two_layers))
+    text = render(
+        [cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path / "log.csv")
+    )
+    assert "Ours are 40 epochs" in text
+    assert "one run of 400 epochs" in text
+    assert "its last epoch is 40.00%" in text

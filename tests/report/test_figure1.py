@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import LAYERS, cells, put, trained
+from ttq_repro.report.figure1 import chosen_layer, figure1, render
+from ttq_repro.runs.workspace import Workspace
+
+
+def moment(positive_scale: float, counts: list[int]) -> dict:
+    return {
+        "largest": 0.4, "counts": counts, "negative": 0.25, "zero": 0.5, "positive": 0.25,
+        "positive_scale": positive_scale, "negative_scale": 1.0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def histograms() -> dict:
+    counts = [0] * 80
+    counts[0], counts[39], counts[40], counts[79] = 25, 25, 25, 25
+    layer = {"before": moment(1, counts), "after": moment(1.75, counts)}
+    return dict.fromkeys(LAYERS, layer)
+
+
+def test_four_stages_before_and_after(histograms: dict) -> None:
+    (cell,) = cells("figure1")
+    made = trained(cell, 1, histograms=histograms)
+    assert chosen_layer(made) == "blocks.4.conv2"
+    axes = figure1(made, "blocks.4.conv2").axes
+    assert len(axes) == 8
+    assert [axis.get_ylabel().split("\n")[0] for axis in axes[::4]] == [
+        "before training", "after training"
+    ]  # fmt: skip
+    (latent,) = axes[0].patches
+    values, edges, _ = latent.get_data()
+    assert values.sum() == pytest.approx(100)
+    assert (edges[0], edges[-1]) == pytest.approx((-0.4, 0.4))
+    # In the second stage the threshold divides the same weights into three.
+    shares = [patch.get_data().values.sum() for patch in axes[1].patches]
+    assert shares == pytest.approx([25, 50, 25])
+    for column, levels in ((6, [-1, 0, 1]), (7, [-1, 0, 1.75])):
+        bars = axes[column].patches
+        assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx(levels)
+        assert [bar.get_height() for bar in bars] == [25, 50, 25]
+
+
+def test_the_setting_whose_record_has_histograms_is_drawn(histograms: dict, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    (paper,), (short,) = cells("figure1", "paper"), cells("figure1", "short")
+    put(workspace, paper, trained(paper, 1))
+    text = render([paper, short], workspace, tmp_path)
+    assert "Layer" not in text
+    assert "n = 1: TTQ" in text
+    put(workspace, short, trained(short, 2, histograms=histograms))
+    text = render([paper, short], workspace, tmp_path)
+    assert "Layer blocks.4.conv2, seed 2." in text
+    assert "Budget and precision: short" in text
+
+
+def test_without_a_record_it_names_the_command(tmp_path: Path) -> None:
+    text = render(cells("figure1"), Workspace(tmp_path), tmp_path)
+    assert "Not run: TTQ; `make reproduce-figure1 BUDGET=short" in text
+    assert (tmp_path / "figures" / "figure1.png").is_file()

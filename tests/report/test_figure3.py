@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import cells, put, trained, write_log
+from ttq_repro.report.figure3 import figure3, render
+from ttq_repro.report.released import read_log
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.workspace import Workspace
+
+
+def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
+    planned = cells("figure3")
+    errors = (0.08, 0.1, 0.095, 0.09)
+    found = [
+        Found(cell, {1: trained(cell, 1, error)})
+        for cell, error in zip(planned, errors, strict=True)
+    ]
+    log = read_log(write_log(tmp_path / "log.csv"), planned)
+    (axes,) = figure3(found, log).axes
+    assert [line.get_label() for line in axes.lines] == [
+        "full precision: 8.00 (n=1)",
+        "DoReFa 1-32-32: 10.00 (n=1)",
+        "TWN: 9.50 (n=1)",
+        "TTQ: 9.00 (n=1)",
+        "TTQ, released log: 16.00 (n=1)",
+    ]
+    for line, error in zip(axes.lines, (*errors, 0.16), strict=True):
+        assert line.get_ydata()[-1] == pytest.approx(100 * error)
+        assert line.get_xdata()[-1] == 30
+
+
+def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
+    planned = cells("figure3")
+    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
+    text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; `make" in text
+
+
+def test_without_any_record_it_names_the_command(tmp_path: Path) -> None:
+    text = render(cells("figure3"), Workspace(tmp_path), tmp_path)
+    assert "Not run: full precision, DoReFa 1-32-32, TWN, TTQ; `make reproduce-figure3" in text

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+from tests.report.made import LAYERS, cells, put, trained
+from ttq_repro.report.figure5 import figure5, render
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+#: One layer holds as many weights as the eighteen others together.
+SIZES = [{"layer": name, "weights": 18 if name == "linear" else 1} for name in LAYERS]
+
+
+def sparse(cell: Cell, seed: int, zero: float, error: float, **fields: object) -> Record:
+    """A record whose last layer has a share of ``zero`` zeros, all others none."""
+    layers = {name: {"zero": [0.9, zero if name == "linear" else 0]} for name in LAYERS}
+    return trained(cell, seed, error, **({"layers": layers, "decisions": SIZES} | fields))
+
+
+def by_title() -> dict[str, Cell]:
+    return {cell.labels["title"]: cell for cell in cells("figure5")}
+
+
+def test_points_stand_at_the_sparsity_they_reached() -> None:
+    planned = by_title()
+    found = [
+        Found(planned["full precision"], {1: trained(planned["full precision"], 1, 0.08)}),
+        Found(planned["r = 0.2"], {1: sparse(planned["r = 0.2"], 1, 0.4, 0.10)}),
+        Found(
+            planned["t = 0.05"],
+            {
+                1: sparse(planned["t = 0.05"], 1, 0.6, 0.10),
+                2: sparse(planned["t = 0.05"], 2, 0.8, 0.12),
+            },
+        ),
+    ]
+    test, training = figure5(found).axes
+    for axes, factor in ((test, 1), (training, 0.5)):
+        constant, threshold = (c for c in axes.containers if isinstance(c, ErrorbarContainer))
+        assert constant.lines[0].get_xydata()[0] == pytest.approx([20, 10 * factor])
+        assert threshold.lines[0].get_xydata()[0] == pytest.approx([35, 11 * factor])
+        bars = [bar.get_segments()[0] for bar in threshold.lines[2]]
+        assert bars[0][:, 0] == pytest.approx([35 - 50**0.5, 35 + 50**0.5])
+        assert bars[1][:, 1] == pytest.approx([(11 - 2**0.5) * factor, (11 + 2**0.5) * factor])
+        assert axes.lines[0].get_ydata() == pytest.approx([8 * factor] * 2)
+        assert [text.get_text() for text in axes.texts] == ["0.05"]
+
+
+def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
+    planned = by_title()
+    workspace = Workspace(tmp_path)
+    old = sparse(planned["t = 0.05"], 1, 0.6, 0.1, decisions=[{"layer": n} for n in LAYERS])
+    put(workspace, planned["t = 0.05"], old)
+    put(workspace, planned["r = 0.2"], sparse(planned["r = 0.2"], 1, 0.4, 0.1))
+    text = render(list(planned.values()), workspace, tmp_path)
+    assert "do not say how large the layers are: t = 0.05." in text
+    assert "n = 1: r = 0.2, t = 0.05." in text
+    assert "r = 0.7" in text.split("Not run:")[1]
+
+
+def test_eight_sparsities_and_the_paper_threshold_are_planned() -> None:
+    planned = by_title()
+    sparsities = [
+        cell.run.config["quantizer"]["sparsity"]
+        for cell in planned.values()
+        if cell.labels["series"] == "sparsity"
+    ]
+    assert sparsities == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    for title, cell in planned.items():
+        symbol, _, value = title.partition(" = ")
+        if value:
+            key = {"r": "sparsity", "t": "threshold"}[symbol]
+            assert cell.run.config["quantizer"][key] == float(value)

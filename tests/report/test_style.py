@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from tests.report.made import cells, put, trained
+from ttq_repro.report import figure3, style
+from ttq_repro.report.captions import drawn_from
+from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.runs.workspace import Workspace
+
+
+def test_a_band_is_the_mean_and_the_deviation_over_seeds() -> None:
+    axes = Figure().subplots()
+    style.band(axes, [1, 2], [[1, 10], [3, 10], [5, 13]])
+    assert axes.lines[0].get_ydata() == pytest.approx([3, 11])
+    (area,) = axes.collections
+    spread = np.sqrt(3)
+    heights = {tuple(point) for point in area.get_paths()[0].vertices.round(6)}
+    expected = {(1, 1), (1, 5), (2, 11 - spread), (2, 11 + spread)}
+    assert {(x, round(y, 6)) for x, y in expected} <= heights
+
+
+def test_one_seed_has_no_band() -> None:
+    axes = Figure().subplots()
+    style.band(axes, [1, 2], [[1, 2]])
+    assert not axes.collections
+
+
+def test_files_come_out_the_same_each_time(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    planned = cells("figure3", "short", "precision=fp32")
+    for cell in planned:
+        put(workspace, cell, trained(cell, 1), trained(cell, 2, 0.12))
+    for home in ("first", "second"):
+        figure3.render(planned, workspace, tmp_path / home)
+    for suffix in ("png", "svg", "md"):
+        first, second = (
+            (tmp_path / home / "figures" / f"figure3.{suffix}").read_bytes()
+            for home in ("first", "second")
+        )
+        assert first == second
+        assert b"dc:date" not in first
+
+
+def test_a_trial_says_in_the_picture_what_it_is_not(tmp_path: Path) -> None:
+    (cell,) = cells("figure2", "smoke", "dataset=digits")
+    figure = Figure()
+    style.publish(figure, "Caption.", [Found(cell, {})], tmp_path, "x")
+    assert figure.get_suptitle().startswith("Not the paper's numbers: digits, smoke budget")
+    text = (tmp_path / "figures" / "x.md").read_text()
+    assert text.startswith("**Not the paper's numbers: digits")
+    result = Figure()
+    (cell,) = cells("figure2")
+    style.publish(result, "Caption.", [Found(cell, {})], tmp_path, "y")
+    assert result.get_suptitle() == ""
+
+
+def test_captions_count_seeds_and_name_what_was_not_run() -> None:
+    parent, dorefa, twn, ttq = cells("figure3", "short", "precision=fp32")
+    found = [
+        Found(parent, {1: trained(parent, 1), 2: trained(parent, 2)}),
+        Found(dorefa, {}),
+        Found(twn, {}),
+        Found(ttq, {1: trained(ttq, 1)}),
+    ]
+    assert drawn_from(found) == (
+        "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
+        "Not run: DoReFa 1-32-32, TWN; "
+        "`make reproduce-figure3 BUDGET=short PRECISION=fp32 DATA_DIR=...` trains them."
+    )
+
+
+def test_settings_are_never_mixed(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    paper, short = cells("figure3", "paper"), cells("figure3", "short")
+    put(workspace, paper[0], trained(paper[0], 1))
+    put(workspace, short[0], trained(short[0], 1))
+    put(workspace, short[3], trained(short[3], 1))
+    found = at_one_setting(paper + short, workspace)
+    assert {one.cell.budget for one in found} == {"short"}
+    assert [len(one.records) for one in found] == [1, 0, 0, 1]
+    only_paper = at_one_setting(
+        paper + short, workspace, usable=lambda record: record.config == paper[0].run.config
+    )
+    assert {one.cell.budget for one in only_paper} == {"paper"}

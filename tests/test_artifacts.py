@@ -1,0 +1,93 @@
+"""Artifacts: the runs they share, their plans, and the way from nothing to what they draw."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from tests.report.made import cells
+from ttq_repro.errors import UserError
+from ttq_repro.reproduce import reproduce
+from ttq_repro.runs.config import Config, compose_config
+
+#: What each draws, and how many runs it needs, parents included.
+ARTIFACTS = {
+    "figure1": ("figures/figure1.png", 2),
+    "figure2": ("figures/figure2.png", 2),
+    "figure3": ("figures/figure3.png", 4),
+    "figure5": ("figures/figure5.png", 15),
+    "authors_code": ("figures/authors_code.png", 2),
+    "ablations": ("tables/ablations.md", 16),
+}
+
+
+def identities(artifact: str) -> dict[str, str]:
+    """The identity of each run by its title, for Table 1 of ResNet-20 by its column."""
+    only = ["+only.depth=[20]"] if artifact == "table1" else []
+    return {
+        cell.labels.get("title", cell.labels.get("column")): cell.run.identity
+        for cell in cells(artifact, "paper", *only)
+    }
+
+
+def request(artifact: str, tmp_path: Path, *overrides: str) -> Config:
+    return compose_config(
+        "reproduce",
+        [f"artifact={artifact}", "budget=smoke", "dataset=digits", f"workspace={tmp_path}",
+         *overrides],
+    )  # fmt: skip
+
+
+def test_artifacts_share_their_runs() -> None:
+    table1, compared = identities("table1"), identities("comparison")
+    figure3, figure5 = identities("figure3"), identities("figure5")
+    ablations = identities("ablations")
+    assert (
+        {table1["ttq"]}
+        == set(identities("figure1").values())
+        == set(identities("figure2").values())
+        == {figure3["TTQ"], figure5["t = 0.05"], ablations["TTQ, the baseline"], compared["TTQ"]}
+    )
+    assert table1["full_precision"] == figure3["full precision"] == figure5["full precision"]
+    assert table1["control"] == figure5["full precision trained on"]
+    for method in ("DoReFa 1-32-32", "TWN"):
+        assert figure3[method] == compared[method]
+    assert figure5["r = 0.5"] == compared["TTQ at sparsity 0.5"]
+    swept = {title for title in ablations if title.startswith("t = ")}
+    assert {ablations[title] for title in swept} == {figure5[title] for title in swept}
+    assert len(set(figure5.values())) == len(figure5)
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_a_dry_run_plans_and_trains_nothing(
+    artifact: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, runs = ARTIFACTS[artifact]
+    reproduce(request(artifact, tmp_path, "seeds=2", "dry_run=true"))
+    assert f"{2 * runs} of {2 * runs} runs to train" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_released_log_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"authors_log=nowhere\.csv: no such file"):
+        reproduce(request("figure3", tmp_path, "authors_log=nowhere.csv"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_from_nothing_to_what_it_draws(
+    artifact: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing, _ = ARTIFACTS[artifact]
+    tiny = request(artifact, tmp_path, f"overrides={TINY[2:]}")
+    reproduce(tiny)
+    assert "Not the paper's numbers" in capsys.readouterr().out
+    assert (tmp_path / "outputs" / drawing).is_file()
+    assert not (tmp_path / "results").exists()
+    reproduce(tiny)
+    out = capsys.readouterr().out
+    assert re.search(r"^0 of \d+ runs to train", out, re.MULTILINE)
+    assert "Not run" not in out

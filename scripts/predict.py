@@ -1,4 +1,4 @@
-"""Print what a packed network sees in an image; see configs/predict.yaml."""
+"""Print what a packed network sees in an image; see configs/predict/predict.yaml."""
 
 import hydra
 
@@ -6,7 +6,7 @@ from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="predict", version_base="1.3")
+@hydra.main(config_path="../configs/predict", config_name="predict", version_base="1.3")
 @entry_point
 def main(config: Config) -> None:
     # Heavy imports wait until Hydra has dealt with --help and with bad overrides.

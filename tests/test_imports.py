@@ -17,7 +17,7 @@ ALLOWED = {
     "models": set(),
     "data": set(),
     "training": {"quantizers", "models", "data"},
-    "deploy": {"quantizers", "models", "runs"},
+    "deploy": {"quantizers", "models", "runs", "report"},
     "report": {"paper", "runs"},
     "runs": {"quantizers", "models", "data", "training"},
 }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from tests.conftest import TINY
-from ttq_repro.runs.config import ROOT
+from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
 
 
 def script(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -84,3 +90,23 @@ def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     # Overrides stay with the children: the parent of TTQ is the unaltered smoke run.
     assert "0 of 3 runs to train" in again.stdout
     assert "| 20 | smoke, fp32 |" in again.stdout
+
+
+def test_a_run_is_packed_and_asked_what_it_sees(tmp_path: Path) -> None:
+    run = Run(compose_config("train", [*TINY, "quantizer=ttq", "recipe.epochs=1"]))
+    run = Run(run.config | {"workspace": str(tmp_path)})
+    execute(run)
+    weights = Workspace.of(run.config).weights(run)
+    packed = script(
+        "export", f"run={weights}", "out=net.safetensors", f"workspace={tmp_path}", cwd=tmp_path
+    )
+    assert packed.returncode == 0, packed.stderr
+    Image.new("L", (8, 8)).save(tmp_path / "digit.png")
+    seen = script("predict", "model=net.safetensors", "image=digit.png", "top=2", cwd=tmp_path)
+    assert seen.returncode == 0, seen.stderr
+    assert len(re.findall(r"^ *\d+\.\d%  \d$", seen.stdout, re.MULTILINE)) == 2
+    (tmp_path / "net.safetensors").write_bytes(b"damaged")
+    refused = script("predict", "model=net.safetensors", "image=digit.png", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: net.safetensors: not a safetensors file")
+    assert len(refused.stderr.splitlines()) == 1

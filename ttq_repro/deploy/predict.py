@@ -1,4 +1,4 @@
-"""What a packed network sees in a picture (configs/predict.yaml)."""
+"""What a packed network sees in a picture (configs/predict/predict.yaml)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def predict(request: Config) -> None:
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
     with torch.inference_mode():
-        probabilities = network(image[None])[0].softmax(0)
-    top = probabilities.topk(min(request["top"], len(probabilities)))
-    for probability, index in zip(*top, strict=True):
-        print(f"{100 * probability:5.1f}%  {packed.inputs.classes[index]}")
+        logits = network(image[None])[0]
+    probabilities = logits.softmax(0)
+    for index in logits.argsort(descending=True)[: request["top"]]:
+        print(f"{100 * probabilities[index]:5.1f}%  {packed.inputs.classes[index]}")
 
 
 def read_image(path: Path, inputs: Inputs) -> Tensor:

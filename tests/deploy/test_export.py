@@ -1,0 +1,154 @@
+"""From a run to a file to the classes of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import TINY
+from tests.deploy.networks import packed, trained
+from ttq_repro.deploy.export import export, pack_trained
+from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.load import open_packed
+from ttq_repro.deploy.predict import predict, read_image
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import read_trained
+from ttq_repro.runs.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A TWN run on digits, trained."""
+    config = compose_config("train", [*TINY, "quantizer=twn"])
+    run = Run(config | {"workspace": str(tmp_path_factory.mktemp("run"))})
+    execute(run)
+    return run
+
+
+@pytest.fixture
+def request_for(run: Run, tmp_path: Path) -> Callable[..., Config]:
+    workspace = Workspace.of(run.config)
+
+    def make(**changes: Any) -> Config:
+        given = {"run": str(workspace.record(run)), "out": str(tmp_path / "net.safetensors")}
+        request = compose_config("export", [f"{key}={value}" for key, value in given.items()])
+        return request | {"workspace": run.config["workspace"]} | changes
+
+    return make
+
+
+def test_a_run_becomes_a_file_that_says_where_it_comes_from(
+    run: Run, request_for: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = request_for(coding="zstd", fold=True)
+    export(request)
+    out = Path(request["out"])
+    assert f"{out}: {out.stat().st_size:,} bytes; 74,368 weights in 7 quantized layers" in (
+        capsys.readouterr().out
+    )
+    made, network = open_packed(out)
+    record = Record.read(Workspace.of(run.config).record(run))
+    assert made.provenance == {
+        "run": record.identity,
+        "seed": 1,
+        "commit": record.provenance.get("commit"),
+        "weights_sha256": record.weights_sha256,
+        "test_error": record.test_error["final"],
+    }
+    assert made.inputs.classes == tuple("0123456789")
+    arrays = read_trained(Path(request["run"]), None, Workspace.of(run.config)).arrays
+    statistics = torch.tensor([made.inputs.mean, made.inputs.std])[:, None, :, None, None]
+    images = torch.from_numpy(arrays.test_images).permute(0, 3, 1, 2) / 255
+    predicted = network((images - statistics[0]) / statistics[1]).argmax(1)
+    correct = predicted.numpy() == arrays.test_labels
+    assert len(predicted.unique()) > 5, "the network tells the images apart"
+    # Folding may turn a tie.
+    assert (correct != record.correct_images()).sum() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"out": "net.bin"}, r"out=net\.bin: must end in \.safetensors \(packed\) or \.onnx"),
+        ({"coding": "gzip"}, "coding=gzip: must be one of packed, trits, zstd, huffman"),
+        ({"run": "a/b/c/d/seed1.json"}, r"seed1\.json: belongs to no run"),
+        ({"run": "seed1.json"}, r"seed1\.json: belongs to no run"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_named(
+    request_for: Callable[..., Config],
+    changes: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        export(request_for(**changes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_ones_own_is_named(run: Run) -> None:
+    workspace = Workspace.of(run.config)
+    result = read_trained(workspace.record(run), None, workspace)
+    result.record.config["model"]["_target_"] = "mypackage.MyNet"
+    with pytest.raises(ValueError, match=r"architecture 'mypackage\.MyNet' is not one of AlexNet"):
+        pack_trained(result, fold=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "net.safetensors"
+    path.write_bytes(serialize(packed(trained())))
+    return path
+
+
+def picture(path: Path, size: tuple[int, int] = (32, 32), mode: str = "RGB") -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+    return path
+
+
+def test_the_top_classes_are_those_of_the_network(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = picture(tmp_path / "photo.png")
+    made, network = open_packed(model)
+    pixels = torch.from_numpy(np.array(Image.open(image))).permute(2, 0, 1) / 255
+    mean, std = (torch.tensor(v)[:, None, None] for v in (made.inputs.mean, made.inputs.std))
+    logits = network(((pixels - mean) / std)[None])[0]
+    predict({"model": str(model), "image": str(image), "top": 3})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"{100 * logits.softmax(0)[index]:5.1f}%  {made.inputs.classes[index]}"
+        for index in logits.argsort(descending=True)[:3]
+    ]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("size", [(32, 32), (100, 40), (7, 90)])
+def test_pictures_of_any_size_and_kind(
+    model: Path, tmp_path: Path, mode: str, size: tuple[int, int]
+) -> None:
+    made, _ = open_packed(model)
+    image = read_image(picture(tmp_path / "photo.jpg", size, mode), made.inputs)
+    assert image.shape == (3, 32, 32)
+    assert image.isfinite().all()
+
+
+def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    for content in (None, b"not a picture", picture(path).read_bytes()[:300]):
+        path.unlink(missing_ok=True) if content is None else path.write_bytes(content)
+        with pytest.raises(UserError, match=r"photo\.png: not a readable image"):
+            predict({"model": str(model), "image": str(path), "top": 1})

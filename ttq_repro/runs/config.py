@@ -81,6 +81,7 @@ def plain(config: DictConfig) -> Config:
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 
+@functools.cache
 def committed_choice(group: str, name: str) -> Config | None:
     """The node that ``configs/GROUP/NAME.yaml`` defines, None if there is no such file."""
     path = CONFIGS / group / f"{name}.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, plain
 from ttq_repro.runs.sweep import note_outcome
+from ttq_repro.runs.workspace import Workspace
 
 
 def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
@@ -23,6 +25,9 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
 
     @functools.wraps(main)
     def wrapper(config: DictConfig) -> None:
+        # What Lightning imports would put its cache into the home folder.
+        cache = Workspace.of({"workspace": config.get("workspace")}).cache
+        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             _job(main, config)
             return

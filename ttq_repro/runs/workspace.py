@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Decoded data sets, and what wandb keeps for itself."""
+        """Decoded data sets, and what libraries keep for themselves."""
         return self.outputs / "cache"
 
     def home(self, *, is_result: bool) -> Path:

@@ -93,6 +93,7 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     overrides += [*artifact["budgets"][budget], *entry.get("overrides", []), *request["overrides"]]
     config = compose_config("train", overrides)
     config["workspace"] = request["workspace"]
+    config["logger"]["group"] = artifact["name"]
     if request["precision"] is not None:
         config["trainer"]["precision"] = request["precision"]
     if request["data_dir"] is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, plain
@@ -32,7 +33,7 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
             _job(main, config)
             return
         try:
-            main(plain(config))
+            main(_complete(config))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
@@ -40,9 +41,16 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     return wrapper
 
 
+def _complete(config: DictConfig) -> Config:
+    try:
+        return plain(config)
+    except MissingMandatoryValue as error:
+        raise UserError(str(error).splitlines()[0]) from None
+
+
 def _job(main: Callable[[Config], None], config: DictConfig) -> None:
     try:
-        main(plain(config))
+        main(_complete(config))
     except Exception as error:
         note_outcome(error)
     else:

@@ -124,7 +124,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     trainer = config["trainer"]
     if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
         say(f"warning: {warning}")
-    with loggers(run, workspace) as active:
+    with loggers(run, workspace, say) as active:
         fitted = fit(
             config,
             arrays,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
@@ -16,7 +18,7 @@ WANDB_MODES = ("offline", "online", "disabled")
 
 
 @contextmanager
-def loggers(run: Run, workspace: Workspace) -> Iterator[list[Logger]]:
+def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterator[list[Logger]]:
     """The loggers that the run's config asks for, closed at the end.
 
     CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch; a resumed run
@@ -38,21 +40,25 @@ def loggers(run: Run, workspace: Workspace) -> Iterator[list[Logger]]:
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    logger = WandbLogger(
+    # Begun here rather than by the logger, which hands over an option that wandb warns about.
+    window = wandb.init(
         project=config["project"],
-        offline=config["wandb"] == "offline",
-        save_dir=folder,
+        mode=config["wandb"],
+        dir=folder,
         id=f"{run.identity}-seed{run.seed}",
-        group=run.identity,
+        group=config["group"] or run.identity,
         name=run.name,
-        tags=[run.dataset, run.model, run.quantizer],
+        tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"]],
         config=run.config,
         resume="allow",
         settings=wandb.Settings(silent=True, console="off"),
     )
-    logger.experiment.define_metric("epoch")
-    logger.experiment.define_metric("*", step_metric="epoch")
+    window.define_metric("epoch")
+    window.define_metric("*", step_metric="epoch")
     try:
-        yield [*active, logger]
+        yield [*active, WandbLogger(experiment=window)]
     finally:
-        wandb.finish()
+        window.finish()
+        if config["wandb"] == "offline":
+            kept = Path(window.settings.sync_dir)
+            say(f"wandb: `wandb leet {kept}` shows it, `wandb sync {kept}` uploads it")

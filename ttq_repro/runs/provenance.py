@@ -28,5 +28,9 @@ def versions() -> dict[str, str]:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "--no-optional-locks", *arguments],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()

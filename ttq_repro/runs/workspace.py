@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttq_repro.errors import UserError
 from ttq_repro.runs.config import ROOT, Config
 from ttq_repro.runs.run import Run
 
@@ -58,7 +59,13 @@ class Workspace:
 
 
 def record_and_weights(path: Path) -> tuple[Path, Path]:
-    """The record and the weights of the run to which ``path``, one of the two, belongs."""
+    """The record and the weights of the run to which ``path``, one of the two, belongs.
+
+    Raises:
+        UserError: ``path`` lies nowhere near either.
+    """
+    if len(path.parents) < 4:
+        raise UserError(f"{path}: neither the record nor the weights of a run")
     home, dataset, identity = path.parents[3], path.parents[1].name, path.parent.name
     place = (home, dataset, identity, path.stem)
     return _record(*place), _weights(*place)

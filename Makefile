@@ -63,10 +63,10 @@ reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHOD
 reproduce-figure1: setup ## Figure 1: a layer's weights in four stages, before and after training
 	$(REPRODUCE) artifact=figure1
 
-reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LOG=csv: theirs too)
+reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure2
 
-reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=csv: theirs too)
+reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure3
 
 reproduce-figure5: setup ## Figure 5: error against sparsity
@@ -75,5 +75,5 @@ reproduce-figure5: setup ## Figure 5: error against sparsity
 reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
 	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
-reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS_LOG=csv)
+reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=authors_code

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from tests.report.made import cells
+from tests.report.plain_records import cells
 from ttq_repro.errors import UserError
 from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.config import Config, compose_config
@@ -71,9 +71,9 @@ def test_a_dry_run_plans_and_trains_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_released_log_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"authors_log=nowhere\.csv: no such file"):
-        reproduce(request("figure3", tmp_path, "authors_log=nowhere.csv"))
+def test_a_folder_of_logs_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"authors_log=nowhere: no such folder"):
+        reproduce(request("figure3", tmp_path, "authors_log=nowhere"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from ttq_repro.errors import UserError
-from ttq_repro.paper.claims import CIFAR10_LOG, CLAIMS
+from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.claims_table import claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
@@ -62,7 +62,7 @@ def _draw(artifact: str, workspace: Workspace, log: Path | None) -> None:
     request["workspace"] = str(workspace.root)
     options = request["artifact"].get("options", {})
     if "authors_log" in options and log is not None:
-        options["authors_log"] = str(log / CIFAR10_LOG)
+        options["authors_log"] = str(log)
     try:
         render(request, workspace)
     except (UserError, ValueError) as error:

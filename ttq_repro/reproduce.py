@@ -20,8 +20,8 @@ def reproduce(request: Config) -> None:
     if not isinstance(request["seeds"], int) or request["seeds"] < 1:
         raise UserError(f"seeds={request['seeds']}: must be a whole number from 1")
     log = request["authors_log"]
-    if log is not None and not Path(log).is_file():
-        raise UserError(f"authors_log={log}: no such file")
+    if log is not None and not Path(log).is_dir():
+        raise UserError(f"authors_log={log}: no such folder")
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)

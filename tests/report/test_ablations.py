@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.report.made import cells, put, trained
+from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.ablations import ablations, render
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_correct

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import LAYERS, cells, put, trained, write_log
+from tests.report.plain_records import LAYERS, cells, put, trained, write_log
 from ttq_repro.report.authors_code import authors_code, render
-from ttq_repro.report.released import read_log
+from ttq_repro.report.released import beside
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace
@@ -13,7 +13,7 @@ from ttq_repro.runs.workspace import Workspace
 
 def test_curve_over_curve(tmp_path: Path) -> None:
     (cell,) = cells("authors_code")
-    log = read_log(write_log(tmp_path / "log.csv"), [cell])
+    log = beside([cell], write_log(tmp_path))
     figure = authors_code(Found(cell, {1: trained(cell, 1)}), log)
     errors, *panels = figure.axes
     assert {line.get_label(): line.get_ydata()[-1] for line in errors.lines} == pytest.approx(
@@ -45,9 +45,7 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     made = trained(cell, 1)
     two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
     put(Workspace(tmp_path), cell, replace(made, layers=two_layers))
-    text = render(
-        [cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path / "log.csv")
-    )
+    text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
     assert "Ours are 40 epochs" in text
     assert "one run of 400 epochs" in text
     assert "its last epoch is 40.00%" in text

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import LAYERS, cells, put, trained
+from tests.report.plain_records import LAYERS, cells, put, trained
 from ttq_repro.report.figure1 import chosen_layer, figure1, render
 from ttq_repro.runs.workspace import Workspace
 

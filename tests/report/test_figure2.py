@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import cells, put, trained, write_log
+from tests.report.plain_records import cells, put, trained, write_log
 from ttq_repro.report.figure2 import figure2, render
-from ttq_repro.report.released import read_log
+from ttq_repro.report.released import beside
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace
 
@@ -29,7 +29,7 @@ def test_scales_above_and_shares_below() -> None:
 
 def test_the_released_scales_lie_behind_ours(tmp_path: Path) -> None:
     (cell,) = cells("figure2")
-    log = read_log(write_log(tmp_path / "log.csv"), [cell])
+    log = beside([cell], write_log(tmp_path))
     figure = figure2(Found(cell, {1: trained(cell, 1)}), log)
     theirs = figure.axes[0].lines[-1]
     assert theirs.get_label() == "$W_n$, released log"
@@ -41,7 +41,7 @@ def test_the_released_scales_lie_behind_ours(tmp_path: Path) -> None:
 def test_rendering(tmp_path: Path, given: bool) -> None:
     (cell,) = cells("figure2")
     put(Workspace(tmp_path), cell, trained(cell, 1))
-    log = write_log(tmp_path / "log.csv") if given else None
+    log = write_log(tmp_path) if given else None
     text = render([cell], Workspace(tmp_path), tmp_path, authors_log=log)
     assert ("released log" in text) == given
     assert {p.suffix for p in (tmp_path / "figures").iterdir()} == {".png", ".svg", ".md"}

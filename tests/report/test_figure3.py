@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import cells, put, trained, write_log
+from tests.report.plain_records import cells, put, trained, write_log
 from ttq_repro.report.figure3 import figure3, render
-from ttq_repro.report.released import read_log
+from ttq_repro.report.released import beside
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace
 
@@ -16,7 +16,7 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
         Found(cell, {1: trained(cell, 1, error)})
         for cell, error in zip(planned, errors, strict=True)
     ]
-    log = read_log(write_log(tmp_path / "log.csv"), planned)
+    log = beside(planned, write_log(tmp_path))
     (axes,) = figure3(found, log).axes
     assert [line.get_label() for line in axes.lines] == [
         "full precision: 8.00 (n=1)",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from tests.report.made import LAYERS, cells, put, trained
+from tests.report.plain_records import LAYERS, cells, put, trained
 from ttq_repro.report.figure5 import figure5, render
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.cell import Cell

@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from tests.report.made import cells, write_log
-from ttq_repro.errors import UserError
-from ttq_repro.report.released import epoch_axis, laid_over, read_log, released_name
+from tests.report.plain_records import cells, write_log
+from ttq_repro.report.released import beside, epoch_axis, laid_over, released_name
 
 
 @pytest.mark.parametrize(
@@ -22,33 +21,15 @@ def test_layers_by_the_logs_names(ours: str, theirs: str) -> None:
 
 
 def test_reading(tmp_path: Path) -> None:
-    log = read_log(write_log(tmp_path / "log.csv"), cells("figure2"))
+    log = beside(cells("figure2"), write_log(tmp_path))
     assert log is not None
     assert log.scale("blocks.4.conv2", "negative_scale")[-1] == 0.4
     assert len(log["validation_error"]) == 400
 
 
 def test_a_trial_is_drawn_without_the_log(tmp_path: Path) -> None:
-    path = write_log(tmp_path / "log.csv")
-    assert read_log(path, cells("figure2", "smoke", "dataset=digits")) is None
-    assert read_log(None, cells("figure2")) is None
-
-
-def test_another_log_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "alexnet.csv"
-    path.write_text("epoch,val-error-top1\n1,0.8\n")
-    log = read_log(str(path), cells("figure2"))
-    assert log is not None
-    with pytest.raises(UserError, match=r"alexnet\.csv: no column validation_error"):
-        log["validation_error"]
-
-
-@pytest.mark.parametrize("content", ["", "epoch\n", "epoch\none\n", "epoch,loss\n1\n"])
-def test_what_is_no_table_of_numbers_is_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "log.csv"
-    path.write_text(content)
-    with pytest.raises(UserError, match=r"log\.csv: not a table of numbers"):
-        read_log(str(path), cells("figure2"))
+    assert beside(cells("figure2", "smoke", "dataset=digits"), str(tmp_path)) is None
+    assert beside(cells("figure2"), None) is None
 
 
 def test_schedules_are_laid_over_each_other_from_start_to_end() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tests.report.made import cells, put, trained
+from tests.report.plain_records import cells, put, trained
 from ttq_repro.report import figure3, style
 from ttq_repro.report.captions import drawn_from
 from ttq_repro.report.seeds import Found, at_one_setting

@@ -40,7 +40,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    ttq, log = found[0], released.read_log(authors_log, cells)
+    ttq, log = found[0], released.beside(cells, authors_log)
     caption = CAPTION.format(epochs=ttq.cell.run.epochs)
     if log is None:
         caption += WITHOUT_LOG
@@ -78,7 +78,7 @@ def authors_code(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
 
 def _draw_errors(axes: Axes, ttq: Found, log: released.ReleasedLog | None) -> None:
     for metric, (column, name, look) in ERRORS.items():
-        curves = 100 * style.over_seeds(ttq, metric)
+        curves = 100 * style.curves_of(ttq, metric)
         style.band(axes, style.epochs(curves), curves, label=name, **look)
         if log is not None:
             theirs = 100 * log[column]

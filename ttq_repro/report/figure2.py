@@ -37,7 +37,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = released.read_log(authors_log, cells)
+    log = released.beside(cells, authors_log)
     caption = CAPTION + (released.CAPTION if log else "")
     ttq = found[0]
     figure = figure2(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))

@@ -33,7 +33,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = released.read_log(authors_log, cells)
+    log = released.beside(cells, authors_log)
     caption = CAPTION + (released.CAPTION if log else "")
     drawn = [one for one in found if one.records]
     figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
@@ -47,7 +47,7 @@ def figure3(found: list[Found], log: released.ReleasedLog | None = None) -> Figu
     axes = figure.subplots()
     for one in found:
         method, error = one.cell.labels["method"], error_over_seeds(list(one.records.values()))
-        curves = 100 * style.over_seeds(one, "test_error")
+        curves = 100 * style.curves_of(one, "test_error")
         label = f"{one.title}: {error}"
         style.band(axes, style.epochs(curves), curves, label=label, **LINES[method])
         if method == "ttq" and log is not None:

@@ -118,7 +118,7 @@ def _sparsities(one: Found) -> list[float | None]:
 
 def _final(one: Found, metric: str) -> NDArray[np.float64]:
     """A metric of the final epoch in percent, one value a seed."""
-    return 100 * style.over_seeds(one, metric)[:, -1]
+    return 100 * style.curves_of(one, metric)[:, -1]
 
 
 def _spread(values: NDArray[np.float64]) -> float:

@@ -1,8 +1,7 @@
-"""The released training log of ResNet-20, drawn beside our curves when a user has the file."""
+"""The released training log of ResNet-20, drawn beside our curves when a user has the logs."""
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ttq_repro.errors import UserError
+from ttq_repro.paper.claims import CIFAR10_LOG
+from ttq_repro.paper.rules import LogColumn
+from ttq_repro.report.authors_log import read_column
 from ttq_repro.report.style import GREY
 from ttq_repro.runs.cell import Cell
 
@@ -27,22 +28,17 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class ReleasedLog:
-    """One value an epoch by the log's own names, errors in [0, 1]."""
+    """The log in the folder of the authors' logs: one value an epoch, errors in [0, 1]."""
 
-    path: str
-    columns: dict[str, list[float]]
+    folder: Path
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
-        """The values of every epoch.
+        """The values of every epoch, by the log's own name.
 
         Raises:
-            UserError: the file has no such column.
+            UserError: the folder has no such log, or the log no such column.
         """
-        if column not in self.columns:
-            raise UserError(
-                f"authors_log={self.path}: no column {column}; the log of ResNet-20 is wanted"
-            )
-        return np.array(self.columns[column])
+        return np.array(read_column(self.folder, LogColumn(CIFAR10_LOG, column)))
 
     def scale(self, layer: str, scale: str) -> NDArray[np.float64]:
         """``positive_scale`` or ``negative_scale`` of a layer of ours."""
@@ -50,21 +46,9 @@ class ReleasedLog:
         return self[f"{released_name(layer)}/{theirs}"]
 
 
-def read_log(path: str | None, cells: list[Cell]) -> ReleasedLog | None:
-    """The log at ``path``; None without one, or if the cells are a trial it has no place beside.
-
-    Raises:
-        UserError: the file is no table of numbers.
-    """
-    if path is None or not cells[0].run.is_result:
-        return None
-    with Path(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    try:
-        columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    except (IndexError, ValueError, TypeError):
-        raise UserError(f"authors_log={path}: not a table of numbers") from None
-    return ReleasedLog(path, columns)
+def beside(cells: list[Cell], folder: str | None) -> ReleasedLog | None:
+    """The log to draw beside ``cells``; none without a folder, or where they are a trial."""
+    return ReleasedLog(Path(folder)) if folder and cells[0].run.is_result else None
 
 
 def released_name(layer: str) -> str:

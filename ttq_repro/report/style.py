@@ -64,7 +64,7 @@ def band(axes: Axes, x: Any, curves: Any, **line: Any) -> None:
         )
 
 
-def over_seeds(found: Found, metric: str) -> NDArray[np.float64]:
+def curves_of(found: Found, metric: str) -> NDArray[np.float64]:
     """A metric of every epoch, shape (seeds, epochs)."""
     return np.array([record.metrics[metric] for record in found.records.values()])
 

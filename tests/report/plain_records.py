@@ -1,4 +1,4 @@
-"""Records and a released log as they would be, made up for drawing."""
+"""Records and a released log whose every number is known, for what figures draw of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.runs.test_record import record
+from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.report.released import released_name
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
@@ -50,12 +51,12 @@ def put(workspace: Workspace, cell: Cell, *records: Record) -> None:
         one.write(workspace.record(cell.run.with_seed(one.seed)))
 
 
-def write_log(path: Path, epochs: int = 400) -> str:
+def write_log(folder: Path, epochs: int = 400) -> str:
     """A log with the columns of the released one, in which every value is its epoch / 1000."""
     columns = ["epoch", "train_error", "validation_error"]
     columns += [f"{released_name(layer)}/{scale}" for layer in LAYERS for scale in ("Wp", "Wn")]
-    with path.open("w", newline="") as file:
+    with (folder / CIFAR10_LOG).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([[epoch / 1000] * len(columns) for epoch in range(1, epochs + 1)])
-    return str(path)
+    return str(folder)

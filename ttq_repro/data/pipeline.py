@@ -120,7 +120,12 @@ def train_loader(
         pad=pad,
         flip=flip,
     )
-    return DataLoader(dataset, batch_size=None, sampler=EpochBatches(len(dataset)))
+    # A loader's iterator draws a number when it is made, and Lightning makes it before the first
+    # epoch of a call, but after the start of the others. From the global generator it would shift
+    # what quantizers sample in the first epoch after a resume.
+    return DataLoader(
+        dataset, batch_size=None, sampler=EpochBatches(len(dataset)), generator=torch.Generator()
+    )
 
 
 def test_loader(arrays: ImageArrays, batch_size: int = 1000) -> DataLoader[Batch]:  # noqa: PT028

@@ -1,0 +1,85 @@
+"""Every method from its config to its record, and on from where a run was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.digits import load_digits
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.training.module import Classifier
+
+MakeRun = Callable[..., Run]
+
+SHARES = {"negative", "zero", "positive"}
+SCALES = {"positive_scale", "negative_scale"}
+REPORTED = {
+    "full_precision": set(),
+    "ttq": SHARES | SCALES,
+    "ttq_sparsity": SHARES | SCALES,
+    "twn": SHARES | SCALES,
+    "dorefa": SHARES | SCALES,
+    "bwn": SHARES | SCALES,
+    "binary_connect": SHARES | SCALES,
+    "ternary_connect": SHARES | SCALES,
+    "deep_compression": SHARES | {"stage", "distinct_values"},
+}
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> ImageArrays:
+        digits = load_digits()
+        return replace(
+            digits, train_images=digits.train_images[:200], train_labels=digits.train_labels[:200]
+        )
+
+    monkeypatch.setattr("ttq_repro.runs.execute.load_data", load)
+
+
+@pytest.mark.parametrize("quantizer", REPORTED)
+def test_it_trains_without_a_branch_for_it(tiny_run: MakeRun, quantizer: str) -> None:
+    epochs = 2 if quantizer == "deep_compression" else 1
+    record = execute(tiny_run(f"quantizer={quantizer}", f"recipe.epochs={epochs}"))
+    assert record.test_error["final"] <= 1
+    assert len(record.layers) == (7 if REPORTED[quantizer] else 0)
+    for layer in record.layers.values():
+        assert set(layer) == REPORTED[quantizer]
+        assert {len(values) for values in layer.values()} == {epochs}
+    if quantizer == "deep_compression":
+        assert all(layer["stage"] == [1, 2] for layer in record.layers.values())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["quantizer=binary_connect", "quantizer.stochastic=true"],
+        ["quantizer=deep_compression", "quantizer.cluster_at=0.5"],
+    ],
+)
+def test_a_stopped_run_goes_on_bit_for_bit(
+    tiny_run: MakeRun, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the second epoch, when Deep Compression has pruned and just clustered."""
+    undisturbed = execute(tiny_run(*overrides))
+    again = Run(tiny_run(*overrides).config | {"workspace": str(tmp_path / "again")})
+    start = Classifier.on_train_epoch_start
+
+    def stop(module: Classifier) -> None:
+        start(module)
+        if module.current_epoch == 1:
+            raise RuntimeError("stopped")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Classifier, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="stopped"):
+            execute(again)
+    resumed = execute(again)
+    assert resumed.weights_sha256 == undisturbed.weights_sha256
+    assert resumed.layers == undisturbed.layers
+    assert resumed.metrics["test_loss"] == undisturbed.metrics["test_loss"]

@@ -23,6 +23,12 @@ def report(root: Path, authors_log: Path | None = None) -> str:
 
 
 @pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables alone: figures take seconds to draw."""
+    monkeypatch.setattr("ttq_repro.overview.choices", lambda _: ["comparison", "table1"])
+
+
+@pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """Records of ResNet-20 at two budgets."""
     workspace = Workspace(tmp_path)
@@ -32,6 +38,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
+@pytest.mark.usefixtures("few")
 def test_no_records_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = report(tmp_path)
     assert "No run has been recorded yet" in page
@@ -55,6 +62,7 @@ def test_everything_is_drawn_and_the_same_twice(workspace: Workspace) -> None:
     assert {p: (results / p).read_bytes() for p in first} == first
 
 
+@pytest.mark.usefixtures("few")
 def test_records_that_cannot_be_read_are_named_once_and_left_out(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +85,7 @@ def test_records_that_cannot_be_read_are_named_once_and_left_out(
     assert notice.sub("", page) == whole
 
 
+@pytest.mark.usefixtures("few")
 def test_an_artifact_that_cannot_be_drawn_does_not_stop_the_others(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,12 +99,14 @@ def test_an_artifact_that_cannot_be_drawn_does_not_stop_the_others(
     assert (workspace.results / "tables" / "table1.md").is_file()
 
 
+@pytest.mark.usefixtures("few")
 def test_the_authors_logs_are_optional_but_must_be_readable(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read authors_log_resnet20"):
         report(tmp_path, tmp_path / "nowhere")
     assert not (tmp_path / "results" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("few")
 def test_it_trains_nothing_and_writes_only_results(workspace: Workspace) -> None:
     report(workspace.root)
     assert not workspace.outputs.exists()

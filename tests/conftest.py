@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
@@ -49,8 +52,46 @@ def tiny_run(tmp_path: Path) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def cifar10_root() -> Path:
     """The folder of the real CIFAR-10, below DATA_DIR."""
+    return below_data_dir("cifar10", "train/airplane")
+
+
+@pytest.fixture(scope="session")
+def imagenette_root() -> Path:
+    """The folder of the real Imagenette, below DATA_DIR."""
+    return below_data_dir("imagenette", "train/n01440764")
+
+
+def below_data_dir(name: str, holds: str) -> Path:
     given = os.environ.get("DATA_DIR")
-    for root in (Path(given), Path(given) / "cifar10") if given else ():
-        if (root / "train" / "airplane").is_dir():
+    for root in (Path(given), Path(given) / name) if given else ():
+        if (root / holds).is_dir():
             return root
-    pytest.skip("DATA_DIR names no folder with CIFAR-10")
+    pytest.skip(f"DATA_DIR names no folder with {name}")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """An ImageNet-style folder of three classes with 6 + 2 small photographs each.
+
+    Each has its class's brightness; the first of a class is grey-scale, the second CMYK.
+    """
+    root = tmp_path / "photographs"
+    random = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 2)):
+        for label, name in enumerate(("n01", "n02", "n03")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                width, height = (60, 40) if number % 2 else (36, 48)
+                pixels = random.integers(0, 30, (height, width, 3)) + 20 + 90 * label
+                image = Image.fromarray(pixels.astype(np.uint8))
+                mode = {0: "L", 1: "CMYK"}.get(number, "RGB")
+                image.convert(mode).save(folder / f"{name}_{number}.JPEG", quality=95)
+    return root
+
+
+@pytest.fixture
+def prepare_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepares photographs without the seconds that starting processes takes."""
+    pool = "ttq_repro.data.prepare.ProcessPoolExecutor"
+    monkeypatch.setattr(pool, lambda workers, *_: ThreadPoolExecutor(workers))

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ttq_repro.data import pipeline
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.pipeline import AugmentedBatches
+from ttq_repro.data.pipeline import ArraySource, AugmentedBatches
 
 COUNT = 50
 
@@ -66,7 +65,7 @@ def test_no_augmentation_leaves_images_alone(images: torch.Tensor) -> None:
 
 def test_lightning_drives_the_epoch_through_the_sampler() -> None:
     arrays = load_digits()
-    loader = pipeline.train_loader(arrays, batch_size=500, seed=1, pad=0, flip=False)
+    loader = ArraySource(arrays, pad=0, flip=False).train_loader(500, seed=1)
     first = [labels for _, labels in loader]
     loader.sampler.set_epoch(1)
     second = [labels for _, labels in loader]
@@ -76,5 +75,6 @@ def test_lightning_drives_the_epoch_through_the_sampler() -> None:
 
 def test_test_batches_come_in_order() -> None:
     arrays = load_digits()
-    labels = torch.cat([labels for _, labels in pipeline.test_loader(arrays, batch_size=100)])
+    loader = ArraySource(arrays, pad=0, flip=False).test_loader()
+    labels = torch.cat([labels for _, labels in loader])
     assert labels.tolist() == arrays.test_labels.tolist()

@@ -19,11 +19,11 @@ MakeRun = Callable[..., Run]
 
 def correct(trained: Trained) -> np.ndarray:
     """Which test images the network gets right."""
-    mean, std = trained.arrays.channel_statistics()
-    images = (trained.arrays.test_images / 255 - mean) / std
+    mean, std = trained.data.arrays.channel_statistics()
+    images = (trained.data.arrays.test_images / 255 - mean) / std
     with torch.no_grad():
         logits = trained.network(torch.from_numpy(images).float().permute(0, 3, 1, 2))
-    return logits.argmax(1).numpy() == trained.arrays.test_labels
+    return logits.argmax(1).numpy() == trained.data.arrays.test_labels
 
 
 @pytest.mark.parametrize("quantizer", ["full_precision", "ttq"])

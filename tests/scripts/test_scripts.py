@@ -110,3 +110,20 @@ def test_a_run_is_packed_and_asked_what_it_sees(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: net.safetensors: not a safetensors file")
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_prepares_photographs_and_names_a_damaged_one(photographs: Path, tmp_path: Path) -> None:
+    victim = photographs / "train" / "n02" / "n02_3.JPEG"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    given = ["data=imagenette", "data.num_classes=3", f"data.root={photographs}"]
+    arguments = [*given, f"workspace={tmp_path}", f"store={tmp_path / 'store'}"]
+    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {victim}: not a readable image")
+    victim.write_bytes(whole)
+    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"done; DATA_DIR={tmp_path / 'store'}" in done.stdout
+    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    assert "18 train and 6 val photographs, prepared in" in done.stdout

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ttq_repro.data.statistics import ChannelStatistics, channel_statistics
+
 
 @dataclass(frozen=True)
 class ImageArrays:
@@ -23,12 +25,10 @@ class ImageArrays:
     classes: tuple[str, ...]
     source: str
 
-    def channel_statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of the three channels of the training images, in [0, 1]."""
-        counts = np.stack(
-            [np.bincount(self.train_images[..., c].ravel(), minlength=256) for c in range(3)]
+    def channel_statistics(self) -> ChannelStatistics:
+        """Of the training images."""
+        return channel_statistics(
+            np.stack(
+                [np.bincount(self.train_images[..., c].ravel(), minlength=256) for c in range(3)]
+            )
         )
-        values = np.arange(256) / 255
-        shares = counts / counts.sum(1, keepdims=True)
-        mean = shares @ values
-        return mean, np.sqrt(shares @ values**2 - mean**2)

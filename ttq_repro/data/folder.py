@@ -29,11 +29,16 @@ def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
         raise DataError(f"{split / strangers[0]}: not one of the classes {', '.join(classes)}")
     listing = []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (split / name).iterdir() if p.suffix.lower() in SUFFIXES)
+        files = images_in(split / name)
         if not files:
             raise DataError(f"{split / name}: no image ({', '.join(sorted(SUFFIXES))}) inside")
         listing += [(path, label) for path in files]
     return listing
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files directly in ``folder``, sorted."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np.uint8]:

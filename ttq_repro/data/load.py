@@ -1,24 +1,46 @@
-"""From a config's data node to arrays."""
+"""From a config's data node to a data set."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ttq_repro.data.arrays import ImageArrays
+from hydra.utils import instantiate
+
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.digits import load_digits
+from ttq_repro.data.imagenet import check_count
+from ttq_repro.data.photographs import PhotographSource
+from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.data.prepare import Photographs, open_store
+from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 
 
-def load_data(name: str, root: str | Path | None, cache: Path) -> ImageArrays:
-    """The data set called ``name``.
+def load_data(node: dict[str, Any], cache: Path, workers: int) -> DataSource:
+    """The data set that a node of ``configs/data`` describes.
+
+    Args:
+        cache: where decoded arrays and prepared photographs are kept.
+        workers: processes that decode photographs.
 
     Raises:
-        UserError: there is none of that name.
-        DataError: its files are missing or damaged.
+        UserError: there is no such data set.
+        DataError: its files are missing or damaged, or it has another number of classes.
     """
-    if name == "digits":
-        return load_digits()
-    if name == "cifar10":
-        return load_cifar10(root or "data", cache)
-    raise UserError(f"data.name={name}: unknown; known are cifar10 and digits")
+    if "augmentation" in node:
+        return PhotographSource(
+            node["name"],
+            open_store(Photographs.of(node, cache)),
+            crop=node["crop"],
+            augmentation=instantiate(node["augmentation"]),
+            workers=workers,
+        )
+    if node["name"] == "digits":
+        arrays = load_digits()
+    elif node["name"] == "cifar10":
+        arrays = load_cifar10(node["root"] or "data", cache)
+    else:
+        raise UserError(f"data.name={node['name']}: unknown; known are cifar10 and digits")
+    check_count(arrays.name, len(arrays.classes), node["num_classes"])
+    return ArraySource(arrays, pad=node["pad"], flip=node["flip"])

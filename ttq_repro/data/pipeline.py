@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.source import Batch, EpochBatches
+from ttq_repro.data.statistics import ChannelStatistics
 
-Batch = tuple[Tensor, Tensor]
-
-
-class EpochBatches(Sampler[tuple[int, int]]):
-    """Yields the keys (epoch, batch) of one epoch; Lightning calls ``set_epoch`` before each."""
-
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, batch) for batch in range(self.batches))
+TEST_BATCH = 1000
 
 
 class AugmentedBatches(Dataset[Batch]):
@@ -108,29 +91,48 @@ class PlainBatches(Dataset[Batch]):
         return self.images[chosen].permute(0, 3, 1, 2), self.labels[chosen]
 
 
-def train_loader(
-    arrays: ImageArrays, *, batch_size: int, seed: int, pad: int, flip: bool
-) -> DataLoader[Batch]:
-    """The training batches of ``arrays`` for Lightning, one epoch an iteration."""
-    dataset = AugmentedBatches(
-        torch.from_numpy(arrays.train_images),
-        torch.from_numpy(arrays.train_labels),
-        batch_size=batch_size,
-        seed=seed,
-        pad=pad,
-        flip=flip,
-    )
-    # A loader's iterator draws a number when it is made, and Lightning makes it before the first
-    # epoch of a call, but after the start of the others. From the global generator it would shift
-    # what quantizers sample in the first epoch after a resume.
-    return DataLoader(
-        dataset, batch_size=None, sampler=EpochBatches(len(dataset)), generator=torch.Generator()
-    )
+class ArraySource:
+    """A data set in memory, padded, cropped and flipped for training.
 
+    Args:
+        pad, flip: as in :class:`AugmentedBatches`.
+    """
 
-def test_loader(arrays: ImageArrays, batch_size: int = 1000) -> DataLoader[Batch]:  # noqa: PT028
-    """The test batches of ``arrays``, in order."""
-    dataset = PlainBatches(
-        torch.from_numpy(arrays.test_images), torch.from_numpy(arrays.test_labels), batch_size
-    )
-    return DataLoader(dataset, batch_size=None)
+    def __init__(self, arrays: ImageArrays, *, pad: int, flip: bool) -> None:
+        self.arrays = arrays
+        self.pad = pad
+        self.flip = flip
+        self.name = arrays.name
+        self.classes = arrays.classes
+        self.source = arrays.source
+        self.train_images = len(arrays.train_labels)
+
+    def channel_statistics(self) -> ChannelStatistics:
+        return self.arrays.channel_statistics()
+
+    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+        dataset = AugmentedBatches(
+            torch.from_numpy(self.arrays.train_images),
+            torch.from_numpy(self.arrays.train_labels),
+            batch_size=batch_size,
+            seed=seed,
+            pad=self.pad,
+            flip=self.flip,
+        )
+        # A loader's iterator draws a number when it is made, and Lightning makes it before the
+        # first epoch of a call, but after the start of the others. From the global generator it
+        # would shift what quantizers sample in the first epoch after a resume.
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=EpochBatches(len(dataset)),
+            generator=torch.Generator(),
+        )
+
+    def test_loader(self) -> DataLoader[Batch]:
+        dataset = PlainBatches(
+            torch.from_numpy(self.arrays.test_images),
+            torch.from_numpy(self.arrays.test_labels),
+            TEST_BATCH,
+        )
+        return DataLoader(dataset, batch_size=None)

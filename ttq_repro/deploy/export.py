@@ -49,13 +49,14 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
     Raises:
         ValueError: the run's model is not one of ``ttq_repro.models``, or does not pack.
     """
-    record, arrays = trained.record, trained.arrays
-    mean, std = arrays.channel_statistics()
-    height, width = arrays.test_images.shape[1:3]
+    record, data = trained.record, trained.data
+    mean, std = data.channel_statistics()
+    images, _ = next(iter(data.test_loader()))
+    height, width = images.shape[-2:]
     return pack(
         trained.network,
         *architecture_of(record.config),
-        Inputs((height, width), tuple(mean.tolist()), tuple(std.tolist()), arrays.classes),
+        Inputs((height, width), tuple(mean.tolist()), tuple(std.tolist()), data.classes),
         fold=fold,
         provenance={
             "run": record.identity,

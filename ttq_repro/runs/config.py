@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from ttq_repro.files import write_atomically
-from ttq_repro.runs.hardware import fastest_precision
+from ttq_repro.runs.hardware import fastest_precision, loader_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -25,6 +25,7 @@ KEPT = ROOT / "outputs" / "cache" / "configs"
 Config = dict[str, Any]
 
 OmegaConf.register_new_resolver("fastest_precision", fastest_precision, replace=True)
+OmegaConf.register_new_resolver("loader_workers", loader_workers, replace=True)
 
 
 def compose_config(name: str, overrides: list[str]) -> Config:

@@ -109,7 +109,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> Record:
     config, source = run.config, commit()
-    arrays = load_data(config["data"]["name"], config["data"]["root"], workspace.cache)
+    data = load_data(config["data"], workspace.cache, config["trainer"]["workers"])
     scratch, checkpoint = workspace.scratch(run), workspace.resume_checkpoint(run)
     weights = workspace.weights(run)
     for path in (checkpoint, weights, workspace.record(run)):
@@ -118,7 +118,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         say(f"warning: {checkpoint} is damaged: the run starts again from its first epoch")
         checkpoint.unlink()
     say(
-        f"{run.name}: {run.epochs} epochs on {arrays.name} ({arrays.source})"
+        f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = config["trainer"]
@@ -127,7 +127,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     with loggers(run, workspace, say) as active:
         fitted = fit(
             config,
-            arrays,
+            data,
             parent.weights if parent else None,
             scratch=scratch,
             checkpoint=checkpoint,

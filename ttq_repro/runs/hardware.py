@@ -28,6 +28,12 @@ def fastest_precision(accelerator: str) -> str:
     return "bf16" if on_gpu or BF16_FLAGS & set(_cpuinfo("flags").split()) else "fp32"
 
 
+def loader_workers(accelerator: str) -> int:
+    """How many processes decode photographs: one a core beside a GPU, else one beside the step."""
+    on_gpu = accelerator != "cpu" and has_gpu()
+    return len(os.sched_getaffinity(0)) if on_gpu else 1
+
+
 def precision_warning(precision: str, accelerator: str) -> str | None:
     """What to tell a user who asks for a precision that this hardware emulates."""
     if precision == "bf16" and fastest_precision(accelerator) != "bf16":

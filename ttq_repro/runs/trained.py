@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.load import load_data
+from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config
@@ -24,7 +24,7 @@ class Trained:
 
     network: nn.Module
     record: Record
-    arrays: ImageArrays
+    data: DataSource
 
 
 def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Trained:
@@ -53,8 +53,8 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
     network = starting_network(config | {"parent": "none"})
     restore_float(network)
     network.load_state_dict(load_file(weights))
-    arrays = load_data(config["data"]["name"], data_root, workspace.cache)
-    return Trained(network.eval(), record, arrays)
+    node = config["data"] | {"root": data_root}
+    return Trained(network.eval(), record, load_data(node, workspace.cache, workers=0))
 
 
 def starting_network(config: Config) -> nn.Module:

@@ -20,8 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ttq_repro.data.arrays import ImageArrays
-from ttq_repro.data.pipeline import test_loader, train_loader
+from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.checkpoint import SealedCheckpointIO
@@ -78,7 +77,7 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
 
 def fit(
     config: dict[str, Any],
-    arrays: ImageArrays,
+    data: DataSource,
     parent: dict[str, torch.Tensor] | None,
     *,
     scratch: Path,
@@ -103,19 +102,13 @@ def fit(
     # Before a checkpoint is loaded, so that a resumed run sees the same start.
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
-    loader = train_loader(
-        arrays,
-        batch_size=recipe.batch_size,
-        seed=config["seed"],
-        pad=config["data"]["pad"],
-        flip=config["data"]["flip"],
-    )
+    loader = data.train_loader(recipe.batch_size, config["seed"])
     compiled = trainer_config["compile"]
     if compiled == "auto":
         compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS
     if compiled:
         network.compile()
-    mean, std = arrays.channel_statistics()
+    mean, std = data.channel_statistics()
     module = Classifier(network, recipe, mean, std, config["seed"])
     history = History()
     watch = Watch(trainer_config["degenerate"], say)
@@ -150,7 +143,7 @@ def fit(
         trainer.fit(
             module,
             loader,
-            test_loader(arrays),
+            data.test_loader(),
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
@@ -170,7 +163,8 @@ def fit(
             "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
             "compiled": bool(compiled),
-            "data_source": arrays.source,
+            "data_source": data.source,
+            "train_images": data.train_images,
             "deterministic": trainer.strategy.root_device.type == "cpu",
         },
     )

@@ -1,0 +1,24 @@
+"""Make a compact store of ImageNet-style folders; see configs/prepare.yaml."""
+
+from pathlib import Path
+
+import hydra
+
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.entry import entry_point
+
+
+@hydra.main(config_path="../configs", config_name="prepare", version_base="1.3")
+@entry_point
+def main(config: Config) -> None:
+    from ttq_repro.data.prepare import Photographs, prepare, survey
+    from ttq_repro.runs.workspace import Workspace
+
+    wanted = Photographs.of(config["data"], Workspace.of(config).cache)
+    target = Path(config["store"]) if config["store"] else None
+    print(survey(wanted, target))
+    print(f"done; DATA_DIR={prepare(wanted, target)} (data.root) takes it from there")
+
+
+if __name__ == "__main__":
+    main()

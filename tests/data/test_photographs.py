@@ -1,0 +1,133 @@
+"""Batches of stored photographs: generated ones, and those of Imagenette."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ttq_repro.data.load import load_data
+from ttq_repro.data.source import DataSource
+from ttq_repro.runs.config import compose_config
+
+pytestmark = pytest.mark.usefixtures("prepare_in_threads")
+
+
+def load(root: Path, *overrides: str, workers: int = 0) -> DataSource:
+    small = ["data=imagenette", "data.num_classes=3", "data.crop=28", "data.short_side=32"]
+    node = compose_config("train", [*small, "data.augmentation.side=32", *overrides])["data"]
+    return load_data(node | {"root": str(root)}, root.parent / "cache", workers)
+
+
+def epoch_of(source: DataSource, epoch: int = 0, seed: int = 1) -> list[tuple[torch.Tensor, ...]]:
+    loader = source.train_loader(5, seed)
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(a: list[tuple[torch.Tensor, ...]], b: list[tuple[torch.Tensor, ...]]) -> bool:
+    return all(
+        torch.equal(x, y)
+        for one, two in zip(a, b, strict=True)
+        for x, y in zip(one, two, strict=True)
+    )
+
+
+def brightness(images: torch.Tensor) -> torch.Tensor:
+    return images.float().mean((1, 2, 3))
+
+
+def test_an_epoch_holds_every_photograph_once_with_its_label(photographs: Path) -> None:
+    batches = epoch_of(load(photographs))
+    assert [len(labels) for _, labels in batches] == [5, 5, 5, 3]
+    labels = torch.cat([labels for _, labels in batches])
+    assert labels.bincount().tolist() == [6, 6, 6]
+    images = torch.cat([images for images, _ in batches])
+    assert (brightness(images) - (35 + 90 * labels)).abs().max() < 8
+
+
+def test_batches_are_of_the_kind_the_network_takes(photographs: Path) -> None:
+    source = load(photographs)
+    for images, labels in [epoch_of(source)[0], next(iter(source.test_loader()))]:
+        assert images.dtype == torch.uint8
+        assert images.shape[1:] == (3, 28, 28)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert labels.dtype == torch.int64
+
+
+def test_a_batch_depends_on_seed_epoch_and_batch_alone(photographs: Path) -> None:
+    source = load(photographs)
+    dataset = source.train_loader(5, 1).dataset
+    before = [dataset[epoch, batch] for epoch in (0, 1) for batch in range(4)]
+    np.random.rand(3)
+    torch.rand(3)
+    fresh = load(photographs).train_loader(5, 1).dataset
+    assert same([fresh[1, 2]], [before[6]])
+    assert not same([before[2]], [before[6]])
+    assert not same(epoch_of(source, seed=2), before[:4])
+
+
+def test_worker_processes_change_nothing(photographs: Path) -> None:
+    expected = epoch_of(load(photographs), epoch=3)
+    for workers in (1, 2):
+        source = load(photographs, workers=workers)
+        assert same(epoch_of(source, epoch=3), expected)
+        labels = torch.cat([labels for _, labels in source.test_loader()])
+        assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_grey_photographs_have_three_equal_channels(photographs: Path) -> None:
+    images, _ = next(iter(load(photographs).test_loader()))
+    assert torch.equal(images[0, 0], images[0, 1])
+    assert torch.equal(images[0, 0], images[0, 2])
+
+
+def test_a_training_image_is_a_crop_of_the_resized_photograph(photographs: Path) -> None:
+    """Against the paper's own order: resize all of it first, then crop."""
+    ramp = np.linspace(0, 255, 128)[:, None] * np.linspace(0.2, 1, 256)[None]
+    for split in ("train", "val"):
+        for path in (photographs / split).rglob("*.JPEG"):
+            Image.fromarray(ramp.astype(np.uint8)).convert("RGB").save(path, quality=100)
+    source = load(photographs, "data.short_side=128", "data.quality=100")
+    square = torch.nn.functional.interpolate(
+        torch.from_numpy(ramp)[None, None], (32, 32), mode="bilinear", antialias=True
+    )[0, 0]
+    windows = square.unfold(0, 28, 1).unfold(1, 28, 1).reshape(25, 28, 28)
+    windows = torch.cat([windows, windows.flip(2)])
+    chosen = set()
+    for epoch in range(5):
+        for images, _ in epoch_of(source, epoch):
+            distance = (images[:, :1].float() - windows).abs().amax((2, 3))
+            assert distance.amin(1).max() < 6
+            chosen |= set(distance.argmin(1).tolist())
+    assert len(chosen) > 20
+
+
+def test_the_released_augmentation_is_a_choice(photographs: Path, tmp_path: Path) -> None:
+    node = compose_config("train", ["data=ilsvrc12_authors_code"])["data"]
+    node |= {"root": str(photographs), "num_classes": 3}
+    source = load_data(node, tmp_path / "cache", 0)
+    images, labels = epoch_of(source)[0]
+    assert images.shape == (5, 3, 224, 224)
+    assert (brightness(images) - (35 + 90 * labels)).abs().max() < 8
+
+
+@pytest.mark.imagenette
+def test_real_photographs(imagenette_root: Path, tmp_path: Path) -> None:
+    node = compose_config("train", ["data=imagenette", f"data.root={imagenette_root}"])["data"]
+    source = load_data(node, tmp_path, 0)
+    assert source.train_images == 4500
+    assert source.classes[0] == "n01440764"
+    mean, std = source.channel_statistics()
+    assert mean.round(2).tolist() == [0.46, 0.46, 0.43]
+    assert std.round(2).tolist() == [0.28, 0.28, 0.3]
+    images, labels = next(iter(source.test_loader()))
+    assert images.shape == (200, 3, 224, 224)
+    assert labels.tolist() == [0] * 110 + [1] * 90
+    grey = (images[:, 0] == images[:, 1]).flatten(1).all(1) & (
+        images[:, 0] == images[:, 2]
+    ).flatten(1).all(1)
+    assert 0 < grey.sum() < 20, "a few grey-scale ones"

@@ -1,0 +1,198 @@
+"""Stores of photographs: what goes in comes out, once, and damage is named."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
+from ttq_repro.data.store import INDEX, ImageStore, Shrinking
+from ttq_repro.errors import DataError, UserError
+
+SHRINKING = Shrinking(32, 90)
+
+pytestmark = pytest.mark.usefixtures("prepare_in_threads")
+
+
+@pytest.fixture
+def wanted(photographs: Path, tmp_path: Path) -> Photographs:
+    return Photographs(photographs, "mine", 3, SHRINKING, tmp_path / "cache")
+
+
+def decoded(jpeg: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(jpeg))
+
+
+def parts(store: Path) -> dict[str, int]:
+    """When each file of a store was written."""
+    return {
+        str(path.relative_to(store)): path.stat().st_mtime_ns
+        for path in store.rglob("*.safetensors")
+    }
+
+
+def test_stores_every_photograph_with_its_label(wanted: Photographs) -> None:
+    store = open_store(wanted)
+    assert store.classes == ("n01", "n02", "n03")
+    assert store.counts == {"train": 18, "val": 6}
+    train = store.split("train")
+    assert train.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    for index, label in enumerate(train.labels):
+        image = decoded(train[index])
+        assert min(image.size) == 32
+        assert image.size in {(32, 43), (48, 32)}, "the aspect ratio stays"
+        brightness = np.asarray(image.convert("RGB")).mean()
+        assert abs(brightness - (35 + 90 * label)) < 6, "CMYK and grey-scale included"
+
+
+def test_statistics_are_those_of_the_stored_training_photographs(wanted: Photographs) -> None:
+    split = open_store(wanted).split("train")
+    pixels = [np.asarray(decoded(split[i]).convert("RGB")).reshape(-1, 3) for i in range(18)]
+    mean, std = split.channel_statistics()
+    # The stored pixels have been through JPEG once more than the counted ones.
+    np.testing.assert_allclose(mean, np.concatenate(pixels).mean(0) / 255, atol=0.004)
+    np.testing.assert_allclose(std, np.concatenate(pixels).std(0) / 255, atol=0.01)
+
+
+def test_small_photographs_stay_as_they_are(wanted: Photographs, photographs: Path) -> None:
+    prepare(wanted)
+    large = Photographs(photographs, "mine", 3, Shrinking(500, 10), wanted.cache)
+    train = open_store(large).split("train")
+    files = sorted((photographs / "train" / "n01").iterdir())
+    assert train[0] == files[0].read_bytes()
+    assert train[2] == files[2].read_bytes()
+    assert decoded(train[1]).mode == "RGB", "CMYK is converted all the same"
+
+
+def test_a_store_is_made_once(wanted: Photographs) -> None:
+    first = prepare(wanted)
+    before = parts(first)
+    assert prepare(wanted) == first
+    assert parts(first) == before
+    assert len(before) == 6
+
+
+def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
+    wanted: Photographs, photographs: Path
+) -> None:
+    victim = photographs / "train" / "n02" / "n02_3.JPEG"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    (photographs / "val" / "n03" / "n03_1.JPEG").write_bytes(b"nothing")
+    with pytest.raises(DataError) as caught:
+        prepare(wanted)
+    assert "train/n02/n02_3.JPEG: not a readable image (" in str(caught.value)
+
+
+def test_goes_on_from_what_is_there(wanted: Photographs, photographs: Path) -> None:
+    victim = photographs / "val" / "n03" / "n03_1.JPEG"
+    whole = victim.read_bytes()
+    store = wanted.cached_store(photographs)
+    victim.unlink()
+    (photographs / "val" / "n03" / "n03_0.JPEG").rename(victim)
+    prepare(wanted)
+    before = parts(store)
+    (store / INDEX).unlink()
+    victim.rename(photographs / "val" / "n03" / "n03_0.JPEG")
+    victim.write_bytes(whole)
+    prepare(wanted)
+    after = parts(store)
+    assert [name for name in after if after[name] != before[name]] == ["val/n03.safetensors"]
+    assert ImageStore(store).counts == {"train": 18, "val": 6}
+
+
+def test_a_new_photograph_is_noticed(wanted: Photographs, photographs: Path) -> None:
+    prepare(wanted)
+    Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
+    assert open_store(wanted).counts == {"train": 19, "val": 6}
+
+
+def test_too_small_a_disk_is_said_beforehand(
+    wanted: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr("ttq_repro.data.prepare.shutil.disk_usage", lambda _: Usage)
+    with pytest.raises(DataError, match=r"takes about 0\.0 GB, 0\.0 GB are free"):
+        prepare(wanted)
+    assert not list(wanted.cache.rglob("*.safetensors"))
+
+
+def test_the_survey_tells_what_it_will_take(wanted: Photographs) -> None:
+    planned = survey(wanted)
+    assert not planned.done
+    assert planned.images == {"train": 18, "val": 6}
+    assert not list(wanted.cache.rglob("*"))
+    store = open_store(wanted)
+    content = sum(len(store.split(s)[i]) for s, count in store.counts.items() for i in range(count))
+    assert planned.cost.bytes == content, "all of so few photographs are the sample"
+    made = survey(wanted)
+    assert made.done
+    assert made.path == planned.path == store.root
+    assert made.cost.bytes == store.bytes >= content
+
+
+def test_a_store_can_be_given_in_place_of_the_photographs(
+    wanted: Photographs, tmp_path: Path
+) -> None:
+    store = prepare(wanted, tmp_path / "elsewhere" / "mine")
+    for root in (store, store.parent):
+        given = Photographs(root, "mine", 3, SHRINKING, tmp_path / "unused")
+        assert open_store(given).root == store
+    assert not (tmp_path / "unused").exists()
+    with pytest.raises(DataError, match=r"Shrinking\(short_side=32, .*Shrinking\(short_side=99"):
+        open_store(Photographs(store, "mine", 3, Shrinking(99, 90), tmp_path))
+    with pytest.raises(DataError, match=r"mine: 3 classes, but data\.num_classes=4"):
+        open_store(Photographs(store, "mine", 4, SHRINKING, tmp_path))
+
+
+def flip_bit(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_in_a_photograph_is_found(wanted: Photographs) -> None:
+    store = open_store(wanted)
+    path = store.root / "train" / "n02.safetensors"
+    jpeg = store.split("train")[8]
+    flip_bit(path, path.read_bytes().index(jpeg) + len(jpeg) // 2)
+    train = store.split("train")
+    assert train[7]
+    with pytest.raises(DataError, match=r"n02\.safetensors: damaged \(photograph 2\)"):
+        train[8]
+
+
+def test_a_flipped_bit_in_an_index_is_found(wanted: Photographs) -> None:
+    store = open_store(wanted)
+    ends = np.cumsum([len(store.split("val")[i]) for i in range(2)]).tobytes()
+    path = store.root / "val" / "n01.safetensors"
+    flip_bit(path, path.read_bytes().index(ends))
+    with pytest.raises(DataError, match=r"val/n01\.safetensors: damaged \(its index\)"):
+        store.split("val")
+
+
+def test_a_truncated_part_is_named(wanted: Photographs) -> None:
+    store = open_store(wanted)
+    path = store.root / "train" / "n03.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"n03\.safetensors: damaged"):
+        store.split("train")
+
+
+def test_a_damaged_list_is_made_again(wanted: Photographs) -> None:
+    store = open_store(wanted)
+    (store.root / INDEX).write_text("{")
+    before = parts(store.root)
+    assert open_store(wanted).counts == store.counts
+    assert parts(store.root) == before
+
+
+def test_arrays_need_no_preparation(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data=digits: no photographs"):
+        Photographs.of({"name": "digits"}, tmp_path)

@@ -1,0 +1,89 @@
+"""Which part of a photograph a network sees, in training and in evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class View(NamedTuple):
+    """A rectangle of a photograph in pixels, to be resized to the network's input, or mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+
+
+class Augmentation(Protocol):
+    """Draws the view of a training photograph."""
+
+    def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
+        """For a photograph of that size and an input of ``crop`` x ``crop`` pixels."""
+
+
+@dataclass(frozen=True)
+class SquareCrop:
+    """The paper's: the photograph resized to ``side`` x ``side``, a random crop, mirrored or not.
+
+    Cropping first and resizing after gives the same pixels but for rounding, in one step.
+    """
+
+    side: int = 256
+    flip: bool = True
+
+    def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
+        return _crop_of_resized(height, width, self.side, self.side, crop, self.flip, random)
+
+
+@dataclass(frozen=True)
+class ScaledCrop:
+    """The released code's: a random scale and aspect ratio, a random crop, mirrored or not.
+
+    The short side becomes ``smallest`` to ``largest`` pixels, then height and width are each
+    stretched by up to the share ``stretch``, but to no less than the crop.
+    """
+
+    smallest: int = 224
+    largest: int = 308
+    stretch: float = 0.15
+    flip: bool = True
+
+    def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
+        scale = random.integers(self.smallest, self.largest + 1) / min(height, width)
+        stretch = scale * random.uniform(1 - self.stretch, 1 + self.stretch, 2)
+        new_height = max(crop, round(stretch[0] * height))
+        new_width = max(crop, round(stretch[1] * width))
+        return _crop_of_resized(height, width, new_height, new_width, crop, self.flip, random)
+
+
+def centre_crop(height: int, width: int) -> View:
+    """The evaluation's: 7/8 of the short side, which is 224 of 256, from the centre."""
+    side = round(min(height, width) * 7 / 8)
+    return View((height - side) // 2, (width - side) // 2, side, side, False)
+
+
+def _crop_of_resized(
+    height: int,
+    width: int,
+    new_height: int,
+    new_width: int,
+    crop: int,
+    flip: bool,
+    random: np.random.Generator,
+) -> View:
+    """A random crop of the photograph resized to the new size, in whole pixels of the original."""
+    top, left = (
+        int(place) for place in random.integers(0, (new_height - crop + 1, new_width - crop + 1))
+    )
+    first_row, first_column = top * height // new_height, left * width // new_width
+    return View(
+        first_row,
+        first_column,
+        -((top + crop) * height // -new_height) - first_row,
+        -((left + crop) * width // -new_width) - first_column,
+        flip and bool(random.random() < 0.5),
+    )

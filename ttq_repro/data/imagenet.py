@@ -1,0 +1,120 @@
+"""ImageNet-style folders: ``train/<class>/`` and ``val/<class>/``, or ILSVRC12's flat ``val/``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ttq_repro.data.folder import images_in, list_split
+from ttq_repro.errors import DataError
+
+SPLITS = ("train", "val")
+DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
+DEVKIT_TRUTH = DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
+KAGGLE_TRUTH = Path("LOC_val_solution.csv")
+
+#: The files of each class, by the class's name, in the order of its label.
+Listing = dict[str, list[Path]]
+
+
+def find_root(root: Path, name: str) -> Path:
+    """The folder that holds ``train/`` and ``val/``: ``root`` itself or ``root/name``.
+
+    Raises:
+        DataError: there is none; the message says what lies there instead.
+    """
+    for base in (root, root / name):
+        if (base / "train").is_dir():
+            if not (base / "val").is_dir():
+                raise DataError(f"{base / 'val'}: missing beside {base / 'train'}")
+            return base
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give that of {name} with DATA_DIR=...")
+    if any(images_in(folder) for folder in root.iterdir() if folder.is_dir()):
+        raise DataError(
+            f"{root}: holds class folders itself; give the folder above, which has train/ and val/"
+        )
+    raise DataError(f"{root}: has no train/ and val/ folders, nor {name}/ with them")
+
+
+def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
+    """Every image of each split, class by class.
+
+    Args:
+        root: as :func:`find_root` returns it.
+        num_classes: how many class folders there have to be.
+
+    Raises:
+        DataError: another number of classes, a class without images, or a validation image
+            without a label.
+    """
+    classes = tuple(sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir()))
+    check_count(root / "train", len(classes), num_classes)
+    val = root / "val"
+    is_flat = not any(entry.is_dir() for entry in val.iterdir())
+    return {
+        "train": _by_class(list_split(root / "train", classes), classes),
+        "val": _label(val, classes) if is_flat else _by_class(list_split(val, classes), classes),
+    }
+
+
+def check_count(where: Path | str, found: int, num_classes: int) -> None:
+    """Raises DataError if there are not as many classes as the config says."""
+    if found != num_classes:
+        raise DataError(f"{where}: {found} classes, but data.num_classes={num_classes}")
+
+
+def _by_class(listing: list[tuple[Path, int]], classes: tuple[str, ...]) -> Listing:
+    grouped: Listing = {name: [] for name in classes}
+    for path, label in listing:
+        grouped[classes[label]].append(path)
+    return grouped
+
+
+def _label(val: Path, classes: tuple[str, ...]) -> Listing:
+    """The images of a flat folder by class, as ILSVRC12's ground truth says."""
+    files = images_in(val)
+    if not files:
+        raise DataError(f"{val}: neither class folders nor images inside")
+    truth = _ground_truth(val.parent)
+    grouped: Listing = {name: [] for name in classes}
+    for path in files:
+        label = truth.get(path.stem)
+        if label not in grouped:
+            said = "says nothing of it" if label is None else f"says {label}, which is no class"
+            raise DataError(f"{path}: has no label, the ground truth {said}")
+        grouped[label].append(path)
+    if empty := [name for name, images in grouped.items() if not images]:
+        raise DataError(f"{val}: no image of class {empty[0]}")
+    return grouped
+
+
+def _ground_truth(root: Path) -> dict[str, str]:
+    """The class of every validation image by the image's name."""
+    if (root / DEVKIT_TRUTH).is_file():
+        return _devkit_truth(root)
+    if (root / KAGGLE_TRUTH).is_file():
+        with (root / KAGGLE_TRUTH).open(newline="") as stream:
+            return {
+                row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(stream)
+            }
+    raise DataError(
+        f"{root / 'val'}: images without class folders need their labels: "
+        f"{root / DEVKIT_TRUTH} (of the development kit) or {root / KAGGLE_TRUTH}"
+    )
+
+
+def _devkit_truth(root: Path) -> dict[str, str]:
+    """Line k of the development kit's list is the ILSVRC2012_ID of image k, counted from 1."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        synsets = loadmat(root / DEVKIT / "meta.mat", squeeze_me=True)["synsets"]
+        names = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+        lines = (root / DEVKIT_TRUTH).read_text().split()
+        return {
+            f"ILSVRC2012_val_{number:08d}": names[int(line)] for number, line in enumerate(lines, 1)
+        }
+    except (OSError, ValueError, KeyError, IndexError, MatReadError) as error:
+        raise DataError(f"{root / DEVKIT}: not a readable development kit ({error})") from None

@@ -1,0 +1,145 @@
+"""Batches of stored photographs, decoded in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from io import BytesIO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ttq_repro.data.augmentation import Augmentation, View, centre_crop
+from ttq_repro.data.source import Batch, EpochBatches
+from ttq_repro.data.statistics import ChannelStatistics
+from ttq_repro.data.store import ImageStore, StoredSplit
+
+TEST_BATCH = 200
+
+
+class PhotographSource:
+    """A prepared store as a data set.
+
+    Args:
+        name: the data set's.
+        crop: side of the images that the network sees, in pixels.
+        augmentation: which part of a training photograph they show.
+        workers: processes that decode; their number changes no batch.
+    """
+
+    def __init__(
+        self, name: str, store: ImageStore, *, crop: int, augmentation: Augmentation, workers: int
+    ) -> None:
+        self.name = name
+        self.classes = store.classes
+        self.train_images = store.counts["train"]
+        self.source = f"photographs, short side {store.shrinking.short_side}"
+        self._train, self._test = store.split("train"), store.split("val")
+        self._crop = crop
+        self._augmentation = augmentation
+        self._workers = workers
+
+    def channel_statistics(self) -> ChannelStatistics:
+        return self._train.channel_statistics()
+
+    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+        dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation)
+        return self._loader(dataset, EpochBatches(len(dataset)))
+
+    def test_loader(self) -> DataLoader[Batch]:
+        dataset = CentreBatches(self._test, self._crop)
+        return self._loader(dataset, range(len(dataset)))
+
+    def _loader(self, dataset: Dataset[Batch], sampler: Iterable) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+class TrainBatches(Dataset[Batch]):
+    """Shuffled and augmented batches; the last one of an epoch takes what is left.
+
+    The order is drawn from a generator seeded by (seed, epoch), the views of a batch from one
+    seeded by (seed, epoch, batch).
+
+    Shapes: ``self[epoch, batch]`` is (batch, 3, crop, crop) uint8, channels last, and (batch,)
+    int64.
+    """
+
+    def __init__(
+        self,
+        photographs: StoredSplit,
+        batch_size: int,
+        seed: int,
+        crop: int,
+        augmentation: Augmentation,
+    ) -> None:
+        self.photographs = photographs
+        self.batch_size = batch_size
+        self.seed = seed
+        self.crop = crop
+        self.augmentation = augmentation
+        self._epoch: int | None = None
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.photographs) // self.batch_size)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, batch = key
+        if epoch != self._epoch:
+            random = np.random.default_rng((self.seed, epoch))
+            self._order = random.permutation(len(self.photographs))
+            self._epoch = epoch
+        chosen = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        random = np.random.default_rng((self.seed, epoch, batch))
+        view = partial(self.augmentation, crop=self.crop, random=random)
+        return _batch(self.photographs, chosen, view, self.crop)
+
+
+class CentreBatches(Dataset[Batch]):
+    """The centres of all photographs in order; indexed by the batch's number."""
+
+    def __init__(self, photographs: StoredSplit, crop: int) -> None:
+        self.photographs = photographs
+        self.crop = crop
+
+    def __len__(self) -> int:
+        return -(-len(self.photographs) // TEST_BATCH)
+
+    def __getitem__(self, batch: int) -> Batch:
+        stop = min((batch + 1) * TEST_BATCH, len(self.photographs))
+        chosen = np.arange(batch * TEST_BATCH, stop)
+        return _batch(self.photographs, chosen, centre_crop, self.crop)
+
+
+def _batch(
+    photographs: StoredSplit, chosen: np.ndarray, view: Callable[[int, int], View], crop: int
+) -> Batch:
+    images = torch.empty((len(chosen), crop, crop, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    for image, index in zip(images, chosen, strict=True):
+        pixels = _decode(photographs[int(index)])
+        image.copy_(_resize(pixels, view(*pixels.shape[1:]), crop))
+    return images, torch.from_numpy(photographs.labels[chosen])
+
+
+def _decode(jpeg: bytes) -> Tensor:
+    """Pixels (3, height, width) uint8, channels last."""
+    with Image.open(BytesIO(jpeg)) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def _resize(pixels: Tensor, view: View, crop: int) -> Tensor:
+    top, left, height, width, mirrored = view
+    part = pixels[None, :, top : top + height, left : left + width]
+    resized = F.interpolate(part, (crop, crop), mode="bilinear", antialias=True)[0]
+    return resized.flip(2) if mirrored else resized

@@ -1,0 +1,343 @@
+"""Making a store of photographs, once: on all cores, class by class, on top of what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from tqdm import tqdm
+
+from ttq_repro.data.imagenet import SPLITS, Listing, check_count, find_root, list_images
+from ttq_repro.data.store import (
+    FORMAT,
+    INDEX,
+    ImageStore,
+    Shrinking,
+    part_path,
+    read_part_index,
+)
+from ttq_repro.errors import DataError, UserError
+from ttq_repro.files import write_atomically
+
+SAMPLE = 48  # Photographs that tell what a store will take before it is made.
+NAMED = 5  # Unreadable photographs that an error names.
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """A data set of photographs as a config asks for it.
+
+    Attributes:
+        root: a store, or a folder of photographs (:mod:`ttq_repro.data.imagenet`); either may
+            also lie in ``root/name``.
+        num_classes: how many there have to be.
+        cache: where stores are made.
+    """
+
+    root: Path
+    name: str
+    num_classes: int
+    shrinking: Shrinking
+    cache: Path
+
+    @classmethod
+    def of(cls, node: dict[str, Any], cache: Path) -> Photographs:
+        """The photographs that a node of ``configs/data`` describes.
+
+        Raises:
+            UserError: it describes arrays in memory.
+        """
+        if "short_side" not in node:
+            raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
+        shrinking = Shrinking(node["short_side"], node["quality"])
+        return cls(Path(node["root"]), node["name"], node["num_classes"], shrinking, cache)
+
+    @property
+    def given_store(self) -> Path | None:
+        """The store that lies at ``root``."""
+        bases = (self.root, self.root / self.name)
+        return next((base for base in bases if (base / INDEX).is_file()), None)
+
+    def cached_store(self, folder: Path) -> Path:
+        """Where in the cache the store of a folder lies."""
+        key = _sha256(str(folder.resolve()), self.shrinking)
+        return self.cache / f"{self.name}-{key[:12]}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a store takes: bytes on disk, and seconds to make."""
+
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a store before it is needed.
+
+    Attributes:
+        path: where it is or will be. done: whether it is there.
+        images: photographs of each split. cost: of what is still to be made.
+    """
+
+    path: Path
+    done: bool
+    images: dict[str, int]
+    cost: Cost
+
+    def __str__(self) -> str:
+        counts = " and ".join(f"{count:,} {split}" for split, count in self.images.items())
+        size = f"{self.cost.bytes / 1e9:.1f} GB"
+        if self.done:
+            return f"{counts} photographs, prepared in {self.path} ({size})"
+        return (
+            f"{counts} photographs, to be prepared in {self.path}: about {size} and "
+            f"{self.cost.seconds / 60:.0f} min on {_cores()} cores"
+        )
+
+
+def open_store(wanted: Photographs) -> ImageStore:
+    """The store of these photographs, made now if need be.
+
+    Raises:
+        DataError: they are not there, photographs or labels are unusable, the disk is too small, or
+            the store was made otherwise than asked for.
+    """
+    store = ImageStore(prepare(wanted))
+    if store.shrinking != wanted.shrinking:
+        raise DataError(f"{store.root}: has {store.shrinking}, the config {wanted.shrinking}")
+    check_count(store.root, len(store.classes), wanted.num_classes)
+    return store
+
+
+def prepare(wanted: Photographs, store: Path | None = None) -> Path:
+    """Make a store of photographs on all cores, unless it is there; returns its folder.
+
+    What an earlier call has finished is kept, class by class; processes that ask at the same time
+    wait for the one that works.
+
+    Args:
+        store: where to, by default where :func:`open_store` looks.
+
+    Raises:
+        DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
+    """
+    if wanted.given_store is not None:
+        return wanted.given_store
+    folder = find_root(wanted.root, wanted.name)
+    store = store or wanted.cached_store(folder)
+    store.mkdir(parents=True, exist_ok=True)
+    with FileLock(store / ".lock"):
+        made_from = _fingerprint(folder, wanted.shrinking)
+        if _made_from(store) != made_from:
+            listing = list_images(folder, wanted.num_classes)
+            tasks = _tasks(listing, store)
+            _check_disk(store, _cost(tasks, wanted.shrinking))
+            _make_parts(tasks, wanted.shrinking)
+            _write_index(store, listing, wanted.shrinking, made_from)
+    return store
+
+
+def survey(wanted: Photographs, store: Path | None = None) -> Survey:
+    """Find out what :func:`open_store`, or :func:`prepare` with ``store``, would do.
+
+    Raises:
+        DataError: the photographs are not there, or not as they have to be.
+    """
+    path = wanted.given_store
+    if path is None:
+        folder = find_root(wanted.root, wanted.name)
+        path = store or wanted.cached_store(folder)
+        if _made_from(path) != _fingerprint(folder, wanted.shrinking):
+            listing = list_images(folder, wanted.num_classes)
+            counts = {split: sum(map(len, files.values())) for split, files in listing.items()}
+            return Survey(path, False, counts, _cost(_tasks(listing, path), wanted.shrinking))
+    made = ImageStore(path)
+    return Survey(path, True, made.counts, Cost(made.bytes, 0))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The photographs of one class and split, and the file that is to hold them."""
+
+    files: list[Path]
+    part: Path
+
+
+def _made_from(store: Path) -> str | None:
+    """What a store was made from; None where there is none, or none that reads."""
+    try:
+        return ImageStore(store).made_from
+    except DataError:
+        return None
+
+
+def _tasks(listing: dict[str, Listing], store: Path) -> list[_Task]:
+    return [
+        _Task(files, part_path(store, split, name))
+        for split, by_class in listing.items()
+        for name, files in by_class.items()
+    ]
+
+
+def _fingerprint(folder: Path, shrinking: Shrinking) -> str:
+    """Changes when a file is added to a class folder, removed or renamed."""
+    folders = [folder / split for split in SPLITS]
+    folders += [entry for split in folders for entry in sorted(split.iterdir()) if entry.is_dir()]
+    state = [(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in folders]
+    return _sha256(state, shrinking)
+
+
+def _cost(tasks: list[_Task], shrinking: Shrinking) -> Cost:
+    """Estimated from a sample of the photographs that are not stored yet."""
+    missing = [path for task in tasks if not task.part.is_file() for path in task.files]
+    sample = missing[:: max(1, len(missing) // SAMPLE)]
+    started = time.perf_counter()
+    stored = [len(_shrink(path, shrinking)[0]) for path in sample]
+    seconds = time.perf_counter() - started
+    scale = len(missing) / max(1, len(sample))
+    return Cost(round(sum(stored) * scale), seconds * scale / _cores())
+
+
+def _check_disk(store: Path, cost: Cost) -> None:
+    free = shutil.disk_usage(store).free
+    if cost.bytes > free:
+        raise DataError(
+            f"{store}: takes about {cost.bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        )
+
+
+def _make_parts(tasks: list[_Task], shrinking: Shrinking) -> None:
+    unreadable: list[str] = []
+    total = sum(len(task.files) for task in tasks)
+    with (
+        tqdm(total=total, desc="preparing", unit=" photographs", smoothing=0) as progress,
+        ProcessPoolExecutor(_cores(), get_context("spawn"), _start_worker) as pool,
+    ):
+        futures = {pool.submit(_make_part, task, shrinking): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                unreadable += future.result()
+                progress.update(len(futures[future].files))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if unreadable:
+        more = f"; and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
+        raise DataError("; ".join(sorted(unreadable)[:NAMED]) + more)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, even by a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _make_part(task: _Task, shrinking: Shrinking) -> list[str]:
+    """Store one class, unless it is there as its files are now; returns what is unreadable."""
+    made_from = _sha256([(path.name, path.stat().st_size) for path in task.files], shrinking)
+    if task.part.is_file() and _metadata(task.part).get("made_from") == made_from:
+        return []
+    jpegs, unreadable = [], []
+    histogram = np.zeros((3, 256), np.int64)
+    for path in task.files:
+        try:
+            jpeg, counts = _shrink(path, shrinking)
+        except DataError as error:
+            unreadable.append(str(error))
+        else:
+            jpegs.append(jpeg)
+            histogram += counts
+    if not unreadable:
+        tensors = {
+            "jpegs": np.frombuffer(b"".join(jpegs), np.uint8),
+            "ends": np.cumsum([len(jpeg) for jpeg in jpegs]),
+            "crc32": np.array([zlib.crc32(jpeg) for jpeg in jpegs], np.uint32),
+            "histogram": histogram,
+        }
+        write_atomically(task.part, save(tensors, {"made_from": made_from}))
+    return unreadable
+
+
+def _shrink(path: Path, shrinking: Shrinking) -> tuple[bytes, NDArray[np.int64]]:
+    """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
+    try:
+        content = path.read_bytes()
+        with Image.open(BytesIO(content)) as image:
+            keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
+            pixels = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from None
+    factor = shrinking.short_side / min(pixels.size)
+    if factor < 1:
+        width, height = (round(factor * side) for side in pixels.size)
+        pixels = pixels.resize((width, height), Image.Resampling.BICUBIC)
+    if factor < 1 or not keeps:
+        buffer = BytesIO()
+        pixels.save(buffer, "JPEG", quality=shrinking.quality)
+        content = buffer.getvalue()
+    return content, np.reshape(pixels.histogram(), (3, 256))
+
+
+def _write_index(
+    store: Path, listing: dict[str, Listing], shrinking: Shrinking, made_from: str
+) -> None:
+    parts = {
+        split: {name: part_path(store, split, name) for name in by_class}
+        for split, by_class in listing.items()
+    }
+    indices = {
+        split: [read_part_index(path) for path in paths.values()] for split, paths in parts.items()
+    }
+    index = {
+        "format": FORMAT,
+        "made_from": made_from,
+        "shrinking": asdict(shrinking),
+        "classes": list(listing["train"]),
+        "counts": {split: sum(len(i.ends) for i in found) for split, found in indices.items()},
+        "bytes": sum(path.stat().st_size for paths in parts.values() for path in paths.values()),
+        "checksums": {split: [i.checksum for i in found] for split, found in indices.items()},
+    }
+    write_atomically(store / INDEX, json.dumps(index).encode())
+
+
+def _metadata(part: Path) -> dict[str, str]:
+    try:
+        with safe_open(part, "np") as tensors:
+            return tensors.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _sha256(*facts: Any) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

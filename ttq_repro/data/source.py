@@ -1,0 +1,59 @@
+"""What the trainer asks of a data set, wherever its images are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from ttq_repro.data.statistics import ChannelStatistics
+
+#: Images (batch, 3, H, W) uint8 and labels (batch,) int64.
+Batch = tuple[Tensor, Tensor]
+
+
+class DataSource(Protocol):
+    """A data set with its augmentation.
+
+    Attributes:
+        name: the data set's. classes: the names of its classes, by label.
+        source: where the images came from, in words.
+        train_images: how many there are in an epoch.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    source: str
+    train_images: int
+
+    def channel_statistics(self) -> ChannelStatistics:
+        """Of the training images, before augmentation."""
+
+    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+        """Shuffled and augmented training batches, one epoch an iteration.
+
+        A batch depends on (seed, epoch, batch) alone; the last batch of an epoch takes what is
+        left. The sampler has ``set_epoch``.
+        """
+
+    def test_loader(self) -> DataLoader[Batch]:
+        """Test batches in a fixed order, without augmentation."""
+
+
+class EpochBatches(Sampler[tuple[int, int]]):
+    """Yields the keys (epoch, batch) of one epoch; Lightning calls ``set_epoch`` before each."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, batch) for batch in range(self.batches))

@@ -69,8 +69,10 @@ def test_scale_gradients_are_the_derivatives(
 @settings(deadline=None, max_examples=100)
 @given(st.booleans().flatmap(lambda ties: weights(ties=ties)), st.floats(0, 0.999))
 def test_sparsity_is_exact_and_takes_the_smallest(latent: Tensor, sparsity: float) -> None:
-    codes = TTQ(sparsity=sparsity).codes(latent)
+    quantizer = TTQ(sparsity=sparsity)
+    codes = quantizer.codes(latent)
     zero = codes == 0
+    assert quantizer.delta(latent) == torch.where(zero, latent, 0).abs().max()
     assert zero.sum() == round(sparsity * latent.numel())
     assert torch.equal(codes, torch.where(zero, 0, torch.where(latent < 0, -1, 1)))
     if zero.any() and not zero.all():
@@ -267,3 +269,9 @@ def test_constant_sparsity_holds_in_every_layer_at_every_step(sparsity: float) -
 def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TTQ(**arguments)
+
+
+@pytest.mark.parametrize("argument", ["threshold", "sparsity"])
+def test_what_is_no_number_is_named(argument: str) -> None:
+    with pytest.raises(TypeError, match=f"{argument} must be a number, got '0.05'"):
+        TTQ(**{argument: "0.05"})

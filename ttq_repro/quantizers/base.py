@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, get_args
 
 import torch
@@ -119,7 +120,10 @@ def check_share(argument: str, value: float) -> None:
     """Refuse a value outside [0, 1).
 
     Raises:
-        ValueError: the message names ``argument``.
+        TypeError: it is no number.
+        ValueError: it is outside. Both messages name ``argument``.
     """
+    if not isinstance(value, Real):
+        raise TypeError(f"{argument} must be a number, got {value!r}")
     if not 0 <= value < 1:
         raise ValueError(f"{argument} must lie in [0, 1), got {value}")

@@ -69,6 +69,7 @@ class TTQ(Quantizer):
     (out, 1, ...) for each filter.
 
     Raises:
+        TypeError: ``threshold`` or ``sparsity`` is no number.
         ValueError: an argument is outside its range, threshold and sparsity are both given, or
             ``tie="unit"`` comes with a sparsity, which knows no ties.
     """

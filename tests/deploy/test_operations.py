@@ -42,15 +42,16 @@ def test_zeros_are_skipped_and_equal_magnitudes_multiplied_once() -> None:
         weights=54,
         nonzero=9,
         bits=2,
+        outputs=2 * positions,
         multiplications=2 * 2 * positions,
         additions=9 * positions,
         float_multiplications=54 * positions,
     )
-    assert linear == Operations("2", 32, 20, 32, 20, 20, 32)
+    assert linear == Operations("2", 32, 20, 32, 1, 20, 20, 32)
 
 
 def test_energy_in_microjoules() -> None:
-    layer = Operations("x", 1000, 500, 2, 10**6, 2 * 10**6, 4 * 10**6)
+    layer = Operations("x", 1000, 500, 2, 10, 10**6, 2 * 10**6, 4 * 10**6)
     assert layer.arithmetic == pytest.approx(3.7 + 2 * 0.9)
     assert layer.float_arithmetic == pytest.approx(4 * 4.6)
     assert layer.memory == pytest.approx(1000 / 16 * 640e-6)
@@ -82,3 +83,5 @@ def test_the_table_ends_with_the_sum() -> None:
     column = table.header.index("additions")
     counts = [int(row[column].replace(",", "")) for row in table.rows]
     assert counts[-1] == sum(counts[:-1])
+    ratio = table.header.index("multiplications an output")
+    assert [row[ratio] for row in table.rows] == ["-", *["2.00"] * 8]

@@ -19,13 +19,15 @@ FLOAT_ADDITION = 0.9
 DRAM_READ_BIT = 640 / 32
 
 HEADER = [
-    "layer", "weights", "not zero, %", "bits", "multiplications", "additions",
+    "layer", "weights", "not zero, %", "bits",
+    "multiplications", "additions", "multiplications an output",
     "arithmetic, µJ", "weights, µJ",
     "float32: multiplications", "arithmetic, µJ", "weights, µJ",
 ]  # fmt: skip
 CAPTION = (
     "Operations of the convolutions and linear layers for one image, with zeros skipped: inputs "
-    "that meet the same magnitude in a filter are added up before they are multiplied by it. "
+    "that meet the same magnitude in a filter are added up before they are multiplied by it. An "
+    "output: one of the quantized layers'. "
     "float32: the same network with float weights, which adds as often as it multiplies. Energy at "
     "45 nm (Horowitz, ISSCC 2014): 3.7 pJ a float32 multiplication, 0.9 pJ an addition, and 640 pJ "
     "for 32 bits from DRAM, each weight read once; activations are not counted."
@@ -38,7 +40,8 @@ class Operations:
 
     Attributes:
         weights: weights of the layer; nonzero: those that are not zero.
-        bits: width of one weight in memory.
+        bits: width of one weight in memory, 32 if it is float.
+        outputs: numbers that the layer puts out.
         multiplications, additions: with zeros skipped and equal magnitudes multiplied once.
         float_multiplications: of the same layer with float weights, and as many additions.
     """
@@ -47,6 +50,7 @@ class Operations:
     weights: int
     nonzero: int
     bits: int
+    outputs: int
     multiplications: int
     additions: int
     float_multiplications: int
@@ -103,6 +107,9 @@ def operations_table(network: nn.Module, size: tuple[int, int], title: str) -> T
 def row(name: str, layers: list[Operations]) -> list[str]:
     """The sum over some layers as a row of the table."""
     weights = sum(layer.weights for layer in layers)
+    quantized = [layer for layer in layers if layer.bits < 32]
+    outputs = sum(layer.outputs for layer in quantized)
+    multiplications = sum(layer.multiplications for layer in quantized)
     return [
         name,
         f"{weights:,}",
@@ -110,6 +117,7 @@ def row(name: str, layers: list[Operations]) -> list[str]:
         f"{sum(layer.bits * layer.weights for layer in layers) / weights:.2f}",
         f"{sum(layer.multiplications for layer in layers):,}",
         f"{sum(layer.additions for layer in layers):,}",
+        f"{multiplications / outputs:.2f}" if outputs else "-",
         f"{sum(layer.arithmetic for layer in layers):,.1f}",
         f"{sum(layer.memory for layer in layers):,.1f}",
         f"{sum(layer.float_multiplications for layer in layers):,}",
@@ -131,6 +139,7 @@ def _of_layer(name: str, layer: nn.Module, positions: int) -> Operations:
         weights=weight.numel(),
         nonzero=int(nonzero.sum()),
         bits=bits,
+        outputs=len(weight) * positions,
         multiplications=int(multiplications.sum()) * positions,
         additions=int(nonzero.sum()) * positions,
         float_multiplications=weight.numel() * positions,

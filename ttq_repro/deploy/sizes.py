@@ -25,8 +25,8 @@ from ttq_repro.runs.trained import starting_network
 AS_TRAINED = "float32, as trained"
 #: What a row of the table stores: its name, coding, and whether batch norm is folded.
 FORMATS = [
-    ("2 bits, batch norm as trained", "packed", False),
-    ("2 bits", "packed", True),
+    ("{bits}, batch norm as trained", "packed", False),
+    ("{bits}", "packed", True),
     ("trits", "trits", True),
     ("entropy-coded", "zstd", True),
 ]
@@ -73,8 +73,8 @@ def measure(request: Config) -> list[Table]:
         labels = [entry["title"], entry["codes_from"]]
         sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
         counted = operations.operations(build(packed[True]), packed[True].inputs.size)
-        costs.append([*labels, *operations.row("", counted)[1:]])
-    header = [*HEADER[:2], *operations.HEADER[1:]]
+        costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
+    header = [*HEADER[:3], *operations.HEADER[1:]]
     return [Table(CAPTION, HEADER, sizes), Table(operations.CAPTION, header, costs)]
 
 
@@ -140,7 +140,10 @@ def _rows(
     trained = float_sizes(network)
     whole = trained.layers + trained.floats + trained.batch_norm
     rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", "-"])]
-    for name, coding, fold in FORMATS:
+    for template, coding, fold in FORMATS:
+        if coding == "trits" and any(layer.levels != 3 for layer in packed[fold].layers):
+            continue
+        name = template.format(bits=_bits(packed[fold]))
         sizes = packed_sizes(serialize(packed[fold], coding))
         ratios = [trained.layers / sizes.layers, whole / sizes.total]
         wanted = targets.get(name, [])
@@ -150,6 +153,11 @@ def _rows(
         ]
         rows.append(_row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or "-"]))
     return rows
+
+
+def _bits(packed: PackedNetwork) -> str:
+    width = max(layer.width for layer in packed.layers)
+    return "1 bit" if width == 1 else f"{width} bits"
 
 
 def _row(name: str, sizes: Sizes, rest: list[str]) -> list[str]:

@@ -3,19 +3,21 @@
 
 VENV   ?= .venv
 PYTHON ?= python3
-BUDGET ?= paper
+# A stand-in data set is trained at its own, short schedule.
+BUDGET ?= $(if $(DATA),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
-	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
+	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock test soak report readme lint quickstart sizes reproduce-table1 \
 	reproduce-comparison reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
-	reproduce-ablations reproduce-authors-code
+	reproduce-ablations reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 \
+	reproduce-figure4 reproduce-figure6
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +59,15 @@ quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, 
 reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 	$(REPRODUCE) artifact=table1 $(if $(DEPTHS),'+only.depth=[$(DEPTHS)]')
 
+reproduce-table2: setup ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette: ten classes of it)
+	$(REPRODUCE) artifact=table2 $(if $(METHODS),'+only.method=[$(METHODS)]')
+
+reproduce-table3: setup ## Table 3: ResNet-18B on ILSVRC12 (DATA=imagenette)
+	$(REPRODUCE) artifact=table3 $(if $(METHODS),'+only.method=[$(METHODS)]')
+
+reproduce-table4: setup ## Table 4: densities of AlexNet-BN under TTQ (DATA=imagenette)
+	$(REPRODUCE) artifact=table4
+
 reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
 	$(REPRODUCE) artifact=comparison $(if $(METHODS),'+only.method=[$(METHODS)]')
 
@@ -69,8 +80,14 @@ reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LO
 reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure3
 
+reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette)
+	$(REPRODUCE) artifact=figure4
+
 reproduce-figure5: setup ## Figure 5: error against sparsity
 	$(REPRODUCE) artifact=figure5
+
+reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette)
+	$(REPRODUCE) artifact=figure6
 
 reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
 	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')

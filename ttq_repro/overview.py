@@ -57,13 +57,18 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 
-def _draw(artifact: str, workspace: Workspace, log: Path | None) -> None:
-    request = compose_config("reproduce", [f"artifact={artifact}"])
+def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
+    """Draw an artifact, and apart from it that of its stand-in once there are records of it."""
+    request = compose_config("reproduce", [f"artifact={name}"])
     request["workspace"] = str(workspace.root)
-    options = request["artifact"].get("options", {})
+    artifact = request["artifact"]
+    options = artifact.get("options", {})
     if "authors_log" in options and log is not None:
         options["authors_log"] = str(log)
-    try:
-        render(request, workspace)
-    except (UserError, ValueError) as error:
-        warnings.warn(f"{artifact}: not drawn ({error})")
+    stand_in = artifact.get("stand_in")
+    has_records = stand_in and (workspace.results / "records" / stand_in).is_dir()
+    for dataset in [None, stand_in] if has_records else [None]:
+        try:
+            render(request | {"dataset": dataset}, workspace)
+        except (UserError, ValueError) as error:
+            warnings.warn(f"{name}: not drawn ({error})")

@@ -66,11 +66,11 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
         "test_error": record.test_error["final"],
     }
     assert made.inputs.classes == tuple("0123456789")
-    arrays = read_trained(Path(request["run"]), None, Workspace.of(run.config)).data.arrays
+    data = read_trained(Path(request["run"]), None, Workspace.of(run.config)).data
+    ((images, labels),) = data.test_loader()
     statistics = torch.tensor([made.inputs.mean, made.inputs.std])[:, None, :, None, None]
-    images = torch.from_numpy(arrays.test_images).permute(0, 3, 1, 2) / 255
-    predicted = network((images - statistics[0]) / statistics[1]).argmax(1)
-    correct = predicted.numpy() == arrays.test_labels
+    predicted = network((images / 255 - statistics[0]) / statistics[1]).argmax(1)
+    correct = (predicted == labels).numpy()
     assert len(predicted.unique()) > 5, "the network tells the images apart"
     # Folding may turn a tie.
     assert (correct != record.correct_images()).sum() <= 1

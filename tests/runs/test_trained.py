@@ -19,11 +19,11 @@ MakeRun = Callable[..., Run]
 
 def correct(trained: Trained) -> np.ndarray:
     """Which test images the network gets right."""
-    mean, std = trained.data.arrays.channel_statistics()
-    images = (trained.data.arrays.test_images / 255 - mean) / std
+    mean, std = (torch.from_numpy(s)[:, None, None] for s in trained.data.channel_statistics())
+    ((images, labels),) = trained.data.test_loader()
     with torch.no_grad():
-        logits = trained.network(torch.from_numpy(images).float().permute(0, 3, 1, 2))
-    return logits.argmax(1).numpy() == trained.data.arrays.test_labels
+        logits = trained.network(((images / 255 - mean) / std).float())
+    return (logits.argmax(1) == labels).numpy()
 
 
 @pytest.mark.parametrize("quantizer", ["full_precision", "ttq"])

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from ttq_repro.models import CifarResNet
-from ttq_repro.quantizers import TTQ, BinaryConnect, quantize_
+from ttq_repro.models import AlexNetBN, CifarResNet
+from ttq_repro.quantizers import TTQ, BinaryConnect, FirstLast, quantize_
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule, split_by_decay
 
@@ -123,3 +123,29 @@ def test_a_factor_scales_the_step_but_not_the_decay() -> None:
     optimizer.step()
     expected = before - 0.1 * FACTORS[1] - 0.1 * 2e-4 * before
     torch.testing.assert_close(latent.detach(), expected)
+
+
+def test_alexnets_rate_drops_where_the_paper_says() -> None:
+    values = [round(rate, 8) for rate in rates(recipe("recipe=paper_alexnet"), 1)]
+    assert values == [1e-4] * 56 + [2e-5] * 8 + [4e-6] * 16
+
+
+def test_resnet18s_rate_drops_every_thirty_epochs() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_resnet18"), 1)]
+    assert values == [0.1] * 30 + [0.01] * 30 + [0.001] * 30
+
+
+def test_the_release_decays_alexnets_fully_connected_layers_alone() -> None:
+    network = AlexNetBN(num_classes=2)
+    quantize_(network, TTQ, FirstLast(quantize_last=False))
+    names = {id(p): name for name, p in network.named_parameters()}
+    made = optimizer_and_schedule(network, recipe("recipe=paper_alexnet_authors_code"), 10)
+    decayed, rest = made["optimizer"].param_groups
+    assert (decayed["weight_decay"], rest["weight_decay"]) == (5e-6, 0.0)
+    assert decayed["eps"] == 1e-5
+    chosen = {names[id(p)] for p in decayed["params"]}
+    scales = ("original", "0.positive_scale", "0.negative_scale")
+    assert chosen == {
+        *(f"classifier.{k}.0.parametrizations.weight.{name}" for k in (0, 1) for name in scales),
+        "classifier.2.weight",
+    }

@@ -36,6 +36,7 @@ class PhotographSource:
     ) -> None:
         self.name = name
         self.classes = store.classes
+        self.image_size = (crop, crop)
         self.train_images = store.counts["train"]
         self.source = f"photographs, short side {store.shrinking.short_side}"
         self._train, self._test = store.split("train"), store.split("val")

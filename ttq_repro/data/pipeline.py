@@ -105,6 +105,7 @@ class ArraySource:
         self.name = arrays.name
         self.classes = arrays.classes
         self.source = arrays.source
+        self.image_size = arrays.train_images.shape[1:3]
         self.train_images = len(arrays.train_labels)
 
     def channel_statistics(self) -> ChannelStatistics:

@@ -68,7 +68,9 @@ class Photographs:
         if "short_side" not in node:
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
         shrinking = Shrinking(node["short_side"], node["quality"])
-        return cls(Path(node["root"]), node["name"], node["num_classes"], shrinking, cache)
+        return cls(
+            Path(node["root"] or "data"), node["name"], node["num_classes"], shrinking, cache
+        )
 
     @property
     def given_store(self) -> Path | None:

@@ -20,12 +20,14 @@ class DataSource(Protocol):
     Attributes:
         name: the data set's. classes: the names of its classes, by label.
         source: where the images came from, in words.
+        image_size: height and width of what the network sees, in pixels.
         train_images: how many there are in an epoch.
     """
 
     name: str
     classes: tuple[str, ...]
     source: str
+    image_size: tuple[int, int]
     train_images: int
 
     def channel_statistics(self) -> ChannelStatistics:

@@ -51,12 +51,10 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
     """
     record, data = trained.record, trained.data
     mean, std = data.channel_statistics()
-    images, _ = next(iter(data.test_loader()))
-    height, width = images.shape[-2:]
     return pack(
         trained.network,
         *architecture_of(record.config),
-        Inputs((height, width), tuple(mean.tolist()), tuple(std.tolist()), data.classes),
+        Inputs(data.image_size, tuple(mean.tolist()), tuple(std.tolist()), data.classes),
         fold=fold,
         provenance={
             "run": record.identity,

@@ -9,14 +9,26 @@ from ttq_repro.runs.cell import Cell
 NOT_RUN = "not run"
 
 
+#: The data sets of the paper; results on another stand in for one of them.
+PAPERS_DATASETS = ("cifar10", "ilsvrc12")
+
+
 def stand_in(cell: Cell) -> str:
-    """How a trial says that it is none of the paper's numbers; empty for a result."""
-    if cell.run.is_result:
+    """How what is none of the paper's numbers says so; empty for a result on the paper's data."""
+    if cell.run.is_result and cell.run.dataset in PAPERS_DATASETS:
         return ""
+    if cell.run.is_result:
+        return f"Not the paper's numbers: {cell.run.dataset} stands in for the paper's data set."
     return (
         f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "
         "a check that everything works."
     )
+
+
+def file_name(artifact: str, cell: Cell) -> str:
+    """What the files of an artifact are called, those of a stand-in apart from the real ones."""
+    dataset = cell.run.dataset
+    return artifact if dataset in PAPERS_DATASETS else f"{artifact}_{dataset}"
 
 
 def captioned(caption: str, cell: Cell) -> str:

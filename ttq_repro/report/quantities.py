@@ -11,6 +11,7 @@ from ttq_repro.paper.rules import (
     GeneralizationGap,
     LayerChange,
     Quantity,
+    SparseFilters,
 )
 from ttq_repro.runs.record import Record
 
@@ -33,6 +34,8 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             return _density(record, layers)
         case LayerChange(layer, of):
             return _change(record, layer, of)
+        case SparseFilters():
+            return _sparse_filters(record)
         case _:
             return None
 
@@ -56,6 +59,14 @@ def _density(record: Record, layers: tuple[int, ...]) -> float | None:
         total += decision["weights"]
         full += decision["weights"] * (1 - zeros[-1] if decision["quantize"] and zeros else 1)
     return 100 * full / total
+
+
+def _sparse_filters(record: Record) -> float | None:
+    kernels = record.kernels.values()
+    if not kernels:
+        return None
+    sparse = sum(layer["empty"] + layer["single"] for layer in kernels)
+    return 100 * sparse / sum(layer["count"] for layer in kernels)
 
 
 def _change(record: Record, layer: str, of: str) -> float | None:

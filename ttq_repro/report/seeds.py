@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
@@ -16,7 +16,7 @@ from ttq_repro.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Test error of the final epoch in percent: mean, s.d. (None for one seed), seeds."""
+    """A value in percent, of the final epoch: mean, s.d. (None for one seed), seeds."""
 
     mean: float
     deviation: float | None
@@ -65,9 +65,18 @@ def at_one_setting(
     return [one for one in found if one.cell.setting == setting]
 
 
-def error_over_seeds(records: list[Record]) -> OverSeeds | None:
-    """The final error over the seeds of one experiment, None without records."""
-    if not records:
+def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> OverSeeds | None:
+    """The final error over the seeds of one experiment, None without records that hold it."""
+    if top == 1:
+        errors = [100 * record.test_error["final"] for record in records]
+    else:
+        curves = [record.metrics.get("test_top5_error") for record in records]
+        errors = [100 * curve[-1] for curve in curves if curve]
+    return over_seeds(errors)
+
+
+def over_seeds(values: Sequence[float]) -> OverSeeds | None:
+    """Mean and s.d. of one value a seed, None without any."""
+    if not values:
         return None
-    errors = [100 * record.test_error["final"] for record in records]
-    return OverSeeds(mean(errors), stdev(errors) if len(errors) > 1 else None, len(errors))
+    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values))

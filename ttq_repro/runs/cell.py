@@ -108,5 +108,6 @@ def _labels(entry: Config) -> dict[str, Any]:
 def _command(request: Config, entry: Config, budget: str) -> str:
     depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
     precision = " PRECISION=fp32" if request["precision"] == "fp32" else ""
+    data = f" DATA={request['dataset']}" if request["dataset"] else ""
     name = request["artifact"]["name"].replace("_", "-")
-    return f"make reproduce-{name} BUDGET={budget}{depth}{precision} DATA_DIR=..."
+    return f"make reproduce-{name} BUDGET={budget}{depth}{precision}{data} DATA_DIR=..."

@@ -18,6 +18,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import remove_leftovers, sha256, write_atomically
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning, processor
+from ttq_repro.runs.kernels import ternary_kernels
 from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.provenance import commit, versions
 from ttq_repro.runs.record import Record, pack_correct, read_record
@@ -192,6 +193,7 @@ def _record(
         weights_sha256=weights,
         warnings=fitted.warnings,
         histograms=fitted.histograms,
+        kernels=ternary_kernels(fitted.network),
         provenance={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **source,

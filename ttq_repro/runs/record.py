@@ -42,6 +42,9 @@ class Record:
         histograms: per quantized layer its latent weights ``before`` and ``after`` training:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
             and scales of that moment. Empty in the first records.
+        kernels: per ternary convolution, of its two-dimensional kernels: how many ``count``, are
+            ``empty`` (all zeros) or hold a ``single`` weight, and the ``codes`` of the first 10
+            outputs x 10 inputs, of ``shape``; see :meth:`kernel_codes`. Empty in the first records.
 
     The last field of the file is the SHA-256 of the bytes before it, so that a flipped bit does not
     pass for a result.
@@ -61,6 +64,7 @@ class Record:
     provenance: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
     histograms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kernels: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = field(default=SCHEMA)
 
     def write(self, path: Path) -> None:
@@ -103,6 +107,20 @@ class Record:
         if not zeros or not zeros.keys() <= sizes.keys():
             return None
         return float(np.average(list(zeros.values()), weights=[sizes[name] for name in zeros]))
+
+    def kernel_codes(self, layer: str) -> NDArray[np.int8]:
+        """-1, 0 and 1 of the layer's first kernels, shape (outputs, inputs, height, width)."""
+        kept = self.kernels[layer]
+        packed = np.frombuffer(base64.b64decode(kept["codes"]), np.uint8)
+        unpacked = packed[:, None] >> np.arange(0, 8, 2) & 3
+        count = int(np.prod(kept["shape"]))
+        return (unpacked.ravel()[:count].astype(np.int8) - 1).reshape(kept["shape"])
+
+
+def pack_codes(codes: NDArray[np.integer]) -> str:
+    """Codes -1, 0 and 1 at two bits each, in base64; undone by :meth:`Record.kernel_codes`."""
+    flat = np.append(codes.ravel() + 1, np.zeros(-codes.size % 4, codes.dtype)).reshape(-1, 4)
+    return base64.b64encode((flat << np.arange(0, 8, 2)).sum(1).astype(np.uint8).tobytes()).decode()
 
 
 def pack_correct(correct: NDArray[np.bool_]) -> str:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
+TOP5_FROM_CLASSES = 20
+
 
 class Classifier(pl.LightningModule):
     """Trains an image classifier whose quantizers, if any, are attached already.
@@ -79,12 +81,14 @@ class Classifier(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._test_loss = torch.zeros((), device=self.device)
         self._test_correct: list[Tensor] = []
+        self._test_in_top5: list[Tensor] = []
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         images, labels = batch
         logits = self(images)
         self._test_loss += F.cross_entropy(logits, labels, reduction="sum")
         self._test_correct.append(logits.argmax(1) == labels)
+        self._test_in_top5.append(_in_top5(logits, labels))
 
     def on_validation_epoch_end(self) -> None:
         # Validation ends every training epoch. Its end is the one hook at which all metrics are
@@ -100,6 +104,8 @@ class Classifier(pl.LightningModule):
             },
             prog_bar=True,
         )
+        if len(in_top5 := torch.cat(self._test_in_top5)):
+            self.log("test_top5_error", 1 - in_top5.float().mean().item())
         self.log_dict(
             {
                 f"{layer.name}/{quantity}": value
@@ -115,3 +121,10 @@ class Classifier(pl.LightningModule):
         self._train_loss = torch.zeros((), device=self.device)
         self._train_wrong = torch.zeros((), device=self.device, dtype=torch.long)
         self._train_count = 0
+
+
+def _in_top5(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether a label is among the five largest logits; empty for so few classes that most are."""
+    if logits.shape[1] < TOP5_FROM_CLASSES:
+        return torch.empty(0, dtype=torch.bool, device=logits.device)
+    return (logits.topk(5).indices == labels[:, None]).any(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from hydra.utils import get_class
 from torch import nn
@@ -11,6 +11,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QUANTIZABLE
+
+DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": QUANTIZABLE, "linear": (nn.Linear,)}
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Recipe:
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
             schedule's units are epochs, but for ``OneCycleLR``, which moves every step.
+        decay: the layers that weight decay applies to: ``"all"`` or the ``"linear"`` ones alone.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Recipe:
     batch_size: int
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
+    decay: Literal["all", "linear"] = "all"
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:
@@ -37,9 +41,7 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     quantizer parameters that ask for it; not to batch norm and biases.
     """
     optimizer_class = get_class(recipe.optimizer["_target_"])
-    optimizer = optimizer_class(
-        parameter_groups(network, recipe.optimizer), **_arguments(recipe.optimizer)
-    )
+    optimizer = optimizer_class(parameter_groups(network, recipe), **_arguments(recipe.optimizer))
     schedule_class = get_class(recipe.schedule["_target_"])
     arguments = _arguments(recipe.schedule)
     every_step = issubclass(schedule_class, OneCycleLR)
@@ -52,7 +54,7 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
 
 
-def parameter_groups(network: nn.Module, optimizer: dict[str, Any]) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """The groups of parameters that share learning rate and weight decay.
 
     The first learns at the recipe's own rate, the others at that times their ``rate_factor``. A
@@ -64,16 +66,17 @@ def parameter_groups(network: nn.Module, optimizer: dict[str, Any]) -> list[dict
         for layer in quantized_layers(network)
         for parameter, factor in layer.quantizer.rate_factors(layer.latent)
     }
-    decay = optimizer.get("weight_decay", 0.0)
+    rate, decay = recipe.optimizer["lr"], recipe.optimizer.get("weight_decay", 0.0)
+    split = split_by_decay(network, DECAYED[recipe.decay])
     members: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, decay): []}
-    for own_decay, parameters in zip((decay, 0.0), split_by_decay(network), strict=True):
+    for own_decay, parameters in zip((decay, 0.0), split, strict=True):
         for parameter in parameters:
             key = (factors.get(parameter, 1.0), own_decay)
             members.setdefault(key, []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": optimizer["lr"] * factor,
+            "lr": rate * factor,
             "weight_decay": own_decay / factor,
             "rate_factor": factor,
         }
@@ -81,14 +84,18 @@ def parameter_groups(network: nn.Module, optimizer: dict[str, Any]) -> list[dict
     ]
 
 
-def split_by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that weight decay applies to, and the others."""
+def split_by_decay(
+    network: nn.Module, kinds: tuple[type[nn.Module], ...] = QUANTIZABLE
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that weight decay applies to, in layers of these kinds, and the others."""
     latent = {layer.module: layer for layer in quantized_layers(network)}
     decayed: list[nn.Parameter] = []
     for module in network.modules():
+        if not isinstance(module, kinds):
+            continue
         if module in latent:
             decayed += [latent[module].latent, *latent[module].quantizer.decayed()]
-        elif isinstance(module, QUANTIZABLE):
+        else:
             decayed.append(cast(nn.Parameter, module.weight))
     chosen = {id(parameter) for parameter in decayed}
     return decayed, [p for p in network.parameters() if id(p) not in chosen]

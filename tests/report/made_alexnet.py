@@ -1,0 +1,56 @@
+"""Records of AlexNet-BN as training would leave them, made up for drawing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.report.made import trained
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record, pack_codes
+
+#: Name, weights and kernels of each layer.
+LAYERS = {
+    "features.0": (41_472, 0),
+    "features.2.0": (307_200, 12_288),
+    "features.3.0": (884_736, 98_304),
+    "features.4.0": (663_552, 73_728),
+    "features.5.0": (442_368, 49_152),
+    "classifier.0.0": (37_748_736, 0),
+    "classifier.1.0": (16_777_216, 0),
+    "classifier.2": (4_096_000, 0),
+}
+TERNARY = list(LAYERS)[1:-1]
+
+
+def alexnet(cell: Cell, seed: int = 1, error: float = 0.425, **fields: Any) -> Record:
+    """A record of TTQ whose ternary layers have 70% zeros, the k-th of them a k-th point more."""
+    zeros = {name: 0.7 + 0.01 * place for place, name in enumerate(TERNARY)}
+    made = {
+        "decisions": [
+            {"layer": name, "quantize": name in TERNARY, "reason": "", "weights": weights}
+            for name, (weights, _) in LAYERS.items()
+        ],
+        "layers": {
+            name: {"zero": [0.5, share], "negative": [0.2, 0.1], "positive": [0.3, 0.1]}
+            for name, share in zeros.items()
+        },
+        "kernels": {
+            name: {
+                "count": kernels,
+                "empty": kernels // 4,
+                "single": kernels // 8,
+                "shape": [10, 10, size, size],
+                "codes": pack_codes(codes(size)),
+            }
+            for name, (_, kernels) in LAYERS.items()
+            if kernels
+            for size in [5 if name == "features.2.0" else 3]
+        },
+    }
+    return trained(cell, seed, error, **(made | fields))
+
+
+def codes(size: int) -> np.ndarray:
+    return np.random.default_rng(size).integers(-1, 2, (10, 10, size, size))

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import cells, put, trained
+from ttq_repro.report.figure4 import figure4, render
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.workspace import Workspace
+
+
+def test_accuracies_of_both_kinds_of_images() -> None:
+    planned = cells("figure4", "short", "dataset=imagenette")
+    found = [Found(cell, {1: trained(cell, 1, 0.3)}) for cell in planned]
+    training, validation = figure4(found).axes
+    assert [line.get_label() for line in validation.lines] == [
+        "full precision (dropout): 70.0",
+        "DoReFa 1-32-32: 70.0",
+        "TWN: 70.0",
+        "TTQ: 70.0",
+    ]
+    for axes, final in ((training, 85), (validation, 70)):
+        for line in axes.lines:
+            assert line.get_ydata()[-1] == pytest.approx(final)
+            assert line.get_xdata()[-1] == 40
+
+
+def test_a_stand_in_says_so_in_the_figure_and_in_its_name(tmp_path: Path) -> None:
+    planned = cells("figure4", "short", "dataset=imagenette")
+    put(Workspace(tmp_path), planned[0], trained(planned[0], 1))
+    text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "imagenette stands in" in text
+    assert "Not run: DoReFa 1-32-32, TWN, TTQ; `make reproduce-figure4 BUDGET=short" in text
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {f"figure4_imagenette.{suffix}" for suffix in ("md", "png", "svg")}

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+
+from tests.report.made import cells, put
+from tests.report.made_alexnet import alexnet, codes
+from ttq_repro.report.figure6 import figure6, kernel_table, render, tiled
+from ttq_repro.runs.workspace import Workspace
+
+
+def test_kernels_lie_in_a_grid_of_outputs_and_inputs() -> None:
+    kernels = np.zeros((2, 3, 2, 2), int)
+    kernels[0, 2] = [[1, 1], [-1, 1]]
+    kernels[1, 0] = -1
+    assert tiled(kernels).tolist() == [
+        [3, 3, 3, 3, 3, 3, 3, 3, 3, 3],
+        [3, 1, 1, 3, 1, 1, 3, 2, 2, 3],
+        [3, 1, 1, 3, 1, 1, 3, 0, 2, 3],
+        [3, 3, 3, 3, 3, 3, 3, 3, 3, 3],
+        [3, 0, 0, 3, 1, 1, 3, 1, 1, 3],
+        [3, 0, 0, 3, 1, 1, 3, 1, 1, 3],
+        [3, 3, 3, 3, 3, 3, 3, 3, 3, 3],
+    ]
+
+
+def test_the_figure_shows_the_second_and_the_third_convolution() -> None:
+    (cell,) = cells("figure6")
+    panels = figure6(alexnet(cell)).axes
+    assert [axes.get_title() for axes in panels] == [
+        "second convolution, 5x5", "third convolution, 3x3"
+    ]  # fmt: skip
+    for axes, size in zip(panels, (5, 3), strict=True):
+        shown = axes.images[0].get_array()
+        assert shown.shape == (10 * (size + 1) + 1,) * 2
+        assert np.array_equal(shown[1 : size + 1, 1 : size + 1], codes(size)[0, 0] + 1)
+
+
+def test_what_removing_sparse_kernels_saves_and_loses() -> None:
+    (cell,) = cells("figure6")
+    rows = kernel_table(alexnet(cell), cell).rows
+    assert [row[0] for row in rows] == ["conv2", "conv3", "conv4", "conv5", "total"]
+    # A quarter is empty, an eighth holds one weight; 30% of 307,200 weights are not zero.
+    assert rows[0][1:] == ["12,288", "25.00", "12.50", "37.50", f"{100 * 1536 / 92_160:.2f}"]
+    assert rows[-1][1:5] == ["233,472", "25.00", "12.50", "37.50"]
+
+
+def test_the_total_is_weighted_by_weights() -> None:
+    (cell,) = cells("figure6")
+    made = alexnet(cell)
+    for kernels in list(made.kernels.values())[1:]:
+        kernels |= {"empty": 0, "single": 0}
+    total = kernel_table(made, cell).rows[-1]
+    assert total[2] == f"{100 * 3072 / 233_472:.2f}"
+    assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.2f}"
+
+
+def test_figure_and_table_are_written_and_without_a_record_neither_is_made_up(
+    tmp_path: Path,
+) -> None:
+    planned = cells("figure6")
+    text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "Not run: TTQ; `make reproduce-figure6" in text
+    assert not (tmp_path / "tables").exists()
+    put(Workspace(tmp_path), planned[0], alexnet(planned[0]))
+    text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "| total | 233,472 |" in text
+    assert (tmp_path / "tables" / "figure6_kernels.csv").is_file()

@@ -1,0 +1,85 @@
+"""Tables 2, 3 and 4."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import cells, put, trained
+from tests.report.made_alexnet import alexnet
+from ttq_repro.paper.reported import TABLE2, TABLE3
+from ttq_repro.report import table2, table3, table4
+from ttq_repro.report.imagenet_errors import errors_table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def with_top5(cell: Cell, seed: int, top1: float, top5: float) -> object:
+    curves = {"test_error": [0.9, top1], "train_error": [0.9, top1], "test_top5_error": [0.8, top5]}
+    return trained(cell, seed, top1, metrics=curves)
+
+
+def test_both_errors_beside_the_papers(workspace: Workspace) -> None:
+    planned = cells("table2", "paper")
+    ttq = planned[-1]
+    put(workspace, ttq, with_top5(ttq, 1, 0.424, 0.20), with_top5(ttq, 2, 0.428, 0.21))
+    table = errors_table("", TABLE2, planned, workspace)
+    assert table.header[2:] == [
+        "top-1, paper", "top-1, ours", "difference", "top-5, paper", "top-5, ours", "difference"
+    ]  # fmt: skip
+    assert table.rows[-1][2:] == [
+        "42.5", "42.60 ± 0.28 (n=2)", "+0.10", "20.3", "20.50 ± 0.71 (n=2)", "+0.20"
+    ]  # fmt: skip
+    assert table.rows[0][2:] == ["42.8", "not run", "-", "19.7", "not run", "-"]
+    assert table.rows[1][2:] == ["-", "not run", "-", "-", "not run", "-"]
+    assert "make reproduce-table2 BUDGET=paper" in table.note
+
+
+@pytest.mark.parametrize(("artifact", "reported"), [("table2", TABLE2), ("table3", TABLE3)])
+def test_every_row_of_the_paper_has_a_cell(artifact: str, reported: dict) -> None:
+    assert set(reported) <= {cell.labels["method"] for cell in cells(artifact)}
+
+
+@pytest.mark.parametrize("module", [table2, table3])
+def test_a_stand_in_is_labelled_and_kept_apart(module: object, workspace: Workspace) -> None:
+    name = module.__name__.rpartition(".")[2]
+    planned = cells(name, "short", "dataset=imagenette")
+    put(workspace, planned[-1], trained(planned[-1], 1, 0.31))
+    text = module.render(planned, workspace, workspace.results)
+    assert "Not the paper's numbers: imagenette stands in" in text
+    assert "| 31.00 (n=1) |" in text
+    assert "top-5" not in text
+    assert "difference" not in text
+    assert f"make reproduce-{name} BUDGET=short" in text
+    assert "DATA=imagenette" in text
+    written = {path.name for path in workspace.results.rglob("*") if path.is_file()}
+    assert {f"{name}_imagenette.md", f"{name}_imagenette.csv"} <= written
+    assert f"{name}.md" not in written
+
+
+def test_densities_beside_both_of_the_papers_columns(workspace: Workspace) -> None:
+    (cell,) = cells("table4", "paper")
+    put(workspace, cell, alexnet(cell))
+    rows = {row[0]: row[1:] for row in table4.table4([cell], workspace).rows}
+    assert rows["conv1"] == ["41,472", "84", "8", "100", "32", "100.00 (n=1)", "32", "+0.0"]
+    assert rows["conv2"] == ["307,200", "38", "8", "23", "2", "30.00 (n=1)", "2", "+7.0"]
+    assert rows["fc2"][-3:] == ["25.00 (n=1)", "2", "-11.0"]
+    assert rows["fc3"][-3:] == ["100.00 (n=1)", "32", "+0.0"]
+    conv = 41_472 + 0.3 * 307_200 + 0.29 * 884_736 + 0.28 * 663_552 + 0.27 * 442_368
+    fc = 0.26 * 37_748_736 + 0.25 * 16_777_216 + 4_096_000
+    assert rows["conv total"][-3] == f"{100 * conv / 2_339_328:.2f} (n=1)"
+    assert rows["fc total"][-3] == f"{100 * fc / 58_621_952:.2f} (n=1)"
+    assert rows["all"][0] == "60,961,280"
+    assert rows["all"][-3] == f"{100 * (conv + fc) / 60_961_280:.2f} (n=1)"
+
+
+def test_densities_without_a_record_name_the_command(workspace: Workspace) -> None:
+    text = table4.render(cells("table4", "paper"), workspace, workspace.results)
+    assert text.count("not run |") == 11
+    assert "make reproduce-table4 BUDGET=paper" in text

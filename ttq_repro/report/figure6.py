@@ -1,0 +1,119 @@
+"""Figure 6: ternary kernels of the first quantized convolutions, and how many hold nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ttq_repro.report import style
+from ttq_repro.report.captions import captioned, file_name, not_run
+from ttq_repro.report.seeds import at_one_setting
+from ttq_repro.report.table import Table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Figure 6: kernels of the second and the third convolution of AlexNet under TTQ, the first 10 "
+    "inputs (columns) of the first 10 outputs (rows). Black is -W_n, grey is zero, white is +W_p."
+)
+TABLE_CAPTION = (
+    "Kernels of the ternary convolutions of AlexNet that hold no weight or a single one (section "
+    "6.3), in % of all. Removing them saves that share of the layer's weights and of its dense "
+    "multiplications; empty ones at no loss, single ones at the loss of the given share of the "
+    "weights that are not zero. Seed {seed}, {setting}."
+)
+HEADER = [
+    "layer", "kernels", "empty", "single", "saved by removing both", "non-zero weights lost"
+]  # fmt: skip
+FIRST_TERNARY = 2  # conv1 stays float.
+PANELS = ("second convolution", "third convolution")
+#: Of -W_n, 0, +W_p, and of the lines between kernels.
+COLOURS = ListedColormap(["#000000", "#8C8C8C", "#FFFFFF", "#BFD7EA"])
+LINE = 3
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw figure and table from the records of ``workspace``, write them below ``home``."""
+    found = at_one_setting(cells, workspace, usable=lambda record: bool(record.kernels))
+    (one,) = found
+    name = file_name("figure6", one.cell)
+    record = next((r for r in one.records.values() if r.kernels), None)
+    if record is None:
+        return style.publish(style.empty(not_run(one.cell)), CAPTION, found, home, name)
+    text = style.publish(figure6(record), CAPTION, found, home, name)
+    table = kernel_table(record, one.cell)
+    table.write(home / "tables", f"{name}_kernels")
+    return f"{text}\n{table.markdown()}"
+
+
+@style.styled
+def figure6(record: Record) -> Figure:
+    """The kernels of the first two ternary convolutions of a record."""
+    figure = Figure((style.WIDTH, 2.9), layout="constrained")
+    layers = list(record.kernels)[: len(PANELS)]
+    for axes, layer, title in zip(figure.subplots(1, 2), layers, PANELS, strict=True):
+        tiles = tiled(record.kernel_codes(layer))
+        axes.imshow(tiles, cmap=COLOURS, vmin=0, vmax=LINE, interpolation="nearest")
+        height, width = record.kernels[layer]["shape"][2:]
+        axes.set_title(f"{title}, {height}x{width}")
+        axes.set_axis_off()
+    return figure
+
+
+def tiled(codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Kernels (outputs, inputs, height, width) beside each other, with lines between them.
+
+    Values: 0, 1 and 2 for the codes -1, 0 and 1, and ``LINE``.
+    """
+    framed = np.pad(codes + 1, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=LINE)
+    rows = framed.transpose(0, 2, 1, 3)
+    image = rows.reshape(rows.shape[0] * rows.shape[1], -1)
+    return np.pad(image, ((1, 0), (1, 0)), constant_values=LINE)
+
+
+class Kernels(NamedTuple):
+    """How many kernels there are, how many are empty or hold a single weight, and their weights.
+
+    Attributes:
+        weights: of all kernels. removable: of those that are empty or hold a single one.
+        nonzeros: how many weights are not zero.
+    """
+
+    kernels: int
+    empty: int
+    single: int
+    weights: float
+    removable: float
+    nonzeros: float
+
+    def row(self, name: str) -> list[str]:
+        shares = [
+            self.empty / self.kernels,
+            self.single / self.kernels,
+            self.removable / self.weights,
+            self.single / self.nonzeros if self.nonzeros else 0.0,
+        ]
+        return [name, f"{self.kernels:,}", *(f"{100 * share:.2f}" for share in shares)]
+
+
+def kernel_table(record: Record, cell: Cell) -> Table:
+    """One row a ternary convolution, and their total."""
+    layers = [_kernels(record, layer) for layer in record.kernels]
+    total = Kernels(*map(sum, zip(*layers, strict=True)))
+    rows = [layer.row(f"conv{number}") for number, layer in enumerate(layers, FIRST_TERNARY)]
+    caption = TABLE_CAPTION.format(seed=record.seed, setting=cell.setting)
+    return Table(captioned(caption, cell), HEADER, [*rows, total.row("total")])
+
+
+def _kernels(record: Record, layer: str) -> Kernels:
+    kept = record.kernels[layer]
+    (weights,) = (d["weights"] for d in record.decisions if d["layer"] == layer)
+    removable = weights * (kept["empty"] + kept["single"]) / kept["count"]
+    nonzeros = weights * (1 - record.layers[layer]["zero"][-1])
+    return Kernels(kept["count"], kept["empty"], kept["single"], weights, removable, nonzeros)

@@ -1,0 +1,24 @@
+"""Table 3: error of ResNet-18B on ImageNet, by method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttq_repro.paper.reported import TABLE3
+from ttq_repro.report.captions import file_name
+from ttq_repro.report.imagenet_errors import WHAT, errors_table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    f"Table 3: ResNet-18 with shortcuts of type B, {WHAT} TWN starts from full precision, the "
+    "others from random weights. The first convolution and the last layer stay float, but for BWN, "
+    "which quantizes all. The rows that the paper cites mix networks: its TWN is 1.5 times as wide."
+)
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
+    table = errors_table(CAPTION, TABLE3, cells, workspace)
+    table.write(home / "tables", file_name("table3", cells[0]))
+    return table.markdown()

@@ -1,0 +1,85 @@
+"""Table 4: density and width of AlexNet's layers under pruning and under TTQ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ttq_repro.paper.claims import ALEXNET_LAYERS
+from ttq_repro.paper.reported import TABLE4
+from ttq_repro.paper.reported import Density as Reported
+from ttq_repro.paper.rules import Density
+from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, how_to_run
+from ttq_repro.report.quantities import measure
+from ttq_repro.report.seeds import OverSeeds, at_one_setting, over_seeds
+from ttq_repro.report.table import Table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "Table 4: share of AlexNet's weights that are not zero, in %, and bits a weight, after pruning "
+    "(Han et al., NIPS 2015, with the widths of Deep Compression; both as the paper quotes them) "
+    "and under TTQ; ours at the end of training, mean ± s.d. over n seeds. Totals are weighted by "
+    "the number of weights."
+)
+HEADER = [
+    "layer", "weights",
+    "pruning", "bits",
+    "TTQ, paper", "bits",
+    "TTQ, ours", "bits", "difference",
+]  # fmt: skip
+#: The layers of each row by their place in the network.
+ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {
+    "conv total": tuple(range(5)),
+    "fc total": tuple(range(5, 8)),
+    "all": tuple(range(8)),
+}
+TERNARY_BITS, FLOAT_BITS = 2, 32
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
+    table = table4(cells, workspace)
+    table.write(home / "tables", file_name("table4", cells[0]))
+    return table.markdown()
+
+
+def table4(cells: list[Cell], workspace: Workspace) -> Table:
+    """One row a layer and total, in the paper's order, from the one cell of TTQ."""
+    (found,) = at_one_setting(cells, workspace)
+    records = list(found.records.values())
+    rows = [_row(name, *reported, records) for name, reported in TABLE4.items()]
+    # On a stand-in there is nothing to subtract from.
+    columns = len(HEADER) - (found.cell.run.dataset not in PAPERS_DATASETS)
+    caption = f"{CAPTION} Budget and precision: {found.cell.setting}."
+    note = how_to_run([] if records else [found.cell])
+    rows = [row[:columns] for row in rows]
+    return Table(captioned(caption, found.cell), HEADER[:columns], rows, note)
+
+
+def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record]) -> list[str]:
+    places = ROWS[name]
+    reported = [str(pruning.percent), _bits(pruning.bits), str(ttq.percent), _bits(ttq.bits)]
+    if not records:
+        return [name, "-", *reported, NOT_RUN, "-", "-"]
+    layers = [records[0].decisions[place] for place in places]
+    ours = _density(records, places)
+    widths = {TERNARY_BITS if layer["quantize"] else FLOAT_BITS for layer in layers}
+    return [
+        name,
+        f"{sum(layer['weights'] for layer in layers):,}",
+        *reported,
+        str(ours or NOT_RUN),
+        _bits(widths.pop() if len(widths) == 1 else None),
+        f"{ours.mean - ttq.percent:+.1f}" if ours else "-",
+    ]
+
+
+def _density(records: Sequence[Record], places: tuple[int, ...]) -> OverSeeds | None:
+    values = [measure(record, Density(places)) for record in records]
+    return over_seeds([value for value in values if value is not None])
+
+
+def _bits(bits: int | None) -> str:
+    return "-" if bits is None else str(bits)

@@ -38,7 +38,7 @@ def figure4(found: list[Found]) -> Figure:
         figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True
     ):
         for one in found:
-            accuracy = 100 * (1 - style.over_seeds(one, metric))
+            accuracy = 100 * (1 - style.curves_of(one, metric))
             label = f"{one.title}: {accuracy[:, -1].mean():.1f}"
             line = LINES[one.cell.labels["method"]]
             style.band(axes, style.epochs(accuracy), accuracy, label=label, **line)

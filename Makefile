@@ -14,7 +14,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test soak report readme lint quickstart sizes reproduce-table1 \
+.PHONY: help setup lock test soak dashboard report readme lint quickstart sizes reproduce-table1 \
 	reproduce-comparison reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
 	reproduce-ablations reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 \
 	reproduce-figure4 reproduce-figure6
@@ -42,6 +42,9 @@ test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 
 soak: setup ## faults tried hundreds of times, an hour or so; writes results/benchmarks/faults
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400
+
+dashboard: setup ## the wandb workspace as JSON, saved where there is a key (ENTITY=team)
+	$(RUN) scripts/dashboard.py $(if $(ENTITY),entity=$(ENTITY))
 
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
 	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')

@@ -26,7 +26,7 @@ def resident_bytes() -> int:
 
 
 def test_many_runs_in_a_row(tiny_run: Callable[..., Run], count: Count, tally: Tally) -> None:
-    runs, settled = count(10, 500), count(4, 50)
+    runs, settled = count(6, 500), count(2, 50)
     first = tiny_run("quantizer=ttq", "recipe.epochs=1", "recipe.batch_size=512")
     before = files = 0
     for seed in range(runs):

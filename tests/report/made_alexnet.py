@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.report.made import trained
+from tests.report.plain_records import trained
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_codes
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import cells, put, trained
+from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.figure4 import figure4, render
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace

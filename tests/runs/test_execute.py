@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +11,6 @@ from safetensors.torch import load_file
 
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
-from ttq_repro.runs.config import ROOT
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
@@ -116,37 +110,3 @@ def test_same_seed_same_network(tiny_run: MakeRun, tmp_path: Path) -> None:
     assert first.metrics["test_loss"] == second.metrics["test_loss"]
     other = execute(run.with_seed(2))
     assert other.weights_sha256 != first.weights_sha256
-
-
-def test_a_killed_run_goes_on_bit_for_bit(tiny_run: MakeRun, tmp_path: Path) -> None:
-    run = tiny_run("quantizer=ttq", "recipe.epochs=6")
-    undisturbed = execute(run)
-    killed = Run(run.config | {"workspace": str(tmp_path / "killed")})
-    checkpoint = Workspace.of(killed.config).resume_checkpoint(killed)
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(killed.config))
-    program = (
-        "import json, sys, torch; torch.set_num_threads(1);"
-        "from ttq_repro.runs.run import Run; from ttq_repro.runs.execute import execute;"
-        f"execute(Run(json.load(open({str(config)!r}))))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
-    while not checkpoint.exists():
-        assert process.poll() is None, "ended before its first checkpoint"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not Workspace.of(killed.config).record(killed).exists()
-    resumed = execute(killed)
-    assert resumed.weights_sha256 == undisturbed.weights_sha256
-    for name in ("train_loss", "test_loss", "test_error", "learning_rate"):
-        assert resumed.metrics[name] == undisturbed.metrics[name]
-    assert resumed.layers == undisturbed.layers
-    assert resumed.histograms == undisturbed.histograms
-
-
-def test_wandb_keeps_an_offline_run(tiny_run: MakeRun) -> None:
-    run = tiny_run("quantizer=ttq", "recipe.epochs=1", "logger=default")
-    execute(run)
-    (folder,) = Workspace.of(run.config).scratch(run).glob("wandb/offline-run-*")
-    assert list(folder.glob("*.wandb"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.digits import load_digits
+from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.training.module import Classifier
@@ -33,11 +33,12 @@ REPORTED = {
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> ImageArrays:
+    def load(*_: object) -> ArraySource:
         digits = load_digits()
-        return replace(
+        few = replace(
             digits, train_images=digits.train_images[:200], train_labels=digits.train_labels[:200]
         )
+        return ArraySource(few, pad=2, flip=False)
 
     monkeypatch.setattr("ttq_repro.runs.execute.load_data", load)
 

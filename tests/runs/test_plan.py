@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.test_record import record
+from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.plan import duration, make_plan
 from ttq_repro.runs.run import Run
@@ -35,7 +36,9 @@ def test_parents_come_first_and_shared_runs_once(tmp_path: Path) -> None:
 
 def test_finds_what_is_done_and_estimates_the_rest(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    write(cell("resnet20_fp"), workspace, seconds=36)
+    parent = cell("resnet20_fp")
+    write(parent, workspace, seconds=36)
+    write_atomically(workspace.weights(parent), b"weights")
     plan = make_plan([cell("resnet20_ttq"), cell("resnet56_fp")], workspace)
     assert [p.done for p in plan.runs] == [True, False, False]
     assert plan.runs[1].seconds == 160 * 36

@@ -161,13 +161,10 @@ def _record(
             metrics[name] = values
     errors = metrics["test_error"]
     trailing = max(1, len(errors) // 8)
-    config = {key: value for key, value in run.config.items() if key != "workspace"}
-    # Where the data lay is nobody's business but the machine's.
-    config["data"] = config["data"] | {"root": None}
     return Record(
         identity=run.identity,
         seed=run.seed,
-        config=config,
+        config=run.public_config,
         parent=None
         if parent is None
         else {"identity": parent.identity, "weights_sha256": parent.sha256},

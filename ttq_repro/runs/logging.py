@@ -49,7 +49,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
         group=config["group"] or run.identity,
         name=run.name,
         tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"]],
-        config=run.config,
+        config=run.public_config,
         resume="allow",
         settings=wandb.Settings(silent=True, console="off"),
     )

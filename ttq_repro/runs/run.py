@@ -99,6 +99,12 @@ class Run:
         return f"{self.model}-{self.quantizer}-{self.config['recipe']['name']}-{digest[:8]}"
 
     @property
+    def public_config(self) -> Config:
+        """The config without where things lie, which is nobody's business but the machine's."""
+        config = _without(self.config, "workspace")
+        return config | {"data": config["data"] | {"root": None}}
+
+    @property
     def name(self) -> str:
         """Identity and seed: what tells any two runs apart."""
         return f"{self.identity} seed {self.seed}"

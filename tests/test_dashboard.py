@@ -1,0 +1,51 @@
+"""The workspace draws what runs log."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ttq_repro.dashboard import BY_LAYER, ERROR, SWEPT, dashboard
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.runs.record import read_records
+
+
+def request(tmp_path: Path, **changes: object) -> dict[str, object]:
+    return compose_config("dashboard", []) | {"out": str(tmp_path / "workspace.json")} | changes
+
+
+def test_it_is_written_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    dashboard(request(tmp_path))
+    spec = json.loads((tmp_path / "workspace.json").read_text())["spec"]
+    sections = spec["section"]["panelBankConfig"]["sections"]
+    kinds = {panel["viewType"] for section in sections for panel in section["panels"]}
+    assert {"Run History Line Plot", "Scatter Plot", "Parallel Coordinates Plot"} <= kinds
+
+
+def test_a_key_needs_an_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    with pytest.raises(UserError, match="entity=null"):
+        dashboard(request(tmp_path))
+
+
+def test_its_metrics_are_those_of_a_ternary_run() -> None:
+    records = read_records(ROOT / "results" / "records", warn=pytest.fail)
+    ternary = next(record for record in records if record.layers)
+    assert ERROR in ternary.metrics
+    logged = [f"{layer}/{name}" for layer, by in ternary.layers.items() for name in by]
+    for pattern in BY_LAYER.values():
+        assert len([name for name in logged if re.fullmatch(pattern, name)]) == len(ternary.layers)
+
+
+def test_its_columns_are_fields_of_a_config() -> None:
+    config = compose_config("train", ["quantizer=ttq_sparsity"])
+    for path in SWEPT:
+        node = config
+        for key in path.split("."):
+            assert key in node, path
+            node = node[key]

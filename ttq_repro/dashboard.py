@@ -1,0 +1,102 @@
+"""The wandb workspace of this project, as code: error, scales, sparsity, and the sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb_workspaces.reports.v2 as panels
+import wandb_workspaces.workspaces as workspaces
+
+from ttq_repro.errors import UserError
+from ttq_repro.files import write_atomically
+from ttq_repro.runs.config import Config
+
+METHOD = "config.quantizer.name"
+ERROR = "test_error"
+#: Names of metrics by layer, as the LightningModule logs them.
+BY_LAYER = {
+    "W_p by layer": r".*/positive_scale",
+    "W_n by layer": r".*/negative_scale",
+    "Share of zeros by layer": r".*/zero",
+}
+SWEPT = ("quantizer.name", "quantizer.threshold", "quantizer.sparsity", "model.depth", "seed")
+
+
+def dashboard(request: Config) -> None:
+    """Write the workspace as JSON, and save it to the server where there is a key to it.
+
+    Raises:
+        UserError: there is a key, but no ``entity`` whose project is meant.
+    """
+    workspace = build(request["entity"] or "entity", request["project"])
+    path = Path(request["out"])
+    write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
+    print(f"written to {path}")
+    if "WANDB_API_KEY" not in os.environ:
+        print("not saved to the server: there is no WANDB_API_KEY")
+        return
+    if request["entity"] is None:
+        raise UserError("entity=null: name the user or team whose project the workspace is for")
+    print(f"saved: {workspace.save().url}")
+
+
+def build(entity: str, project: str) -> workspaces.Workspace:
+    """Sections of panels over all runs of ``project``, grouped by method and artifact."""
+    return workspaces.Workspace(
+        entity=entity,
+        project=project,
+        name="Trained Ternary Quantization",
+        sections=[
+            workspaces.Section(
+                name="Error",
+                is_open=True,
+                panels=[
+                    panels.LinePlot(title=title, x="epoch", y=[metric], groupby=METHOD)
+                    for title, metric in (
+                        ("Test error", ERROR),
+                        ("Training error", "train_error"),
+                        ("Learning rate", "learning_rate"),
+                    )
+                ],
+            ),
+            workspaces.Section(
+                name="Scales and sparsity",
+                is_open=True,
+                panels=[
+                    panels.LinePlot(title=title, x="epoch", metric_regex=pattern)
+                    for title, pattern in BY_LAYER.items()
+                ],
+            ),
+            workspaces.Section(
+                name="Sweep",
+                panels=[
+                    panels.ScatterPlot(
+                        title="Error against sparsity",
+                        x=panels.Config("quantizer.sparsity"),
+                        y=panels.SummaryMetric(ERROR),
+                    ),
+                    panels.ParallelCoordinatesPlot(
+                        title="Options and error",
+                        columns=[
+                            *[
+                                panels.ParallelCoordinatesPlotColumn(panels.Config(field))
+                                for field in SWEPT
+                            ],
+                            panels.ParallelCoordinatesPlotColumn(panels.SummaryMetric(ERROR)),
+                        ],
+                    ),
+                ],
+            ),
+        ],
+        runset_settings=workspaces.RunsetSettings(
+            groupby=[workspaces.Metric("Group"), workspaces.Config("quantizer.name")]
+        ),
+    )
+
+
+def as_json(workspace: workspaces.Workspace) -> dict[str, Any]:
+    """The workspace in the form that the server keeps."""
+    return json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))

@@ -170,6 +170,14 @@ DIFFERENCES = (
         "policy=first_last_float",
     ),
     Difference(
+        "input on ImageNet",
+        "resized to 256x256, random crop of 224",
+        "short side 224 to 308, sides stretched by up to 15%, random crop of 224, flip; minus "
+        "per-pixel mean; tested on the centre at short side 256",
+        "the paper's, with flip; channel mean and deviation; tested as in the released code",
+        "data=ilsvrc12_authors_code",
+    ),
+    Difference(
         "networks of Table 3",
         "ResNet-18B for all rows",
         "rows as cited: BWN's is ResNet-18, TWN's is 1.5 times as wide",

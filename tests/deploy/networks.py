@@ -14,7 +14,7 @@ from ttq_repro.models import CifarResNet, ResNet18
 from ttq_repro.quantizers import FirstLast, quantize_, quantized_layers
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
-INPUTS = Inputs((32, 32), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), CLASSES)
+INPUTS = Inputs((32, 32), 1.0, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), CLASSES)
 
 #: Class and arguments of every architecture that is small enough for fast tests.
 ARCHITECTURES: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {

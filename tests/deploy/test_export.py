@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.deploy.networks import packed, trained
+from ttq_repro.data.augmentation import CENTRE, centre_crop
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import open_packed
@@ -144,6 +146,16 @@ def test_pictures_of_any_size_and_kind(
     image = read_image(picture(tmp_path / "photo.jpg", size, mode), made.inputs)
     assert image.shape == (3, 32, 32)
     assert image.isfinite().all()
+
+
+def test_the_centre_of_a_picture_is_what_evaluation_looks_at(model: Path, tmp_path: Path) -> None:
+    made, _ = open_packed(model)
+    inputs = replace(made.inputs, size=(224, 224), centre=CENTRE)
+    path = picture(tmp_path / "photo.png", (342, 256))
+    top, left, height, width, _ = centre_crop(256, 342)
+    pixels = torch.from_numpy(np.array(Image.open(path)))[top : top + height, left : left + width]
+    expected = (pixels / 255 - torch.tensor(inputs.mean)) / torch.tensor(inputs.std)
+    torch.testing.assert_close(read_image(path, inputs), expected.permute(2, 0, 1))
 
 
 def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:

@@ -232,6 +232,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put("trained", "batch_norm"), "batch_norm has shape"),
         (put(["ant"], "inputs", "classes"), "1 names of 5 classes"),
         (put([0, 1, 1], "inputs", "std"), "channel statistics"),
+        (put(0, "inputs", "centre"), "the centre is 0.0 of the short side"),
         (put([10**6, 32], "inputs", "size"), "images of 1000000 x 32 pixels"),
         (put(None, "layers"), "its description is malformed"),
     ],

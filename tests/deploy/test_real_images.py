@@ -30,7 +30,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 @pytest.fixture(scope="module")
 def photographs(cifar10_root: Path) -> Tensor:
     """A few test images of each class, as the network reads them."""
-    inputs = Inputs((32, 32), MEAN, STD, ())
+    inputs = Inputs((32, 32), 1.0, MEAN, STD, ())
     folders = sorted((cifar10_root / "test").iterdir())
     files = [path for folder in folders for path in sorted(folder.iterdir())[:IMAGES_A_CLASS]]
     return torch.stack([read_image(path, inputs) for path in files])
@@ -59,7 +59,7 @@ def network(photographs: Tensor) -> nn.Module:
 def test_the_packed_network_predicts_the_same(
     network: nn.Module, photographs: Tensor, fold: bool
 ) -> None:
-    inputs = Inputs((32, 32), MEAN, STD, tuple("abcdefghij"))
+    inputs = Inputs((32, 32), 1.0, MEAN, STD, tuple("abcdefghij"))
     packed = pack(network, "CifarResNet", ARGUMENTS, inputs, fold=fold)
     with torch.no_grad():
         expected = network(photographs)

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+CENTRE = 224 / 256
+
 
 class View(NamedTuple):
     """A rectangle of a photograph in pixels, to be resized to the network's input, or mirrored."""
@@ -61,8 +63,8 @@ class ScaledCrop:
 
 
 def centre_crop(height: int, width: int) -> View:
-    """The evaluation's: 7/8 of the short side, which is 224 of 256, from the centre."""
-    side = round(min(height, width) * 7 / 8)
+    """The evaluation's: a square of :data:`CENTRE` of the short side, from the centre."""
+    side = round(min(height, width) * CENTRE)
     return View((height - side) // 2, (width - side) // 2, side, side, False)
 
 

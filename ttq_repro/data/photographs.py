@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ttq_repro.data.augmentation import Augmentation, View, centre_crop
+from ttq_repro.data.augmentation import CENTRE, Augmentation, View, centre_crop
 from ttq_repro.data.source import Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
@@ -38,6 +38,7 @@ class PhotographSource:
         self.classes = store.classes
         self.image_size = (crop, crop)
         self.train_images = store.counts["train"]
+        self.centre = CENTRE
         self.source = f"photographs, short side {store.shrinking.short_side}"
         self._train, self._test = store.split("train"), store.split("val")
         self._crop = crop

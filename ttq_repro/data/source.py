@@ -22,6 +22,7 @@ class DataSource(Protocol):
         source: where the images came from, in words.
         image_size: height and width of what the network sees, in pixels.
         train_images: how many there are in an epoch.
+        centre: share of an image's short side that evaluation looks at.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DataSource(Protocol):
     source: str
     image_size: tuple[int, int]
     train_images: int
+    centre: float
 
     def channel_statistics(self) -> ChannelStatistics:
         """Of the training images, before augmentation."""

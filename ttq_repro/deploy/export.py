@@ -54,7 +54,9 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
     return pack(
         trained.network,
         *architecture_of(record.config),
-        Inputs(data.image_size, tuple(mean.tolist()), tuple(std.tolist()), data.classes),
+        Inputs(
+            data.image_size, data.centre, tuple(mean.tolist()), tuple(std.tolist()), data.classes
+        ),
         fold=fold,
         provenance={
             "run": record.identity,

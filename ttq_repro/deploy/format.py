@@ -13,7 +13,7 @@ and in the header, under ``__metadata__``, one string ``ttq_repro``: a JSON obje
     sha256        checksum of the whole file, itself counted as 64 zeros
     architecture  [class of ttq_repro.models, arguments of its constructor]
     batch_norm    "trained" or "folded"
-    inputs        {size: [height, width], mean: [3], std: [3], classes: [names]}
+    inputs        {size: [height, width], centre, mean: [3], std: [3], classes: [names]}
     coding        "packed", "trits", "zstd" or "huffman"
     layers        the quantized layers in the order of codes and levels, grouped by what they share:
                   [{method, lower, zero, upper, symmetric, per_filter, shapes: {name: shape}}]
@@ -226,12 +226,15 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
 
 def _inputs(node: dict[str, Any], classes: int) -> Inputs:
     height, width = node["size"]
+    centre = float(node["centre"])
     mean, std = ([float(value) for value in node[key]] for key in ("mean", "std"))
     names = node["classes"]
     if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in (height, width)):
         raise ValueError(f"images of {height} x {width} pixels")
+    if not 0 < centre <= 1:
+        raise ValueError(f"the centre is {centre} of the short side")
     if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, mean + std)) or min(std) <= 0:
         raise ValueError(f"channel statistics {mean} and {std}")
     if len(names) != classes or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{len(names)} names of {classes} classes")
-    return Inputs((height, width), tuple(mean), tuple(std), tuple(names))  # type: ignore[arg-type]
+    return Inputs((height, width), centre, tuple(mean), tuple(std), tuple(names))  # type: ignore[arg-type]

@@ -66,12 +66,14 @@ class Inputs:
 
     Attributes:
         size: height and width in pixels.
+        centre: share of a picture's short side that these show, from its centre.
         mean, std: channel statistics of the training images in [0, 1]; the network reads
             (image - mean) / std.
         classes: names in the order of the logits.
     """
 
     size: tuple[int, int]
+    centre: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...]

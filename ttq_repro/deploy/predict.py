@@ -41,7 +41,12 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
     height, width = inputs.size
     try:
         with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BILINEAR)
+            fitted = ImageOps.fit(
+                image.convert("RGB"),
+                (width, height),
+                Image.Resampling.BILINEAR,
+                bleed=(1 - inputs.centre) / 2,
+            )
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{path}: not a readable image ({error})") from None
     pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)

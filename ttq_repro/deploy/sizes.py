@@ -125,6 +125,7 @@ def _pack(network: nn.Module, config: Config, side: int, *, fold: bool) -> Packe
     classes = config["data"]["num_classes"]
     inputs = Inputs(
         size=(side, side),
+        centre=1.0,
         mean=(1 / 3, 1 / 3, 1 / 3),
         std=(1 / 3, 1 / 3, 1 / 3),
         classes=tuple(f"class {index:04d}" for index in range(classes)),

@@ -64,6 +64,8 @@ class PhotographSource:
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             pin_memory=torch.cuda.is_available(),
+            # Not the global one, from which networks and quantizers sample.
+            generator=torch.Generator(),
         )
 
 

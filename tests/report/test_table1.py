@@ -70,3 +70,11 @@ def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:
         .startswith('ResNet,"budget, precision"')
     )
     assert not workspace.results.exists()
+
+
+def test_digits_are_not_held_against_the_paper(workspace: Workspace) -> None:
+    made = cells("smoke", "dataset=digits")
+    put(made[0], workspace, 0.07)
+    (row,) = table1(made, workspace).rows
+    assert row[3] == "7.00 (n=1)"
+    assert row[4] == "-"

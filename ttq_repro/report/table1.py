@@ -37,7 +37,8 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 def table1(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a depth, at the first setting in ``cells`` that has a record for that depth.
 
-    A row never mixes budgets or precisions; differences are ours minus the paper's.
+    A row never mixes budgets or precisions; differences are ours minus the paper's, for results
+    alone: on digits they would mean nothing.
     """
     rows, missing = [], []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
@@ -61,7 +62,8 @@ def _row(depth: int, found: Found) -> list[str]:
         reported = getattr(TABLE1[depth], column)
         records = found[column][1] if column in found else []
         ours = error_over_seeds(records)
-        difference = f"{ours.mean - reported:+.2f}" if ours else "-"
+        is_result = column in found and found[column][0].run.is_result
+        difference = f"{ours.mean - reported:+.2f}" if ours and is_result else "-"
         row += [f"{reported:.2f}", _ours(found, column), difference]
     return [*row, _ours(found, "control")]
 

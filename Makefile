@@ -1,5 +1,5 @@
 # make            prints this help
-# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n DATA_DIR=... DRY_RUN=1 PRECISION=bf16|fp32
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DATA_DIR=... DRY_RUN=1 MEASURE=1
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -10,6 +10,7 @@ RUN    := $(VENV)/bin/python
 
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
+	measure=$(if $(filter-out 0,$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
@@ -21,7 +22,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DATA_DIR=... DRY_RUN=1"
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DATA_DIR=... DRY_RUN=1 MEASURE=1"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
 
@@ -83,7 +84,7 @@ reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LO
 reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure3
 
-reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette)
+reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette; AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure4
 
 reproduce-figure5: setup ## Figure 5: error against sparsity

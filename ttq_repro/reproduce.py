@@ -26,6 +26,10 @@ def reproduce(request: Config) -> None:
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)
     plan = make_plan((cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace)
+    if request["measure"]:
+        from ttq_repro.runs.measure import measured
+
+        plan = measured(plan, workspace)
     _announce(request, plan, cells)
     if request["dry_run"]:
         return

@@ -24,6 +24,23 @@ def test_accuracies_of_both_kinds_of_images() -> None:
             assert line.get_xdata()[-1] == 40
 
 
+def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> None:
+    log = tmp_path / "authors_log_alexnet_imagenet_ttq.csv"
+    rows = [f"{epoch},{0.5 - epoch / 1000},{0.6 - epoch / 1000}" for epoch in range(80)]
+    log.write_text("epoch,train-error-top1,val-error-top1\n" + "\n".join(rows))
+    planned = cells("figure4", "paper")
+    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
+    text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
+    assert "laid over our schedule" in text
+    axes = figure4([Found(planned[3], {1: trained(planned[3], 1)})], tmp_path).axes
+    for panel, final in zip(axes, (57.9, 47.9), strict=True):
+        theirs = panel.lines[-1]
+        assert theirs.get_label() == f"TTQ, released log: {final}"
+        assert theirs.get_xdata()[-1] == 80
+    digits = cells("figure4", "short", "dataset=imagenette")
+    assert "laid over" not in render(digits, Workspace(tmp_path), tmp_path, str(tmp_path))
+
+
 def test_a_stand_in_says_so_in_the_figure_and_in_its_name(tmp_path: Path) -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
     put(Workspace(tmp_path), planned[0], trained(planned[0], 1))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.report.made_alexnet import alexnet, codes
+from tests.report.alexnet_records import alexnet, codes
 from tests.report.plain_records import cells, put
 from ttq_repro.report.figure6 import figure6, kernel_table, render, tiled
 from ttq_repro.runs.workspace import Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made_alexnet import alexnet
+from tests.report.alexnet_records import alexnet
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.paper.reported import TABLE2, TABLE3
 from ttq_repro.report import table2, table3, table4

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from ttq_repro.report import style
-from ttq_repro.report.captions import file_name, not_run
+from ttq_repro.paper.claims import ALEXNET_LOG
+from ttq_repro.paper.rules import LogColumn
+from ttq_repro.report import released, style
+from ttq_repro.report.authors_log import read_column
+from ttq_repro.report.captions import file_name, not_run, stand_in
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -19,29 +23,42 @@ CAPTION = (
     "validation images. Lines are means over seeds, bands ± s.d.; the legend gives the accuracy "
     "of the final epoch, never of the best one."
 )
-PANELS = {"train_error": "training", "test_error": "validation"}
+LOG_CAPTION = " The released log is one run of the authors' code, laid over our schedule."
+#: What each panel shows, and the log's name for it.
+PANELS = {
+    "train_error": ("training", "train-error-top1"),
+    "test_error": ("validation", "val-error-top1"),
+}
 
 
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
+def render(
+    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
+) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
+    log = Path(authors_log) if authors_log and not stand_in(cells[0]) else None
     drawn = [one for one in found if one.records]
-    figure = figure4(drawn) if drawn else style.empty(not_run(found[0].cell))
-    return style.publish(figure, CAPTION, found, home, file_name("figure4", cells[0]))
+    figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
+    caption = CAPTION + (LOG_CAPTION if log else "")
+    return style.publish(figure, caption, found, home, file_name("figure4", cells[0]))
 
 
 @style.styled
-def figure4(found: list[Found]) -> Figure:
-    """One line a method in a panel for each kind of images."""
+def figure4(found: list[Found], log: Path | None = None) -> Figure:
+    """One line a method in a panel for each kind of images, and TTQ of the log in that folder."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
-    for axes, (metric, name) in zip(
-        figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True
-    ):
+    panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)
+    for axes, (metric, (name, column)) in panels:
         for one in found:
             accuracy = 100 * (1 - style.curves_of(one, metric))
             label = f"{one.title}: {accuracy[:, -1].mean():.1f}"
             line = LINES[one.cell.labels["method"]]
             style.band(axes, style.epochs(accuracy), accuracy, label=label, **line)
+        if log is not None:
+            theirs = 100 * (1 - np.array(read_column(log, LogColumn(ALEXNET_LOG, column))))
+            x = released.laid_over(accuracy.shape[-1], len(theirs))
+            label = f"TTQ, {released.NAME}: {theirs[-1]:.1f}"
+            axes.plot(x, theirs, label=label, color=style.SKY, linewidth=0.8, zorder=1.5)
         style.epoch_axis(axes)
         axes.set_title(f"{name} images")
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

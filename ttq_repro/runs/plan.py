@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from ttq_repro.data.prepare import Photographs, Survey, survey
+from ttq_repro.errors import DataError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import device, has_gpu, processor
 from ttq_repro.runs.record import Record, read_record, read_records
@@ -15,27 +17,65 @@ from ttq_repro.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, whether its record is there, and the record that tells how fast it will be."""
+    """A run, whether its record is there, and what tells how fast it will be.
+
+    Attributes:
+        alike: the record that comes closest to it.
+        images: training images of its data set, where that is known beforehand.
+        measured: training images a second, measured just now.
+    """
 
     run: Run
     done: bool
     alike: Record | None
+    images: int | None = None
+    measured: float | None = None
+
+    @property
+    def speed(self) -> float | None:
+        """Training images a second, measured or as the alike run had them."""
+        if self.measured is not None or self.alike is None:
+            return self.measured
+        images = self.alike.provenance.get("train_images")
+        return images / self._alike_seconds(self.alike) if images else None
 
     @property
     def seconds(self) -> float | None:
-        """Epochs times the median epoch of the alike run, another depth counted in proportion."""
-        if self.alike is None:
-            return None
-        scale = _work(self.run.config) / _work(self.alike.config)
-        return self.run.epochs * scale * median(self.alike.metrics["seconds"])
+        """The time it takes; by epochs as the alike run had them if that is all there is."""
+        if self.speed and self.images:
+            return self.run.epochs * self.images / self.speed
+        if self.alike and self.alike.config["data"]["name"] == self.run.dataset:
+            return self.run.epochs * self._alike_seconds(self.alike)
+        return None
+
+    @property
+    def network_bytes(self) -> int | None:
+        """What the network takes on disk, as far as the alike run's layers tell."""
+        layers = self.alike.decisions if self.alike else []
+        return 4 * sum(layer.get("weights", 0) for layer in layers) or None
+
+    def state(self) -> str:
+        if self.done:
+            return "done"
+        speed = f" at {self.speed:,.0f} images/s" if self.speed else ""
+        return f"missing, {duration(self.seconds)}{speed}"
+
+    def _alike_seconds(self, alike: Record) -> float:
+        """Its median epoch, another depth counted in proportion."""
+        return _work(self.run.config) / _work(alike.config) * median(alike.metrics["seconds"])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs in the order of training, parents before children, each once."""
+    """Runs in the order of training, parents before children, each once.
+
+    Attributes:
+        data: what is known of the photographs, or what is wrong with them; None for arrays.
+    """
 
     runs: list[PlannedRun]
     device: str
+    data: Survey | DataError | None = None
 
     @property
     def missing(self) -> list[PlannedRun]:
@@ -45,9 +85,9 @@ class Plan:
         """The plan as text, a line a run."""
         width = max(len(planned.run.name) for planned in self.runs)
         lines = [f"device: {self.device}", f"speed: {self._speed()}"]
-        for planned in self.runs:
-            state = "done" if planned.done else f"missing, {duration(planned.seconds)}"
-            lines.append(f"  {planned.run.name:{width}}  {state}")
+        if self.data is not None:
+            lines += [f"data: {self.data}", f"disk: {self._disk()}"]
+        lines += [f"  {planned.run.name:{width}}  {planned.state()}" for planned in self.runs]
         total = _sum(planned.seconds for planned in self.missing)
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
@@ -62,6 +102,20 @@ class Plan:
                 day = source["finished"][:10]
                 return f"as recorded on {source['processor']}, in {precision}, on {day}"
         return "none recorded on this kind of device yet"
+
+    def _disk(self) -> str:
+        """What data and networks to come take, and the checkpoint of the one in training."""
+        new = self.data.cost.bytes if isinstance(self.data, Survey) and not self.data.done else 0
+        networks = [planned.network_bytes for planned in self.missing]
+        total = _sum(networks)
+        if total is None:
+            return f"{_size(new)} for data; networks and checkpoints unknown"
+        # A checkpoint holds the weights and up to two moments of each.
+        checkpoint = 3 * max(filter(None, networks), default=0)
+        return (
+            f"{_size(new)} for data, {_size(total)} for networks, {_size(checkpoint)} for a "
+            "checkpoint while one trains"
+        )
 
 
 def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
@@ -79,8 +133,12 @@ def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
         if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
             done[run.parent.name] = False
     records = _recorded(workspace)
-    planned = [PlannedRun(run, done[name], _alike(run, records)) for name, run in ordered.items()]
-    return Plan(planned, device())
+    data = _survey(next(iter(ordered.values())), workspace)
+    images = data.images["train"] if isinstance(data, Survey) else None
+    planned = [
+        PlannedRun(run, done[name], _alike(run, records), images) for name, run in ordered.items()
+    ]
+    return Plan(planned, device(), data)
 
 
 def duration(seconds: float | None) -> str:
@@ -92,6 +150,16 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
+    """The photographs of a run; all runs of an artifact see the same."""
+    if "short_side" not in run.config["data"]:
+        return None
+    try:
+        return survey(Photographs.of(run.config["data"], workspace.cache))
+    except DataError as error:
+        return error
 
 
 def _recorded(workspace: Workspace) -> list[Record]:
@@ -106,19 +174,23 @@ def _recorded(workspace: Workspace) -> list[Record]:
 
 
 def _alike(run: Run, records: list[Record]) -> Record | None:
-    """The latest record of the same data and kind of network, if possible of this hardware."""
-    network = run.config["model"]["_target_"]
+    """The latest record of the same kind of network and images, if possible of this hardware."""
+    network, data = run.config["model"]["_target_"], run.config["data"]
     candidates = [
         record
         for record in records
-        if record.config["data"]["name"] == run.dataset
-        and record.config["model"]["_target_"] == network
+        if record.config["model"]["_target_"] == network
+        and (
+            record.config["data"]["name"] == data["name"]
+            or record.config["data"].get("crop", -1) == data.get("crop")
+        )
     ]
 
-    def strangeness(record: Record) -> tuple[bool, bool, bool]:
+    def strangeness(record: Record) -> tuple[bool, bool, bool, bool]:
         return (
             _precision(record.config) != _precision(run.config),
             record.provenance["processor"] != processor(),
+            record.config["data"]["name"] != data["name"],
             record.config["model"] != run.config["model"],
         )
 
@@ -128,6 +200,10 @@ def _alike(run: Run, records: list[Record]) -> Record | None:
 def _work(config: Config) -> float:
     """Cost of a step in units that compare networks of one kind."""
     return config["model"].get("depth", 3) - 2
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
 
 
 def _precision(config: Config) -> str:

@@ -1,0 +1,124 @@
+"""How fast runs will train, from a few steps of each on random images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from ttq_repro.data.load import load_data
+from ttq_repro.data.prepare import Survey
+from ttq_repro.data.source import Batch, DataSource
+from ttq_repro.data.statistics import ChannelStatistics
+from ttq_repro.runs.failures import explained
+from ttq_repro.runs.hardware import has_gpu
+from ttq_repro.runs.plan import Plan
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.fit import COMPILE_FROM_STEPS, fit
+
+#: Steps of the epoch that is timed, and of the one before that warms up.
+CPU_STEPS, GPU_STEPS = 4, 100
+LOADED = 20  # Batches for which the loader is timed.
+ARRAY_SIZE = (32, 32)  # Of every data set in memory.
+
+
+class RandomImages:
+    """A :class:`DataSource` that repeats one batch of random images.
+
+    Args:
+        image_size: height and width. steps: batches an epoch.
+    """
+
+    name = source = "random images"
+
+    def __init__(self, image_size: tuple[int, int], num_classes: int, steps: int) -> None:
+        self.image_size = image_size
+        self.classes = tuple(map(str, range(num_classes)))
+        self.steps = steps
+        self.train_images = 0
+
+    def channel_statistics(self) -> ChannelStatistics:
+        return np.full(3, 0.5), np.full(3, 0.25)
+
+    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+        return self._loader(batch_size, self.steps)
+
+    def test_loader(self) -> DataLoader[Batch]:
+        return self._loader(1, 1)
+
+    def _loader(self, batch_size: int, steps: int) -> DataLoader[Batch]:
+        shape = (batch_size, *self.image_size, 3)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8).permute(0, 3, 1, 2)
+        labels = torch.randint(0, len(self.classes), (batch_size,))
+        return DataLoader([(images, labels)] * steps, batch_size=None)  # type: ignore[arg-type]
+
+
+def measured(plan: Plan, workspace: Workspace) -> Plan:
+    """The plan with images a second as they are now: those of the step, or of a slower loader.
+
+    The loader is timed where its images are at hand: to prepare photographs is not the plan's job.
+    """
+    speeds: dict[str, float] = {}
+    for planned in plan.missing:
+        run = planned.run
+        if run.identity in speeds:
+            continue
+        speeds[run.identity] = step = step_speed(run, planned.images, workspace)
+        found = f"step {step:,.1f} images/s"
+        if plan.data is None or (isinstance(plan.data, Survey) and plan.data.done):
+            config = run.config
+            data = load_data(config["data"], workspace.cache, config["trainer"]["workers"])
+            loader = loader_speed(data, config["recipe"]["batch_size"])
+            speeds[run.identity] = min(step, loader)
+            found += f", loader {loader:,.0f} images/s"
+        print(f"measured: {run.identity}: {found}")
+    return replace(
+        plan,
+        runs=[replace(planned, measured=speeds.get(planned.run.identity)) for planned in plan.runs],
+    )
+
+
+def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
+    """Images a second of the run's training steps, its images at hand.
+
+    Args:
+        images: in an epoch of the run, None if that is unknown, as of a large data set.
+    """
+    config, steps = run.config, GPU_STEPS if has_gpu() else CPU_STEPS
+    data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
+    if trainer["compile"] == "auto":
+        is_long = images is None or run.epochs * images / recipe["batch_size"] > COMPILE_FROM_STEPS
+        trainer = trainer | {"compile": is_long}
+    shortened = config | {
+        "trainer": trainer | {"progress": False},
+        "recipe": recipe | {"epochs": 2},
+    }
+    size = (data["crop"],) * 2 if "crop" in data else ARRAY_SIZE
+    workspace.outputs.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=workspace.outputs) as folder, explained(run):
+        fitted = fit(
+            shortened,
+            RandomImages(size, data["num_classes"], steps),
+            None,
+            scratch=Path(folder),
+            checkpoint=Path(folder) / "last.ckpt",
+            loggers=[],
+            say=lambda _: None,
+        )
+    return steps * recipe["batch_size"] / fitted.history["seconds"][-1]
+
+
+def loader_speed(data: DataSource, batch_size: int) -> float:
+    """Images a second that a training loader delivers, its first batch left out."""
+    batches = iter(data.train_loader(batch_size, seed=0))
+    next(batches)
+    started = time.perf_counter()
+    images = sum(len(labels) for _, labels in islice(batches, LOADED))
+    return images / (time.perf_counter() - started)

@@ -190,6 +190,24 @@ def test_stages(shares: tuple[float, float], epochs: int, stages: list[int]) -> 
     assert names == {("negative", "zero", "positive", "stage", "distinct_values")}
 
 
+def test_each_stage_is_entered_once() -> None:
+    """Whatever training has made of the weights since, and after a resume as well."""
+    torch.manual_seed(0)
+    latent = torch.randn(4, 5, 3, 3)
+    quantizer = at(0, latent, cluster_at=0.5)
+    kept = quantizer.kept.clone()
+    with torch.no_grad():
+        quantizer.on_epoch_start(torch.randn(4, 5, 3, 3), 1, 4)
+        assert torch.equal(quantizer.kept, kept)
+        quantizer.on_epoch_start(latent, 2, 4)
+        codes = quantizer.codes(latent)
+        trained = quantizer.codebook.mul_(1.1).clone()
+        quantizer.on_epoch_start(torch.randn(4, 5, 3, 3), 3, 4)
+    assert torch.equal(quantizer.kept, kept)
+    assert torch.equal(quantizer.codebook, trained)
+    assert torch.equal(quantizer.codes(latent), codes)
+
+
 def train(network: nn.Module, epochs: range, total: int = 4) -> None:
     """Two steps an epoch of SGD without state, so that it can go on from weights alone."""
     optimizer = torch.optim.SGD(network.parameters(), 0.02, weight_decay=2e-4)

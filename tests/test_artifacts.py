@@ -61,6 +61,32 @@ def test_artifacts_share_their_runs() -> None:
     assert len(set(figure5.values())) == len(figure5)
 
 
+def test_artifacts_of_alexnet_share_the_runs_of_table2() -> None:
+    for stand_in in ([], ["dataset=imagenette"]):
+        by_artifact = {
+            artifact: {cell.run.identity for cell in cells(artifact, "short", *stand_in)}
+            for artifact in ("table2", "table4", "figure4", "figure6")
+        }
+        assert by_artifact["table4"] == by_artifact["figure6"]
+        assert by_artifact["table4"] < by_artifact["figure4"] < by_artifact["table2"]
+
+
+def test_a_stand_in_trains_from_its_own_data_at_the_results_place() -> None:
+    for artifact in ("table2", "table3"):
+        real, stand_in = cells(artifact), cells(artifact, "short", "dataset=imagenette")
+        assert {cell.run.dataset for cell in stand_in} == {"imagenette"}
+        assert all(cell.run.is_result for cell in stand_in)
+        assert not {c.run.identity for c in real} & {c.run.identity for c in stand_in}
+        for cell in stand_in:
+            assert cell.run.parent is None or cell.run.parent.dataset == "imagenette"
+
+
+def test_table3s_parent_is_its_own_full_precision() -> None:
+    planned = {cell.labels["method"]: cell.run for cell in cells("table3")}
+    assert planned["twn"].parent is not None
+    assert planned["twn"].parent.identity == planned["full_precision"].identity
+
+
 @pytest.mark.parametrize("artifact", ARTIFACTS)
 def test_a_dry_run_plans_and_trains_nothing(
     artifact: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

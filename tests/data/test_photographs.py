@@ -79,6 +79,17 @@ def test_worker_processes_change_nothing(photographs: Path) -> None:
         assert labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_epoch_counts_that_is_set_after_the_iterator_is_made(
+    photographs: Path, workers: int
+) -> None:
+    """As Lightning does it when a run is resumed."""
+    loader = load(photographs, workers=workers).train_loader(5, 1)
+    batches = iter(loader)
+    loader.sampler.set_epoch(3)
+    assert same(list(batches), epoch_of(load(photographs), epoch=3))
+
+
 def test_grey_photographs_have_three_equal_channels(photographs: Path) -> None:
     images, _ = next(iter(load(photographs).test_loader()))
     assert torch.equal(images[0, 0], images[0, 1])

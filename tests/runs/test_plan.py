@@ -1,3 +1,6 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,6 +8,7 @@ import pytest
 from tests.runs.test_record import record
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.measure import measured
 from ttq_repro.runs.plan import duration, make_plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -62,6 +66,69 @@ def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
     plan = make_plan([cell("resnet20_fp")], Workspace(tmp_path))
     assert plan.runs[0].seconds is None
     assert "time unknown" in plan.lines()[-1]
+
+
+def on_photographs(root: Path, data: str = "ilsvrc12") -> Run:
+    overrides = [f"data={data}", f"data.root={root}", "data.num_classes=3"]
+    named = ["experiment=table2/alexnet_bn_ttq", "trainer.precision=fp32"]
+    return Run(compose_config("train", [*named, *overrides]))
+
+
+def write_imagenette(workspace: Workspace) -> None:
+    """A record of 4,500 photographs at 50 of them a second."""
+    provenance = {
+        "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": "a CPU",
+        "train_images": 4500,
+    }  # fmt: skip
+    run = on_photographs(Path("elsewhere"), "imagenette")
+    made = record(
+        config=run.config,
+        metrics={"seconds": [90.0]},
+        provenance=provenance,
+        decisions=[{"weights": 50_000_000}, {"weights": 10_000_000}],
+    )
+    made.write(workspace.record(run))
+
+
+def test_photographs_of_another_data_set_tell_the_speed(tmp_path: Path, photographs: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_imagenette(workspace)
+    plan = make_plan([on_photographs(photographs)], workspace)
+    assert plan.runs[0].speed == 50
+    assert plan.runs[0].seconds == 80 * 18 / 50
+    text = "\n".join(plan.lines())
+    assert "missing, about 29 s at 50 images/s" in text
+    assert f"data: 18 train and 6 val photographs, to be prepared in {workspace.cache}" in text
+    assert "disk: 0.0 GB for data, 0.2 GB for networks, 0.7 GB for a checkpoint" in text
+    assert not list(workspace.cache.rglob("*.safetensors"))
+
+
+def test_photographs_that_are_not_there_leave_the_rest_of_the_plan(tmp_path: Path) -> None:
+    write_imagenette(Workspace(tmp_path))
+    plan = make_plan([on_photographs(tmp_path / "nowhere")], Workspace(tmp_path))
+    text = "\n".join(plan.lines())
+    assert f"data: {tmp_path / 'nowhere'}: no such folder" in text
+    assert "missing, time unknown at 50 images/s" in text
+
+
+def test_a_speed_measured_now_counts_more_than_a_record(tmp_path: Path, photographs: Path) -> None:
+    write_imagenette(Workspace(tmp_path))
+    (planned,) = make_plan([on_photographs(photographs)], Workspace(tmp_path)).runs
+    assert replace(planned, measured=9.0).seconds == 80 * 18 / 9
+
+
+def test_steps_and_loader_are_measured_and_leave_nothing(
+    tiny_run: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, workspace = tiny_run("quantizer=ttq"), Workspace(tmp_path)
+    plan = measured(make_plan([run, run.with_seed(2)], workspace), workspace)
+    assert [planned.measured for planned in plan.runs] == [plan.runs[0].measured] * 2
+    (line,) = capsys.readouterr().out.splitlines()
+    step, loader = (
+        float(number.replace(",", "")) for number in re.findall(r"([\d,.]+) images/s", line)
+    )
+    assert plan.runs[0].measured == pytest.approx(min(step, loader), rel=0.01)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

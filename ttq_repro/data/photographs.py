@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 
@@ -57,7 +57,7 @@ class PhotographSource:
         return self._loader(dataset, range(len(dataset)))
 
     def _loader(self, dataset: Dataset[Batch], sampler: Iterable) -> DataLoader[Batch]:
-        return DataLoader(
+        return LateLoader(
             dataset,
             batch_size=None,
             sampler=sampler,
@@ -67,6 +67,17 @@ class PhotographSource:
             # Not the global one, from which networks and quantizers sample.
             generator=torch.Generator(),
         )
+
+
+class LateLoader(DataLoader[Batch]):
+    """Begins an epoch when its first batch is asked for.
+
+    Lightning makes the iterator of a resumed run before it tells the sampler the epoch; worker
+    processes would have fetched their first batches by then.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 class TrainBatches(Dataset[Batch]):

@@ -170,12 +170,40 @@ DIFFERENCES = (
         "policy=first_last_float",
     ),
     Difference(
-        "input on ImageNet",
+        "AlexNet's weight decay and Adam",
+        "L2 5e-6",
+        "L2 5e-6 on the fully connected layers and their scales alone; Adam's epsilon 1e-5",
+        "on all layers; epsilon 1e-8",
+        "recipe=paper_alexnet_authors_code",
+    ),
+    Difference(
+        "length of AlexNet's training",
+        "learning rate x0.2 at epochs 56 and 64; no end stated",
+        "log: 80 epochs",
+        "80 epochs",
+        "recipe=...",
+    ),
+    Difference(
+        "augmentation on ImageNet",
         "resized to 256x256, random crop of 224",
-        "short side 224 to 308, sides stretched by up to 15%, random crop of 224, flip; minus "
-        "per-pixel mean; tested on the centre at short side 256",
-        "the paper's, with flip; channel mean and deviation; tested as in the released code",
+        "short side 224 to 308, height and width stretched by up to 15% each, random crop of 224, "
+        "mirrored",
+        "the paper's, mirrored; crops are resized in one step, with antialiasing",
         "data=ilsvrc12_authors_code",
+    ),
+    Difference(
+        "input and evaluation on ImageNet",
+        "not stated",
+        "minus per-pixel mean, /255; short side 256, centre crop of 224",
+        "channel mean and deviation of train; short side 256, centre crop of 224",
+        "none",
+    ),
+    Difference(
+        "recipe of Table 3",
+        "not stated",
+        "none released",
+        "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full precision",
+        "recipe=...",
     ),
     Difference(
         "networks of Table 3",

@@ -88,7 +88,7 @@ class Classifier(pl.LightningModule):
         logits = self(images)
         self._test_loss += F.cross_entropy(logits, labels, reduction="sum")
         self._test_correct.append(logits.argmax(1) == labels)
-        self._test_in_top5.append(_in_top5(logits, labels))
+        self._test_in_top5.append(in_top5(logits, labels))
 
     def on_validation_epoch_end(self) -> None:
         # Validation ends every training epoch. Its end is the one hook at which all metrics are
@@ -123,7 +123,7 @@ class Classifier(pl.LightningModule):
         self._train_count = 0
 
 
-def _in_top5(logits: Tensor, labels: Tensor) -> Tensor:
+def in_top5(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether a label is among the five largest logits; empty for so few classes that most are."""
     if logits.shape[1] < TOP5_FROM_CLASSES:
         return torch.empty(0, dtype=torch.bool, device=logits.device)

@@ -1,0 +1,138 @@
+"""Runs on photographs, from folders to record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.training.module import Classifier, in_top5
+
+MakeRun = Callable[..., Run]
+
+pytestmark = pytest.mark.usefixtures("prepare_in_threads")
+
+SETTINGS = [override for override in TINY if not override.startswith("model")]
+SMALL = [
+    "data.num_classes=3", "data.short_side=32", "data.augmentation.side=36", "data.crop=32",
+    "model=resnet18b", "model.width=0.125", "quantizer=ttq", "policy=first_last_float",
+    "recipe.batch_size=5", "recipe.epochs=3",
+]  # fmt: skip
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Makes a run on photographs that leaves its files in ``tmp_path/WORKSPACE``."""
+
+    def make(root: Path, *overrides: str, workspace: str = "ws") -> Run:
+        given = [*SETTINGS, "data=imagenette", f"data.root={root}", *overrides]
+        return Run(compose_config("train", given) | {"workspace": str(tmp_path / workspace)})
+
+    return make
+
+
+def test_a_ternary_resnet18_leaves_a_record(make_run: MakeRun, photographs: Path) -> None:
+    record = execute(make_run(photographs, *SMALL))
+    assert [d["layer"] for d in record.decisions if not d["quantize"]] == ["stem.0", "linear"]
+    assert record.provenance["train_images"] == 18
+    assert record.test_images == 6
+    # 16 of 3x3 and three shortcuts of 1x1, which have no kernels to show.
+    assert len(record.layers) == 19
+    assert len(record.kernels) == 16
+    name = next(iter(record.kernels))
+    zeros = (record.kernel_codes(name) == 0).mean()
+    assert zeros == pytest.approx(record.layers[name]["zero"][-1], abs=1e-6), "8 x 8: all are kept"
+    assert "test_top5_error" not in record.metrics
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    make_run: MakeRun, photographs: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    undisturbed = execute(make_run(photographs, *SMALL, "trainer.workers=1", workspace="a"))
+    stopped = make_run(photographs, *SMALL, f"trainer.workers={workers}", workspace="b")
+    begin = Classifier.on_train_epoch_start
+
+    def stop(module: Classifier) -> None:
+        if module.current_epoch == 2:
+            raise TrainingError("stopped here")
+        begin(module)
+
+    monkeypatch.setattr(Classifier, "on_train_epoch_start", stop)
+    with pytest.raises(TrainingError, match="stopped here"):
+        execute(stopped)
+    monkeypatch.undo()
+    resumed = execute(stopped)
+    assert resumed.weights_sha256 == undisturbed.weights_sha256
+    assert resumed.metrics["train_loss"] == undisturbed.metrics["train_loss"]
+    assert resumed.kernels == undisturbed.kernels
+
+
+def test_twenty_classes_have_a_top5_error(make_run: MakeRun, photographs: Path) -> None:
+    for split in ("train", "val"):
+        for number in range(4, 21):
+            shutil.copytree(photographs / split / "n01", photographs / split / f"n{number:02}")
+    twenty = [override for override in SMALL if "num_classes" not in override]
+    made = make_run(photographs, *twenty, "data.num_classes=20", "recipe.batch_size=60")
+    metrics = execute(made).metrics
+    for top5, top1 in zip(metrics["test_top5_error"], metrics["test_error"], strict=True):
+        assert 0 <= top5 <= top1
+
+
+def test_the_five_largest_logits_count() -> None:
+    logits = torch.arange(20.0).repeat(20, 1)
+    assert in_top5(logits, torch.arange(20)).tolist() == [False] * 15 + [True] * 5
+    assert len(in_top5(logits[:, :19], torch.arange(20) % 19)) == 0
+
+
+def test_a_truncated_photograph_stops_the_run_before_it_trains(
+    make_run: MakeRun, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = photographs / "train" / "n03" / "n03_5.JPEG"
+    victim.write_bytes(victim.read_bytes()[:400])
+    monkeypatch.setattr("ttq_repro.runs.execute.fit", None)
+    with pytest.raises(DataError, match=r"n03_5\.JPEG: not a readable image"):
+        execute(make_run(photographs, *SMALL))
+
+
+TRAINED = [
+    ("alexnet_bn_dropout", "full_precision", "all_but_first"),
+    ("alexnet_bn", "dorefa", "first_last_float"),
+    ("alexnet_bn", "twn", "first_last_float"),
+    ("alexnet_bn", "ttq", "first_last_float"),
+    ("resnet18b", "full_precision", "all_but_first"),
+    ("resnet18b", "bwn", "all"),
+    ("resnet18b", "twn", "first_last_float"),
+    ("resnet18b", "ttq", "first_last_float"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.imagenette
+@pytest.mark.parametrize(("model", "quantizer", "policy"), TRAINED)
+def test_an_epoch_of_every_network_and_method_on_real_photographs(
+    make_run: MakeRun,
+    imagenette_root: Path,
+    tmp_path: Path,
+    model: str,
+    quantizer: str,
+    policy: str,
+) -> None:
+    for split in ("train", "val"):
+        for folder in (imagenette_root / split).iterdir():
+            (tmp_path / "few" / split / folder.name).mkdir(parents=True)
+            for path in sorted(folder.iterdir())[:2]:
+                shutil.copy(path, tmp_path / "few" / split / folder.name)
+    choices = [f"model={model}", f"quantizer={quantizer}", f"policy={policy}"]
+    recipe = ["recipe=smoke_photographs", "recipe.batch_size=10", "recipe.epochs=1"]
+    record = execute(make_run(tmp_path / "few", *choices, *recipe))
+    assert record.test_images == 20
+    assert record.metrics["train_loss"][0] < 20

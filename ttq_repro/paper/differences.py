@@ -202,7 +202,8 @@ DIFFERENCES = (
         "recipe of Table 3",
         "not stated",
         "none released",
-        "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full precision",
+        "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
+        "precision",
         "recipe=...",
     ),
     Difference(

@@ -35,7 +35,7 @@ def overview(request: Config) -> None:
         for artifact in choices("artifact"):
             _draw(artifact, workspace, log)
     problems = [
-        str(warning.message).removeprefix("warning: ").replace(f"{workspace.root}/", "")
+        str(warning.message).replace(f"{workspace.root}/", "")
         for warning in caught
         if issubclass(warning.category, UserWarning)
     ]

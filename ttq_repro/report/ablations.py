@@ -24,9 +24,7 @@ BASELINE = "none"
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    table = ablations(cells, workspace)
-    table.write(home / "tables", "ablations")
-    return table.markdown()
+    return ablations(cells, workspace).publish(home, "ablations")
 
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:

@@ -8,7 +8,6 @@ from ttq_repro.runs.cell import Cell
 #: What stands in place of a number that nobody has earned yet.
 NOT_RUN = "not run"
 
-
 #: The data sets of the paper; results on another stand in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")
 

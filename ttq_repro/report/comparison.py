@@ -27,9 +27,7 @@ PARENT, CONTROL = "full_precision", "control"
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    table = comparison(cells, workspace)
-    table.write(home / "tables", "comparison")
-    return table.markdown()
+    return comparison(cells, workspace).publish(home, "comparison")
 
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:

@@ -47,9 +47,8 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     if record is None:
         return style.publish(style.empty(not_run(one.cell)), CAPTION, found, home, name)
     text = style.publish(figure6(record), CAPTION, found, home, name)
-    table = kernel_table(record, one.cell)
-    table.write(home / "tables", f"{name}_kernels")
-    return f"{text}\n{table.markdown()}"
+    table = kernel_table(record, one.cell).publish(home, f"{name}_kernels")
+    return f"{text}\n{table}"
 
 
 @style.styled

@@ -15,7 +15,7 @@ from ttq_repro.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class OverSeeds:
+class MeanAndDeviation:
     """A value in percent, of the final epoch: mean, s.d. (None for one seed), seeds."""
 
     mean: float
@@ -65,18 +65,18 @@ def at_one_setting(
     return [one for one in found if one.cell.setting == setting]
 
 
-def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> OverSeeds | None:
+def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:
     """The final error over the seeds of one experiment, None without records that hold it."""
     if top == 1:
         errors = [100 * record.test_error["final"] for record in records]
     else:
         curves = [record.metrics.get("test_top5_error") for record in records]
         errors = [100 * curve[-1] for curve in curves if curve]
-    return over_seeds(errors)
+    return mean_and_deviation(errors)
 
 
-def over_seeds(values: Sequence[float]) -> OverSeeds | None:
+def mean_and_deviation(values: Sequence[float]) -> MeanAndDeviation | None:
     """Mean and s.d. of one value a seed, None without any."""
     if not values:
         return None
-    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+    return MeanAndDeviation(mean(values), stdev(values) if len(values) > 1 else None, len(values))

@@ -39,6 +39,11 @@ class Table:
         caption, note = text.partition("\n| ")[0], text.rpartition("|\n")[2]
         return cls(caption.strip(), header, rows, note.strip())
 
+    def publish(self, home: Path, name: str) -> str:
+        """Write the table below ``home``, and return it in Markdown."""
+        self.write(home / "tables", name)
+        return self.markdown()
+
     def write(self, folder: Path, name: str) -> None:
         """Write ``name.md`` and ``name.csv`` into ``folder``."""
         write_atomically(folder / f"{name}.md", self.markdown().encode())

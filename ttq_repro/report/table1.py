@@ -29,9 +29,7 @@ Found = dict[str, tuple[Cell, list[Record]]]
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    table = table1(cells, workspace)
-    table.write(home / "tables", "table1")
-    return table.markdown()
+    return table1(cells, workspace).publish(home, "table1")
 
 
 def table1(cells: list[Cell], workspace: Workspace) -> Table:

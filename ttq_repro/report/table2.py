@@ -20,5 +20,4 @@ CAPTION = (
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
     table = errors_table(CAPTION, TABLE2, cells, workspace)
-    table.write(home / "tables", file_name("table2", cells[0]))
-    return table.markdown()
+    return table.publish(home, file_name("table2", cells[0]))

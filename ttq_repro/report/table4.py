@@ -11,7 +11,7 @@ from ttq_repro.paper.reported import Density as Reported
 from ttq_repro.paper.rules import Density
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, how_to_run
 from ttq_repro.report.quantities import measure
-from ttq_repro.report.seeds import OverSeeds, at_one_setting, over_seeds
+from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, mean_and_deviation
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -40,9 +40,7 @@ TERNARY_BITS, FLOAT_BITS = 2, 32
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    table = table4(cells, workspace)
-    table.write(home / "tables", file_name("table4", cells[0]))
-    return table.markdown()
+    return table4(cells, workspace).publish(home, file_name("table4", cells[0]))
 
 
 def table4(cells: list[Cell], workspace: Workspace) -> Table:
@@ -76,9 +74,9 @@ def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record])
     ]
 
 
-def _density(records: Sequence[Record], places: tuple[int, ...]) -> OverSeeds | None:
+def _density(records: Sequence[Record], places: tuple[int, ...]) -> MeanAndDeviation | None:
     values = [measure(record, Density(places)) for record in records]
-    return over_seeds([value for value in values if value is not None])
+    return mean_and_deviation([value for value in values if value is not None])
 
 
 def _bits(bits: int | None) -> str:

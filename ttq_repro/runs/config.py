@@ -20,6 +20,7 @@ from ttq_repro.runs.hardware import fastest_precision, loader_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
+#: In the checkout whose configs these are, whatever workspace a config names.
 KEPT = ROOT / "outputs" / "cache" / "configs"
 
 Config = dict[str, Any]
@@ -64,7 +65,10 @@ def _ingredients() -> str:
     """All that a composition depends on besides its name and overrides."""
     files = sorted(CONFIGS.rglob("*.yaml"))
     contents = [f"{path.relative_to(CONFIGS)}\n{path.read_text()}" for path in files]
-    hardware = [fastest_precision(accelerator) for accelerator in ("auto", "cpu")]
+    hardware = [
+        f"{fastest_precision(accelerator)} {loader_workers(accelerator)}"
+        for accelerator in ("auto", "cpu")
+    ]
     return _digest(version("hydra-core"), version("omegaconf"), *hardware, *contents)
 
 

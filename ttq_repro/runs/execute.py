@@ -69,7 +69,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
 
 def _done(run: Run, workspace: Workspace, weights_too: bool, say: Say) -> Record | None:
     path = workspace.record(run)
-    record = read_record(path, warn=say)
+    record = read_record(path, warn=_warner(say))
     if record is None or (weights_too and not workspace.weights(run).is_file()):
         return None
     say(f"{run.name}: done already, see {path}")
@@ -84,7 +84,7 @@ def _parent(run: Run, workspace: Workspace, say: Say) -> Parent | None:
         path = Path(run.config["parent"])
         return Parent(None, _read_weights(path), sha256(path))
     path = workspace.weights(run.parent)
-    record = read_record(workspace.record(run.parent), warn=say)
+    record = read_record(workspace.record(run.parent), warn=_warner(say))
     if record is None or not path.is_file():
         if not run.config["train_parent"]:
             raise UserError(
@@ -101,6 +101,11 @@ def _parent(run: Run, workspace: Workspace, say: Say) -> Parent | None:
     return Parent(run.parent.identity, _read_weights(path), digest)
 
 
+def _warner(say: Say) -> Say:
+    """Says what it is given as a warning."""
+    return lambda message: say(f"warning: {message}")
+
+
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -109,14 +114,14 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> Record:
-    config, source = run.config, commit()
+    config, source, warn = run.config, commit(), _warner(say)
     data = load_data(config["data"], workspace.cache, config["trainer"]["workers"])
     scratch, checkpoint = workspace.scratch(run), workspace.resume_checkpoint(run)
     weights = workspace.weights(run)
     for path in (checkpoint, weights, workspace.record(run)):
         remove_leftovers(path)
     if checkpoint.is_file() and not is_sound(checkpoint):
-        say(f"warning: {checkpoint} is damaged: the run starts again from its first epoch")
+        warn(f"{checkpoint} is damaged: the run starts again from its first epoch")
         checkpoint.unlink()
     say(
         f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
@@ -124,7 +129,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     )
     trainer = config["trainer"]
     if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
-        say(f"warning: {warning}")
+        warn(warning)
     with loggers(run, workspace, say) as active:
         fitted = fit(
             config,

@@ -125,7 +125,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
         for needed in filter(None, (run.parent, run)):
             ordered.setdefault(needed.name, needed)
     done = {
-        name: read_record(workspace.record(run), warn=print) is not None
+        name: read_record(workspace.record(run), warn=_print_warning) is not None
         for name, run in ordered.items()
     }
     for name, run in ordered.items():
@@ -139,6 +139,10 @@ def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
         PlannedRun(run, done[name], _alike(run, records), images) for name, run in ordered.items()
     ]
     return Plan(planned, device(), data)
+
+
+def _print_warning(message: str) -> None:
+    print(f"warning: {message}")
 
 
 def duration(seconds: float | None) -> str:

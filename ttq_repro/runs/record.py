@@ -139,7 +139,7 @@ def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
     try:
         return Record.read(path)
     except ValueError as error:
-        warn(f"warning: skipped {error}")
+        warn(f"skipped {error}")
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.digits import load_digits
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 
@@ -33,6 +36,18 @@ TINY = [
 ]
 
 
+#: Training images of a small run: few batches, the last one not full.
+FEW = 300
+
+
+def few_digits() -> ImageArrays:
+    """The digits with few training images, for tests of what happens around training."""
+    digits = load_digits()
+    return replace(
+        digits, train_images=digits.train_images[:FEW], train_labels=digits.train_labels[:FEW]
+    )
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", action="store_true", help="try faults often, and write results/benchmarks/faults"
@@ -40,8 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def tiny_run(tmp_path: Path) -> Callable[..., Run]:
-    """Makes a run from overrides of TINY that leaves its files in ``tmp_path``."""
+def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Makes a run from overrides of TINY on few digits that leaves its files in ``tmp_path``."""
+    monkeypatch.setattr("ttq_repro.data.load.load_digits", few_digits)
 
     def make(*overrides: str) -> Run:
         return Run(compose_config("train", [*TINY, *overrides]) | {"workspace": str(tmp_path)})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, few_digits
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import ROOT, Config, compose_config
 from ttq_repro.runs.hardware import processor
@@ -62,8 +62,9 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 @pytest.fixture
-def plan_request(tmp_path: Path) -> Callable[..., Config]:
+def plan_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
     """A request for a plan of three runs: full precision, and TTQ after its parent."""
+    monkeypatch.setattr("ttq_repro.data.load.load_digits", few_digits)
 
     def make(name: str = "workspace", *overrides: str) -> Config:
         return compose_config(

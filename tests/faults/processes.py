@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
+import ttq_repro.data.load
 import ttq_repro.files
 import ttq_repro.runs.execute
+from tests.conftest import few_digits
 from ttq_repro.errors import UserError
 from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.config import Config
@@ -27,6 +29,7 @@ SLOW_WRITE = 0.2
 
 def carry_out(request: Config, output: Path, writing: Event | None = None) -> None:
     """Reproduce what is requested; with ``writing``, slowly enough to be killed at a write."""
+    ttq_repro.data.load.load_digits = few_digits
     if writing is not None:
         _announce_writes(writing)
     with output.open("a", buffering=1) as stream, contextlib.redirect_stdout(stream):

@@ -133,13 +133,12 @@ class TTQ(Quantizer):
     def forward(self, latent: Tensor) -> Tensor:
         latent = self._squash(latent)
         fixed = latent.detach()
-        above, below = self._assign(fixed)
-        rest = torch.zeros_like(fixed)
-        if self.tie == "unit":
-            rest = torch.where(fixed.abs() == self._threshold(fixed), fixed.sign(), rest)
         if self.normalize == "max":
             latent = latent / largest(fixed)
-        return _Ternarize.apply(latent, *self.scales(), above, below, rest, self)
+        weight = _Ternarize.apply(latent, *self.scales(), self._signs(fixed), self)
+        if self.tie == "unit":
+            weight = weight + (fixed.abs() == self._threshold(fixed)) * fixed.sign()
+        return weight
 
     def scales(self) -> tuple[Tensor, Tensor]:
         """W_p and W_n, from one parameter if they are tied."""
@@ -153,13 +152,11 @@ class TTQ(Quantizer):
         fixed = self._squash(latent.detach())
         if self.sparsity is None:
             return self._threshold(fixed)
-        above, below = self._assign(fixed)
-        return torch.where(above | below, 0, fixed.abs()).amax()
+        return (fixed.abs() * (self._signs(fixed) == 0)).amax()
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8); under ``tie="unit"`` ties count as zeros here."""
-        above, below = self._assign(self._squash(latent.detach()))
-        return above.to(torch.int8) - below.to(torch.int8)
+        return self._signs(self._squash(latent.detach())).to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
         positive, negative = (scale.detach() for scale in self.scales())
@@ -185,58 +182,51 @@ class TTQ(Quantizer):
         assert self.threshold is not None
         return self.threshold * weight.abs().amax()
 
-    def _assign(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks of the weights that become +W_p and -W_n."""
+    def _signs(self, weight: Tensor) -> Tensor:
+        """1 for the weights that become +W_p, -1 for those that become -W_n, else 0.
+
+        In arithmetic rather than by comparisons: a compiled step would keep their masks for the
+        backward pass, and on a CPU reading and writing booleans costs more than all the rest.
+        """
         if self.sparsity is None:
             delta = self._threshold(weight)
-            return weight > delta, weight < -delta
+            return (weight - weight.clamp(-delta, delta)).sign()
         kept = ~smallest(weight, round(self.sparsity * weight.numel()))
-        return kept & (weight >= 0), kept & (weight < 0)
+        return kept.to(weight.dtype) * (2 * (weight >= 0).to(weight.dtype) - 1)
 
 
 class _Ternarize(torch.autograd.Function):
-    """Eq. 6 forward, given the assignment; Eq. 7 (with the true sign) and Eq. 8 backward."""
+    """Eq. 6 forward, given the signs; Eq. 7 (with the true sign) and Eq. 8 backward."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        latent: Tensor,
-        positive: Tensor,
-        negative: Tensor,
-        above: Tensor,
-        below: Tensor,
-        rest: Tensor,
-        rule: TTQ,
+        ctx: Any, latent: Tensor, positive: Tensor, negative: Tensor, signs: Tensor, rule: TTQ
     ) -> Tensor:
-        ctx.save_for_backward(positive, negative, above, below)
+        ctx.save_for_backward(positive, negative, signs)
         ctx.rule = rule
-        weight = torch.where(above, positive, torch.where(below, -negative, rest))
+        weight = signs.clamp(min=0) * positive + signs.clamp(max=0) * negative
         return weight.to(latent.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        positive, negative, above, below = ctx.saved_tensors
+        positive, negative, signs = ctx.saved_tensors
         rule: TTQ = ctx.rule
-        grad_positive = torch.where(above, grad, 0).sum_to_size(positive.shape)
-        grad_negative = torch.where(below, grad, 0).sum_to_size(negative.shape)
-        if rule.reduction == "mean":
-            grad_positive = grad_positive / _count(above, positive)
-            grad_negative = grad_negative / _count(below, negative)
-        if rule.negative_gradient == "true":
+        up, down = signs.clamp(min=0), signs.clamp(max=0)
+        grad_positive = (grad * up).sum_to_size(positive.shape)
+        grad_negative = (grad * down).sum_to_size(negative.shape)
+        if rule.negative_gradient == "as_printed":
             grad_negative = -grad_negative
+        if rule.reduction == "mean":
+            grad_positive = grad_positive / up.sum_to_size(positive.shape).clamp(min=1)
+            grad_negative = grad_negative / -down.sum_to_size(negative.shape).clamp(max=-1)
         grad_latent = grad
         if rule.latent_gradient == "scaled":
-            grad_latent = torch.where(above, grad * positive, grad)
-            grad_latent = torch.where(below, grad * negative, grad_latent)
+            grad_latent = grad * (up * positive - down * negative + (1 - signs.abs()))
         return (
             grad_latent.to(grad.dtype),
             grad_positive.to(positive.dtype),
             grad_negative.to(negative.dtype),
-            *[None] * 4,
+            None,
+            None,
         )
-
-
-def _count(mask: Tensor, scale: Tensor) -> Tensor:
-    """How many weights a scale stands for, at least 1."""
-    return mask.to(scale.dtype).sum_to_size(scale.shape).clamp(min=1)

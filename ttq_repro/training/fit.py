@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.checkpoint import SealedCheckpointIO
+from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
@@ -84,6 +85,7 @@ def fit(
     checkpoint: Path,
     loggers: list[Logger],
     say: Callable[[str], Any],
+    observers: Sequence[pl.Callback] = (),
 ) -> Fitted:
     """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
 
@@ -91,6 +93,7 @@ def fit(
         parent: float weights to start from.
         scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
         say: takes warnings.
+        observers: callbacks that only look on.
     """
     recipe = Recipe(**config["recipe"])
     trainer_config = config["trainer"]
@@ -106,8 +109,9 @@ def fit(
     compiled = trainer_config["compile"]
     if compiled == "auto":
         compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS
+    compilation = Compilation(lambda failure: say(f"warning: {failure}"))
     if compiled:
-        network.compile()
+        compilation.apply(network)
     mean, std = data.channel_statistics()
     module = Classifier(network, recipe, mean, std, config["seed"])
     history = History()
@@ -121,6 +125,7 @@ def fit(
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         ),
+        *observers,
     ]
     if trainer_config["progress"]:
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
@@ -154,7 +159,7 @@ def fit(
         decisions=decisions,
         history=history.metrics,
         correct=history.correct.numpy(),
-        warnings=list(watch.warnings.values()),
+        warnings=[*filter(None, [compilation.failure]), *watch.warnings.values()],
         histograms={name: {"before": before[name], "after": after[name]} for name in before},
         execution={
             "seconds": round(time.perf_counter() - started, 1),
@@ -162,7 +167,7 @@ def fit(
             "device": _device_name(trainer),
             "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
-            "compiled": bool(compiled),
+            "compiled": bool(compiled) and compilation.failure is None,
             "data_source": data.source,
             "train_images": data.train_images,
             "deterministic": trainer.strategy.root_device.type == "cpu",

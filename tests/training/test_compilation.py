@@ -1,0 +1,26 @@
+"""A network that does not compile trains all the same, and its record says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+
+
+def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> None:
+    said: list[str] = []
+    run = tiny_run("quantizer=ttq", "recipe.epochs=1", "trainer.compile=true")
+    no_compiler = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with torch._inductor.config.patch(no_compiler):
+        record = execute(run, say=said.append)
+    (warning,) = record.warnings
+    assert warning.startswith("compiling failed, the network runs uncompiled: ")
+    assert said.count(f"warning: {warning}") == 1
+    assert record.provenance["compiled"] is False
+    torch.compiler.reset()
+    eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}
+    eager["workspace"] += "/eager"
+    assert record.weights_sha256 == execute(Run(eager)).weights_sha256

@@ -1,0 +1,44 @@
+"""torch.compile, and eager execution where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, fx, nn
+from torch._dynamo import lookup_backend
+
+
+class Compilation:
+    """Compiles a network by inductor; a part that does not compile runs as it is.
+
+    Compiling fails for reasons that have nothing to do with the network: no C++ compiler, no room
+    for its files, a kernel that one version of torch gets wrong. None of them is worth a run.
+
+    Args:
+        warn: told of a failure, once.
+    """
+
+    def __init__(self, warn: Callable[[str], Any]) -> None:
+        self._warn = warn
+        #: What went wrong first, in a line; None while nothing has.
+        self.failure: str | None = None
+
+    def apply(self, network: nn.Module) -> None:
+        """Have the network compiled when it is first called; the keys of its state stay."""
+        network.compile(backend=self._compile)
+
+    def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        try:
+            return lookup_backend("inductor")(graph, inputs)
+        except Exception as error:
+            if self.failure is None:
+                self.failure = f"compiling failed, the network runs uncompiled: {_line(error)}"
+                self._warn(self.failure)
+            return graph.forward
+
+
+def _line(error: Exception) -> str:
+    """The error in one line: these come with whole command lines and advice."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

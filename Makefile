@@ -15,7 +15,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test soak dashboard report readme lint quickstart sizes reproduce-table1 \
+.PHONY: help setup lock test soak dashboard report readme lint quickstart benchmark sizes reproduce-table1 \
 	reproduce-comparison reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
 	reproduce-ablations reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 \
 	reproduce-figure4 reproduce-figure6
@@ -98,6 +98,9 @@ reproduce-ablations: setup ## what the paper leaves open or claims, one change a
 
 reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=authors_code
+
+benchmark: setup ## speed of training against the usual script, minutes (results/benchmarks)
+	$(RUN) scripts/benchmark.py
 
 sizes: setup ## bytes on disk by part, and operations, of every network (results/benchmarks)
 	$(RUN) scripts/sizes.py

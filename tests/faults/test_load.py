@@ -14,7 +14,7 @@ from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 
 MIB = 2**20
-#: In 450 runs; a leak of one network with its optimizer (0.6 MiB) a run would be more than twice it.
+#: A leak of one network with its optimizer (0.6 MiB) a run would be 270 in the 450 that count.
 TOLERATED_MIB = 100
 
 

@@ -29,6 +29,8 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         # What Lightning imports would put its cache into the home folder.
         cache = Workspace.of({"workspace": config.get("workspace")}).cache
         os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+        # By default in a folder of temporary files, where the next run may not find it any more.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             _job(main, config)
             return

@@ -25,7 +25,7 @@ def fastest_precision(accelerator: str) -> str:
         accelerator: as in ``configs/trainer``.
     """
     on_gpu = accelerator != "cpu" and has_gpu()
-    return "bf16" if on_gpu or BF16_FLAGS & set(_cpuinfo("flags").split()) else "fp32"
+    return "bf16" if on_gpu or BF16_FLAGS & cpu_flags() else "fp32"
 
 
 def loader_workers(accelerator: str) -> int:
@@ -44,6 +44,11 @@ def precision_warning(precision: str, accelerator: str) -> str | None:
 def device() -> str:
     """What a run will train on."""
     return "NVIDIA GPU" if has_gpu() else f"CPU ({processor()})"
+
+
+def cpu_flags() -> set[str]:
+    """What the CPU has instructions for, as Linux names it."""
+    return set(_cpuinfo("flags").split())
 
 
 def processor() -> str:

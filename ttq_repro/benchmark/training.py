@@ -1,0 +1,204 @@
+"""How fast networks train, against what a user would write (configs/benchmark.yaml)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
+from ttq_repro.benchmark.naming import benchmark_name
+from ttq_repro.benchmark.start_up import seconds_to_first_step
+from ttq_repro.benchmark.timing import Interval, interleaved
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.report.table import Table
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.hardware import cpu_flags, has_gpu, processor
+
+#: As CIFAR-10's, but fewer: what a batch costs does not depend on how many there are.
+IMAGES, SIDE, CLASSES = 12_800, 32, 10
+#: Steps that are timed as one: on a GPU, waiting for each would be timed as well.
+CPU_STEPS, GPU_STEPS = 1, 50
+WORKERS = (0, 1, 2)
+
+CONTEXT = (
+    "Median of steps taken in turns in one process, ratios step by step with their 95% interval; "
+    "{hardware}, {threads} threads, {precision}, torch {torch}, {date}. Random images shaped like "
+    "CIFAR-10."
+)
+
+
+def measure(request: Config) -> dict[str, Table]:
+    """The tables that ``request`` asks for, by the names of their files."""
+    torch.set_num_threads(request["threads"])
+    parts: dict[str, Callable[[Config], Table]] = {
+        "training": loops_table,
+        "quantizer_cost": cost_table,
+        "start_up": start_up_table,
+    }
+    hardware = torch.cuda.get_device_name() if has_gpu() else processor()
+    return {benchmark_name(part, hardware): parts[part](request) for part in request["parts"]}
+
+
+def loops_table(request: Config) -> Table:
+    """The yardstick, our bare step, and a run as the project trains it."""
+    config, arrays = _config(request, request["model"], "full_precision"), random_images()
+    source = ArraySource(arrays, pad=config["data"]["pad"], flip=config["data"]["flip"])
+    steps = _steps(config)
+    with _loops() as loops, TemporaryDirectory() as folder:
+        by_workers = {
+            str(workers): loops(yardstick(config, arrays, workers=workers, steps=steps))
+            for workers in WORKERS
+        }
+        first = interleaved(by_workers, request["seconds"] / 4)
+        best = min(by_workers, key=lambda workers: first.of(workers).median)
+        timings = interleaved(
+            {
+                "yardstick": by_workers[best],
+                "bare": loops(bare(config, source, steps=steps)),
+                "fitted": loops(fitted(config, source, Path(folder), steps=steps)),
+            },
+            request["seconds"],
+        )
+    titles = {
+        "yardstick": f"yardstick: float32, eager, transforms image by image, {best} workers",
+        "bare": "our step alone, without Lightning",
+        "fitted": "a run of the project",
+    }
+    images = steps * config["recipe"]["batch_size"]
+    targets = request["targets"]
+    faster = _verdict(
+        timings.ratio("yardstick", "fitted").median,
+        at_least=targets["speedup"],
+        needs=targets["speedup_needs"],
+    )
+    overhead = _verdict(timings.ratio("fitted", "bare").median, at_most=targets["lightning"])
+    rows = [
+        [
+            title,
+            f"{images / timings.of(name).median:,.0f}",
+            _interval(timings.ratio("yardstick", name)),
+            _interval(timings.ratio(name, "bare")),
+            f"faster {faster}; time over our step alone {overhead}" if name == "fitted" else "-",
+        ]
+        for name, title in titles.items()
+    ]
+    header = ["loop", "images/s", "times as fast as the yardstick", "time over our step", "targets"]
+    caption = f"Training of {request['model']}, batch {config['recipe']['batch_size']}."
+    return Table(f"{caption} {_context(request, config)}", header, rows)
+
+
+def cost_table(request: Config) -> Table:
+    """A step of TTQ over one of full precision."""
+    arrays = random_images()
+    rows = []
+    for model in request["cost_models"]:
+        configs = {name: _config(request, model, name) for name in ("full_precision", "ttq")}
+        data = configs["ttq"]["data"]
+        source = ArraySource(arrays, pad=data["pad"], flip=data["flip"])
+        steps = _steps(configs["ttq"])
+        with _loops() as loops:
+            timings = interleaved(
+                {
+                    name: loops(bare(config, source, steps=steps))
+                    for name, config in configs.items()
+                },
+                request["seconds"],
+            )
+        ratio = timings.ratio("ttq", "full_precision")
+        rows.append(
+            [
+                model,
+                *(f"{1000 * timings.of(name).median / steps:.2f}" for name in configs),
+                _interval(ratio),
+                _verdict(ratio.median, at_most=request["targets"]["ttq"]),
+            ]
+        )
+    header = ["network", "full precision, ms", "TTQ, ms", "TTQ over full precision", "target"]
+    caption = f"What TTQ adds to a training step. {_context(request, configs['ttq'])}"
+    return Table(caption, header, rows)
+
+
+def start_up_table(request: Config) -> Table:
+    """From the start of Python to the end of the first step."""
+    rows = []
+    for quantizer in ("full_precision", "ttq"):
+        config = _config(request, request["model"], quantizer)
+        with TemporaryDirectory() as cache:
+            cold, warm = (seconds_to_first_step(config, Path(cache)) for _ in range(2))
+        rows.append([quantizer, f"{cold:.0f}", f"{warm:.0f}"])
+    header = ["quantizer", "compile cache empty, s", "filled by the run before, s"]
+    return Table(f"From the start of Python to the end of the first step of {request['model']}. "
+                 f"{_context(request, config)}", header, rows)  # fmt: skip
+
+
+def random_images() -> ImageArrays:
+    """Noise in the shape of CIFAR-10."""
+    random = np.random.default_rng(0)
+    shape = (IMAGES + 1, SIDE, SIDE, 3)
+    images = random.integers(0, 256, shape, np.uint8)
+    labels = random.integers(0, CLASSES, len(images))
+    return ImageArrays(
+        name="random",
+        train_images=images[:-1],
+        train_labels=labels[:-1],
+        test_images=images[-1:],
+        test_labels=labels[-1:],
+        classes=tuple(map(str, range(CLASSES))),
+        source="random images",
+    )
+
+
+@contextmanager
+def _loops() -> Iterator[Callable[[Loop], Callable[[], None]]]:
+    """Makes calls of loops, and ends the loops at last."""
+    with ExitStack() as stack:
+
+        def call(loop: Loop) -> Callable[[], None]:
+            stack.callback(loop.close)  # type: ignore[attr-defined]
+            return partial(next, loop)
+
+        yield call
+
+
+def _config(request: Config, model: str, quantizer: str) -> Config:
+    overrides = ["data=cifar10", "recipe=paper", "trainer.progress=false", "trainer.compile=true"]
+    return compose_config(
+        "train",
+        [*overrides, f"model={model}", f"quantizer={quantizer}", *request["overrides"]],
+    )
+
+
+def _steps(config: Config) -> int:
+    return GPU_STEPS if has_gpu() and config["trainer"]["accelerator"] != "cpu" else CPU_STEPS
+
+
+def _context(request: Config, config: Config) -> str:
+    return CONTEXT.format(
+        hardware=torch.cuda.get_device_name() if _steps(config) > 1 else processor(),
+        threads=request["threads"],
+        precision=config["trainer"]["precision"],
+        torch=version("torch"),
+        date=date.today().isoformat(),
+    )
+
+
+def _interval(ratio: Interval) -> str:
+    return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _verdict(
+    value: float, *, at_least: float = 0, at_most: float = float("inf"), needs: str | None = None
+) -> str:
+    text = f">= {at_least}" if at_least else f"<= {at_most}"
+    if needs is not None and needs not in cpu_flags():
+        return f"{text} with {needs}: not for this CPU"
+    return f"{text}: {'met' if at_least <= value <= at_most else 'not met'}"

@@ -90,7 +90,6 @@ def test_twenty_classes_have_a_top5_error(make_run: MakeRun, photographs: Path) 
 def test_the_five_largest_logits_count() -> None:
     logits = torch.arange(20.0).repeat(20, 1)
     assert in_top5(logits, torch.arange(20)).tolist() == [False] * 15 + [True] * 5
-    assert len(in_top5(logits[:, :19], torch.arange(20) % 19)) == 0
 
 
 def test_a_truncated_photograph_stops_the_run_before_it_trains(

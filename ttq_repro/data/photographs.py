@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.augmentation import CENTRE, Augmentation, View, centre_crop
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
@@ -48,12 +49,12 @@ class PhotographSource:
     def channel_statistics(self) -> ChannelStatistics:
         return self._train.channel_statistics()
 
-    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
-        dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation)
+    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
+        dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation, share)
         return self._loader(dataset, EpochBatches(len(dataset)))
 
-    def test_loader(self) -> DataLoader[Batch]:
-        dataset = CentreBatches(self._test, self._crop)
+    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
+        dataset = CentreBatches(self._test, self._crop, share)
         return self._loader(dataset, range(len(dataset)))
 
     def _loader(self, dataset: Dataset[Batch], sampler: Iterable) -> DataLoader[Batch]:
@@ -86,7 +87,7 @@ class TrainBatches(Dataset[Batch]):
     The order is drawn from a generator seeded by (seed, epoch), the views of a batch from one
     seeded by (seed, epoch, batch).
 
-    Shapes: ``self[epoch, batch]`` is (batch, 3, crop, crop) uint8, channels last, and (batch,)
+    Shapes: ``self[epoch, batch]`` is (share, 3, crop, crop) uint8, channels last, and (batch,)
     int64.
     """
 
@@ -97,12 +98,14 @@ class TrainBatches(Dataset[Batch]):
         seed: int,
         crop: int,
         augmentation: Augmentation,
+        share: Share = WHOLE,
     ) -> None:
         self.photographs = photographs
         self.batch_size = batch_size
         self.seed = seed
         self.crop = crop
         self.augmentation = augmentation
+        self.share = share
         self._epoch: int | None = None
 
     def __len__(self) -> int:
@@ -118,15 +121,16 @@ class TrainBatches(Dataset[Batch]):
         chosen = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
         random = np.random.default_rng((self.seed, epoch, batch))
         view = partial(self.augmentation, crop=self.crop, random=random)
-        return _batch(self.photographs, chosen, view, self.crop)
+        return _batch(self.photographs, chosen, self.share, view, self.crop)
 
 
 class CentreBatches(Dataset[Batch]):
     """The centres of all photographs in order; indexed by the batch's number."""
 
-    def __init__(self, photographs: StoredSplit, crop: int) -> None:
+    def __init__(self, photographs: StoredSplit, crop: int, share: Share = WHOLE) -> None:
         self.photographs = photographs
         self.crop = crop
+        self.share = share
 
     def __len__(self) -> int:
         return -(-len(self.photographs) // TEST_BATCH)
@@ -134,23 +138,31 @@ class CentreBatches(Dataset[Batch]):
     def __getitem__(self, batch: int) -> Batch:
         stop = min((batch + 1) * TEST_BATCH, len(self.photographs))
         chosen = np.arange(batch * TEST_BATCH, stop)
-        return _batch(self.photographs, chosen, centre_crop, self.crop)
+        return _batch(self.photographs, chosen, self.share, centre_crop, self.crop)
 
 
 def _batch(
-    photographs: StoredSplit, chosen: np.ndarray, view: Callable[[int, int], View], crop: int
+    photographs: StoredSplit,
+    chosen: np.ndarray,
+    share: Share,
+    view: Callable[[int, int], View],
+    crop: int,
 ) -> Batch:
-    images = torch.empty((len(chosen), crop, crop, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    for image, index in zip(images, chosen, strict=True):
-        pixels = _decode(photographs[int(index)])
-        image.copy_(_resize(pixels, view(*pixels.shape[1:]), crop))
+    own = range(len(chosen))[share.of(len(chosen))]
+    images = torch.empty((len(own), crop, crop, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    places = iter(images)
+    for number, index in enumerate(chosen):
+        with Image.open(BytesIO(photographs[int(index)])) as photograph:
+            # Drawn for the others' photographs as well, of which this reads no more than the size.
+            seen = view(photograph.height, photograph.width)
+            if number in own:
+                next(places).copy_(_resize(_pixels(photograph), seen, crop))
     return images, torch.from_numpy(photographs.labels[chosen])
 
 
-def _decode(jpeg: bytes) -> Tensor:
-    """Pixels (3, height, width) uint8, channels last."""
-    with Image.open(BytesIO(jpeg)) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+def _pixels(photograph: Image.Image) -> Tensor:
+    """(3, height, width) uint8, channels last."""
+    return torch.from_numpy(np.array(photograph.convert("RGB"))).permute(2, 0, 1)
 
 
 def _resize(pixels: Tensor, view: View, crop: int) -> Tensor:

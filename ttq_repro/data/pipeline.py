@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 
@@ -26,12 +27,21 @@ class AugmentedBatches(Dataset[Batch]):
         seed: the run's seed.
         pad: black pixels put on each side before the crop.
         flip: whether half of the images are mirrored.
+        share: whose images of each batch.
 
-    Shapes: ``self[epoch, batch]`` is (batch, 3, H, W) uint8, channels last, and (batch,) int64.
+    Shapes: ``self[epoch, batch]`` is (share, 3, H, W) uint8, channels last, and (batch,) int64.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, *, batch_size: int, seed: int, pad: int, flip: bool
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        pad: int,
+        flip: bool,
+        share: Share = WHOLE,
     ) -> None:
         self.padded = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
         self.labels = labels
@@ -40,6 +50,7 @@ class AugmentedBatches(Dataset[Batch]):
         self.seed = seed
         self.pad = pad
         self.flip = flip
+        self.share = share
         self._epoch: int | None = None
 
     def __len__(self) -> int:
@@ -52,8 +63,9 @@ class AugmentedBatches(Dataset[Batch]):
             self._draw(epoch)
         chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         index = self._order[chosen]
-        rows, columns = self._rows[chosen], self._columns[chosen]
-        images = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        own = self.share.of(len(index))
+        rows, columns = self._rows[chosen][own], self._columns[chosen][own]
+        images = self.padded[index[own, None, None], rows[:, :, None], columns[:, None, :]]
         return images.permute(0, 3, 1, 2), self.labels[index]
 
     def _draw(self, epoch: int) -> None:
@@ -76,10 +88,13 @@ class AugmentedBatches(Dataset[Batch]):
 class PlainBatches(Dataset[Batch]):
     """Test batches in order, as they are; indexed by the batch's number."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, batch_size: int, share: Share = WHOLE
+    ) -> None:
         self.images = images
         self.labels = labels
         self.batch_size = batch_size
+        self.share = share
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -88,7 +103,9 @@ class PlainBatches(Dataset[Batch]):
         if not 0 <= batch < len(self):
             raise IndexError(batch)
         chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return self.images[chosen].permute(0, 3, 1, 2), self.labels[chosen]
+        labels = self.labels[chosen]
+        images = self.images[chosen][self.share.of(len(labels))]
+        return images.permute(0, 3, 1, 2), labels
 
 
 class ArraySource:
@@ -112,7 +129,7 @@ class ArraySource:
     def channel_statistics(self) -> ChannelStatistics:
         return self.arrays.channel_statistics()
 
-    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
         dataset = AugmentedBatches(
             torch.from_numpy(self.arrays.train_images),
             torch.from_numpy(self.arrays.train_labels),
@@ -120,6 +137,7 @@ class ArraySource:
             seed=seed,
             pad=self.pad,
             flip=self.flip,
+            share=share,
         )
         # A loader's iterator draws a number when it is made, and Lightning makes it before the
         # first epoch of a call, but after the start of the others. From the global generator it
@@ -131,10 +149,11 @@ class ArraySource:
             generator=torch.Generator(),
         )
 
-    def test_loader(self) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
         dataset = PlainBatches(
             torch.from_numpy(self.arrays.test_images),
             torch.from_numpy(self.arrays.test_labels),
             TEST_BATCH,
+            share,
         )
         return DataLoader(dataset, batch_size=None)

@@ -8,9 +8,11 @@ from typing import Protocol
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.statistics import ChannelStatistics
 
-#: Images (batch, 3, H, W) uint8 and labels (batch,) int64.
+#: The images of one process's share (share, 3, H, W) uint8, the labels of the whole batch (batch,)
+#: int64.
 Batch = tuple[Tensor, Tensor]
 
 
@@ -35,14 +37,14 @@ class DataSource(Protocol):
     def channel_statistics(self) -> ChannelStatistics:
         """Of the training images, before augmentation."""
 
-    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
         """Shuffled and augmented training batches, one epoch an iteration.
 
-        A batch depends on (seed, epoch, batch) alone; the last batch of an epoch takes what is
-        left. The sampler has ``set_epoch``.
+        A batch depends on (seed, epoch, batch) alone, whoever shares it; the last batch of an epoch
+        takes what is left. The sampler has ``set_epoch``.
         """
 
-    def test_loader(self) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
         """Test batches in a fixed order, without augmentation."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ttq_repro.data.load import load_data
+from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.files import remove_leftovers, sha256, write_atomically
 from ttq_repro.runs.failures import explained
@@ -23,6 +26,7 @@ from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.provenance import commit, versions
 from ttq_repro.runs.record import Record, pack_correct, read_record
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound
 from ttq_repro.training.fit import Fitted, fit
@@ -57,7 +61,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         workspace = Workspace.of(run.config)
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
-        parent = _parent(run, workspace, say)
+        parent = parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
@@ -76,7 +80,7 @@ def _done(run: Run, workspace: Workspace, weights_too: bool, say: Say) -> Record
     return record
 
 
-def _parent(run: Run, workspace: Workspace, say: Say) -> Parent | None:
+def parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
     """The network that ``run`` starts from, trained first if need be."""
     if run.config["parent"] == "none":
         return None
@@ -114,11 +118,10 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> Record:
-    config, source, warn = run.config, commit(), _warner(say)
-    data = load_data(config["data"], workspace.cache, config["trainer"]["workers"])
-    scratch, checkpoint = workspace.scratch(run), workspace.resume_checkpoint(run)
-    weights = workspace.weights(run)
-    for path in (checkpoint, weights, workspace.record(run)):
+    warn = _warner(say)
+    data = data_of(run, workspace)
+    checkpoint = workspace.resume_checkpoint(run)
+    for path in (checkpoint, workspace.weights(run), workspace.record(run)):
         remove_leftovers(path)
     if checkpoint.is_file() and not is_sound(checkpoint):
         warn(f"{checkpoint} is damaged: the run starts again from its first epoch")
@@ -127,29 +130,50 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
-    trainer = config["trainer"]
+    trainer = run.config["trainer"]
     if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
         warn(warning)
-    with loggers(run, workspace, say) as active:
-        fitted = fit(
-            config,
-            data,
-            parent.weights if parent else None,
-            scratch=scratch,
-            checkpoint=checkpoint,
-            loggers=active,
-            say=say,
-        )
-    state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
-    write_atomically(weights, save(state))
-    record = _record(run, fitted, parent, sha256(weights), source)
-    record.write(workspace.record(run))
+    if run.processes == 1:
+        train_share(run, parent, data, WHOLE, say)
+    else:
+        train_together(run, workspace.scratch(run))
     checkpoint.unlink(missing_ok=True)
+    record = Record.read(workspace.record(run))
     say(
         f"{run.name}: test error {100 * record.test_error['final']:.2f}% "
         f"in the final epoch; record: {workspace.record(run)}"
     )
     return record
+
+
+def data_of(run: Run, workspace: Workspace) -> DataSource:
+    """The data set of ``run``, for one of its processes."""
+    workers = -(-run.config["trainer"]["workers"] // run.processes)
+    return load_data(run.config["data"], workspace.cache, workers)
+
+
+def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share, say: Say) -> None:
+    """Train ``run`` as one of its processes; the first one writes weights and record."""
+    workspace, source = Workspace.of(run.config), commit()
+    fit_share = partial(
+        fit,
+        run.config,
+        data,
+        parent.weights if parent else None,
+        scratch=workspace.scratch(run),
+        checkpoint=workspace.resume_checkpoint(run),
+        say=say,
+        share=share,
+    )
+    if share.rank > 0:
+        fit_share(loggers=[])
+        return
+    with loggers(run, workspace, say) as active:
+        fitted = fit_share(loggers=active)
+    weights = workspace.weights(run)
+    state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
+    write_atomically(weights, save(state))
+    _record(run, fitted, parent, sha256(weights), source).write(workspace.record(run))
 
 
 def _record(

@@ -24,6 +24,11 @@ FILE_SYSTEM = {
 NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
+def lost_the_others(error: RuntimeError) -> bool:
+    """Whether an operation of several processes failed because one of them is gone."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
 @contextmanager
 def explained(run: Run) -> Iterator[None]:
     """Turn a full disk, a lack of memory or a lost GPU into a :class:`TrainingError`."""

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ttq_repro.data.load import load_data
 from ttq_repro.data.prepare import Survey
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.runs.failures import explained
@@ -48,10 +49,10 @@ class RandomImages:
     def channel_statistics(self) -> ChannelStatistics:
         return np.full(3, 0.5), np.full(3, 0.25)
 
-    def train_loader(self, batch_size: int, seed: int) -> DataLoader[Batch]:
+    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
         return self._loader(batch_size, self.steps)
 
-    def test_loader(self) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
         return self._loader(1, 1)
 
     def _loader(self, batch_size: int, steps: int) -> DataLoader[Batch]:
@@ -89,6 +90,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
 def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     """Images a second of the run's training steps, its images at hand.
 
+    Of several processes one is timed, on a share of the batch: what they take to agree on gradients
+    is left out.
+
     Args:
         images: in an epoch of the run, None if that is unknown, as of a large data set.
     """
@@ -99,7 +103,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
         trainer = trainer | {"compile": is_long}
     shortened = config | {
         "trainer": trainer | {"progress": False},
-        "recipe": recipe | {"epochs": 2},
+        "recipe": recipe | {"epochs": 2, "batch_size": recipe["batch_size"] // run.processes},
     }
     size = (data["crop"],) * 2 if "crop" in data else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)

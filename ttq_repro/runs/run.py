@@ -23,7 +23,7 @@ class Run:
     """One training run, known by its resolved config (``configs/train.yaml``).
 
     Raises:
-        UserError: the seed is no whole number from 0, or a name is unfit for a file's.
+        UserError: the seed or the number of processes is none, or a name is unfit for a file's.
     """
 
     config: Config
@@ -31,6 +31,8 @@ class Run:
     def __post_init__(self) -> None:
         if type(self.seed) is not int or self.seed < 0:
             raise UserError(f"seed={self.seed}: must be a whole number from 0")
+        if type(self.processes) is not int or self.processes < 1:
+            raise UserError(f"trainer.devices={self.processes}: must be a whole number from 1")
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]
             if not NAME.fullmatch(str(name)):
@@ -63,6 +65,11 @@ class Run:
     def epochs(self) -> int:
         return self.config["recipe"]["epochs"]
 
+    @property
+    def processes(self) -> int:
+        """How many processes train it, with a share of every batch each; 1 in the first records."""
+        return self.config["trainer"].get("devices", 1)
+
     @cached_property
     def parent(self) -> Run | None:
         """The full-precision run that ``parent: auto`` stands for.
@@ -82,6 +89,8 @@ class Run:
     def science(self) -> Config:
         """The fields that shape the result: what :attr:`identity` hashes."""
         config = self.config
+        # Part of it like the precision, but where there is one process, as in the first records.
+        shared = {"processes": self.processes} if self.processes > 1 else {}
         return {
             "model": _without(config["model"], "name"),
             "quantizer": _without(config["quantizer"], "name"),
@@ -90,6 +99,7 @@ class Run:
             "recipe": _without(config["recipe"], "name", "parent"),
             "precision": config["trainer"]["precision"],
             "parent": self._parent_identity(),
+            **shared,
         }
 
     @cached_property

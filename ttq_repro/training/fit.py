@@ -16,10 +16,12 @@ import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
@@ -29,6 +31,7 @@ from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
+from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.watch import REACTIONS, Watch
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
@@ -85,6 +88,7 @@ def fit(
     checkpoint: Path,
     loggers: list[Logger],
     say: Callable[[str], Any],
+    share: Share = WHOLE,
     observers: Sequence[pl.Callback] = (),
 ) -> Fitted:
     """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
@@ -93,6 +97,7 @@ def fit(
         parent: float weights to start from.
         scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
         say: takes warnings.
+        share: this process's, if it is one of several, all of which are to call this.
         observers: callbacks that only look on.
     """
     recipe = Recipe(**config["recipe"])
@@ -105,7 +110,7 @@ def fit(
     # Before a checkpoint is loaded, so that a resumed run sees the same start.
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
-    loader = data.train_loader(recipe.batch_size, config["seed"])
+    loader = data.train_loader(recipe.batch_size, config["seed"], share)
     compiled = trainer_config["compile"]
     if compiled == "auto":
         compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS
@@ -113,12 +118,13 @@ def fit(
     if compiled:
         compilation.apply(network)
     mean, std = data.channel_statistics()
-    module = Classifier(network, recipe, mean, std, config["seed"])
+    module = Classifier(network, recipe, mean, std, config["seed"], share)
     history = History()
     watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
         history,
         watch,
+        AveragedStatistics(),
         ModelCheckpoint(
             dirpath=checkpoint.parent,
             filename=checkpoint.stem,
@@ -130,25 +136,33 @@ def fit(
     if trainer_config["progress"]:
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
     with warnings.catch_warnings():
-        # Batches are made in the main process on purpose, metrics are logged once an epoch, and
-        # the checkpoint's folder is meant to be there already.
-        for advice in ("many workers", "Checkpoint directory", "smaller than the logging interval"):
+        # Batches are made in the main process on purpose, metrics are logged once an epoch and
+        # summed over processes before, and the checkpoint's folder is meant to be there already.
+        for advice in (
+            "many workers",
+            "smaller than the logging interval",
+            "sync_dist=True",
+            "Checkpoint directory",
+            "broadcast_buffers",  # Its successor is not there in all versions yet.
+        ):
             warnings.filterwarnings("ignore", message=f".*{advice}.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        for library in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         trainer = _trainer(
             trainer_config,
+            share,
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
-            plugins=[SealedCheckpointIO()],
+            plugins=[SealedCheckpointIO(), LightningEnvironment()],
             default_root_dir=scratch,
         )
         started = time.perf_counter()
         trainer.fit(
             module,
             loader,
-            data.test_loader(),
+            data.test_loader(share),
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
@@ -165,6 +179,7 @@ def fit(
             "seconds": round(time.perf_counter() - started, 1),
             "accelerator": type(trainer.accelerator).__name__,
             "device": _device_name(trainer),
+            "processes": share.world,
             "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
             "compiled": bool(compiled) and compilation.failure is None,
@@ -175,7 +190,7 @@ def fit(
     )
 
 
-def _trainer(config: dict[str, Any], **arguments: Any) -> pl.Trainer:
+def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Trainer:
     """A Lightning trainer for a ``configs/trainer`` node.
 
     Raises:
@@ -184,7 +199,7 @@ def _trainer(config: dict[str, Any], **arguments: Any) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=config["accelerator"],
-            devices=1,
+            **data_parallel(share),
             precision=PRECISIONS[config["precision"]],
             num_sanity_val_steps=0,
             enable_progress_bar=config["progress"],

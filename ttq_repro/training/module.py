@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
+#: With fewer classes most labels are among five.
 TOP5_FROM_CLASSES = 20
 
 
@@ -24,6 +26,7 @@ class Classifier(pl.LightningModule):
         recipe: optimizer, schedule and epochs.
         mean, std: channel statistics of the training images in [0, 1].
         seed: seeds the quantizers that sample.
+        share: whose images of each batch this process gets, with the labels of all.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class Classifier(pl.LightningModule):
         mean: np.ndarray,
         std: np.ndarray,
         seed: int,
+        share: Share = WHOLE,
     ) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.seed = seed
+        self.share = share
         self.quantized = quantized_layers(network)
         statistics = torch.tensor(np.stack([mean, std]) * 255, dtype=torch.float32)
         self.register_buffer("statistics", statistics[:, None, :, None, None], persistent=False)
@@ -54,7 +59,8 @@ class Classifier(pl.LightningModule):
         return optimizer_and_schedule(self.network, self.recipe, steps)
 
     def on_train_epoch_start(self) -> None:
-        # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it.
+        # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it and
+        # all processes sample the same; the masks of a dropout are the same in all of them, too.
         torch.manual_seed(
             int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
         )
@@ -65,11 +71,12 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         images, labels = batch
+        own, weight = labels[self.share.of(len(labels))], self.share.weight(len(labels))
         logits = self(images)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, own) * weight
         with torch.no_grad():
-            self._train_loss += loss.detach() * len(labels)
-            self._train_wrong += (logits.argmax(1) != labels).sum()
+            self._train_loss += loss.detach() * (len(labels) / self.share.world)
+            self._train_wrong += (logits.argmax(1) != own).sum() * bool(weight)
         self._train_count += len(labels)
         return loss
 
@@ -85,27 +92,30 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         images, labels = batch
+        own, counts = labels[self.share.of(len(labels))], bool(self.share.weight(len(labels)))
         logits = self(images)
-        self._test_loss += F.cross_entropy(logits, labels, reduction="sum")
-        self._test_correct.append(logits.argmax(1) == labels)
-        self._test_in_top5.append(in_top5(logits, labels))
+        self._test_loss += F.cross_entropy(logits, own, reduction="sum") * counts
+        self._test_correct.append(self._placed(logits.argmax(1) == own, labels))
+        if logits.shape[1] >= TOP5_FROM_CLASSES:
+            self._test_in_top5.append(self._placed(in_top5(logits, own), labels))
 
     def on_validation_epoch_end(self) -> None:
         # Validation ends every training epoch. Its end is the one hook at which all metrics are
         # known and which callbacks see before their own on_train_epoch_end.
-        self.correct = torch.cat(self._test_correct).cpu()
+        self.correct = self._total(torch.cat(self._test_correct)).bool().cpu()
         self.log_dict(
             {
-                "train_loss": self._train_loss.item() / self._train_count,
-                "train_error": self._train_wrong.item() / self._train_count,
-                "test_loss": self._test_loss.item() / len(self.correct),
+                "train_loss": self._total(self._train_loss).item() / self._train_count,
+                "train_error": self._total(self._train_wrong).item() / self._train_count,
+                "test_loss": self._total(self._test_loss).item() / len(self.correct),
                 "test_error": 1 - self.correct.float().mean().item(),
                 "learning_rate": self._learning_rate,
             },
             prog_bar=True,
         )
-        if len(in_top5 := torch.cat(self._test_in_top5)):
-            self.log("test_top5_error", 1 - in_top5.float().mean().item())
+        if self._test_in_top5:
+            hits = self._total(torch.cat(self._test_in_top5))
+            self.log("test_top5_error", 1 - hits.float().mean().item())
         self.log_dict(
             {
                 f"{layer.name}/{quantity}": value
@@ -122,9 +132,17 @@ class Classifier(pl.LightningModule):
         self._train_wrong = torch.zeros((), device=self.device, dtype=torch.long)
         self._train_count = 0
 
+    def _placed(self, hits: Tensor, labels: Tensor) -> Tensor:
+        """Which images of a batch were hits: those of the own share, and zeros for the others'."""
+        placed = torch.zeros_like(labels, dtype=torch.uint8)
+        placed[self.share.of(len(labels))] = hits * bool(self.share.weight(len(labels)))
+        return placed
+
+    def _total(self, own: Tensor) -> Tensor:
+        """The sum over all processes."""
+        return self.trainer.strategy.reduce(own, reduce_op="sum")
+
 
 def in_top5(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether a label is among the five largest logits; empty for so few classes that most are."""
-    if logits.shape[1] < TOP5_FROM_CLASSES:
-        return torch.empty(0, dtype=torch.bool, device=logits.device)
+    """Whether a label is among the five largest logits."""
     return (logits.topk(5).indices == labels[:, None]).any(1)

@@ -1,0 +1,47 @@
+"""One of the processes that train a run together: python -m ttq_repro.runs.rank FOLDER."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from ttq_repro.data.share import Share
+from ttq_repro.errors import UserError
+from ttq_repro.files import write_atomically
+from ttq_repro.runs.execute import data_of, parent_of, train_share
+from ttq_repro.runs.failures import explained, lost_the_others
+from ttq_repro.runs.processes import end_with_starter
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.together import CONFIG, REASON
+from ttq_repro.runs.workspace import Workspace
+
+
+def main(folder: Path) -> None:
+    """Train this process's share of the run in ``folder``; the starter holds the run's lock."""
+    end_with_starter()
+    run = Run(json.loads((folder / CONFIG).read_text()))
+    workspace = Workspace.of(run.config)
+    share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
+    say = print if share.rank == 0 else _nothing
+    try:
+        with explained(run):
+            parent = parent_of(run, workspace, say)
+            train_share(run, parent, data_of(run, workspace), share, say)
+    except UserError as error:
+        write_atomically(folder / REASON, str(error).encode())
+        sys.exit(error.exit_code)
+    except RuntimeError as error:
+        if not lost_the_others(error):
+            raise
+        # Whoever was lost is to say why.
+        sys.exit(1)
+
+
+def _nothing(_: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ttq_repro.data.load import load_data
+from ttq_repro.data.share import Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.runs.config import compose_config
 
@@ -77,6 +78,29 @@ def test_worker_processes_change_nothing(photographs: Path) -> None:
         assert same(epoch_of(source, epoch=3), expected)
         labels = torch.cat([labels for _, labels in source.test_loader()])
         assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+AUTHORS = [
+    "data.augmentation._target_=ttq_repro.data.augmentation.ScaledCrop",
+    "~data.augmentation.side",
+    "+data.augmentation.smallest=28",
+    "+data.augmentation.largest=36",
+]
+
+
+@pytest.mark.parametrize("augmentation", [[], AUTHORS], ids=["paper", "authors"])
+def test_processes_share_the_batches_of_one(augmentation: list[str], photographs: Path) -> None:
+    """Although what is drawn for a photograph depends on the sizes of those before."""
+    source = load(photographs, *augmentation)
+    loaders = [source.train_loader(5, 1, Share(rank, 2)) for rank in range(2)]
+    for batch, (images, labels) in enumerate(epoch_of(source)):
+        for loader in loaders:
+            own, same_labels = loader.dataset[0, batch]
+            assert torch.equal(own, images[loader.dataset.share.of(len(labels))])
+            assert torch.equal(same_labels, labels)
+    images, _ = next(iter(source.test_loader()))
+    own, _ = next(iter(source.test_loader(Share(1, 2))))
+    assert torch.equal(own, images[1::2])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.pipeline import ArraySource, AugmentedBatches
+from ttq_repro.data.pipeline import ArraySource, AugmentedBatches, PlainBatches
+from ttq_repro.data.share import Share
 
 COUNT = 50
 
@@ -78,3 +79,27 @@ def test_test_batches_come_in_order() -> None:
     loader = ArraySource(arrays, pad=0, flip=False).test_loader()
     labels = torch.cat([labels for _, labels in loader])
     assert labels.tolist() == arrays.test_labels.tolist()
+
+
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_processes_share_the_batches_of_one(images: torch.Tensor, world: int) -> None:
+    whole = batches(images)
+    shared = [batches(images, share=Share(rank, world)) for rank in range(world)]
+    for batch in range(len(whole)):
+        pixels, labels = whole[2, batch]
+        counted = torch.zeros(len(labels))
+        for data in shared:
+            own, same_labels = data[2, batch]
+            assert torch.equal(same_labels, labels)
+            place = data.share.of(len(labels))
+            assert torch.equal(own, pixels[place])
+            counted[place] += data.share.weight(len(labels)) / world * len(labels) / len(own)
+        torch.testing.assert_close(counted, torch.ones(len(labels)))
+
+
+def test_processes_share_the_test_images(images: torch.Tensor) -> None:
+    shared = [PlainBatches(images, torch.arange(COUNT), 16, Share(rank, 3)) for rank in range(3)]
+    seen = [
+        own[:, 0, 0, 0] for data in shared for own, labels in data if data.share.weight(len(labels))
+    ]
+    assert sorted(torch.cat(seen).tolist()) == list(range(1, COUNT + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from ttq_repro.data.share import Share
@@ -24,7 +25,7 @@ def main(folder: Path) -> None:
     run = Run(json.loads((folder / CONFIG).read_text()))
     workspace = Workspace.of(run.config)
     share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
-    say = print if share.rank == 0 else _nothing
+    say = partial(print, flush=True) if share.rank == 0 else _nothing
     try:
         with explained(run):
             parent = parent_of(run, workspace, say)

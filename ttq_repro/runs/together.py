@@ -31,6 +31,7 @@ def train_together(run: Run, scratch: Path) -> None:
     _check(run)
     with TemporaryDirectory(dir=scratch) as folder:
         Path(folder, CONFIG).write_text(json.dumps(run.config))
+        sys.stdout.flush()  # What was said so far comes before what they say.
         try:
             run_together([sys.executable, "-m", "ttq_repro.runs.rank", folder], run.processes)
         except ProcessesError as error:

@@ -1,0 +1,32 @@
+"""Which part of a batch each of several processes takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ttq_repro.data.share import SMALLEST, WHOLE, Share
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 128])
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_every_image_counts_once(count: int, world: int) -> None:
+    shares = [Share(rank, world) for rank in range(world)]
+    busy = [share for share in shares if share.weight(count)]
+    taken = [image for share in busy for image in range(count)[share.of(count)]]
+    assert sorted(taken) == list(range(count))
+    assert sum(share.weight(count) for share in shares) == pytest.approx(world)
+    for share in busy:
+        own = len(range(count)[share.of(count)])
+        assert share.weight(count) == pytest.approx(own * world / count)
+
+
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_no_share_is_too_small_for_batch_norm(world: int) -> None:
+    for count in range(SMALLEST, 4 * world):
+        for rank in range(world):
+            assert len(range(count)[Share(rank, world).of(count)]) >= SMALLEST
+
+
+def test_a_process_on_its_own_takes_all_of_it() -> None:
+    assert WHOLE.of(7) == slice(0, 7, 1)
+    assert WHOLE.weight(7) == 1.0

@@ -1,0 +1,92 @@
+"""One of two processes that train together: python -m tests.training.sharing FOLDER."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ttq_repro.data.pipeline
+import ttq_repro.training.fit
+from tests.conftest import TINY
+from ttq_repro.data.arrays import ImageArrays
+from ttq_repro.data.digits import load_digits
+from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.data.share import Share
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.training.module import Classifier
+
+WORLD = 2
+METHODS = ("full_precision", "ttq", "ternary_connect")
+# The last training batch of an epoch is too small to share, the one before divides unevenly.
+TRAIN, BATCH, TEST, TEST_BATCH = 51, 25, 33, 10
+
+
+def config_of(quantizer: str) -> Config:
+    gentle = ["recipe.schedule.max_lr=0.02", f"recipe.batch_size={BATCH}"]
+    return compose_config("train", [*TINY, *gentle, f"quantizer={quantizer}"])
+
+
+def few_digits() -> ArraySource:
+    digits = load_digits()
+    few = ImageArrays(
+        digits.name,
+        digits.train_images[:TRAIN],
+        digits.train_labels[:TRAIN],
+        digits.test_images[:TEST],
+        digits.test_labels[:TEST],
+        digits.classes,
+        digits.source,
+    )
+    return ArraySource(few, pad=4, flip=False)
+
+
+def gradients_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+
+
+class Recorded(Classifier):
+    """Keeps the loss and the gradients of every step."""
+
+    steps: list[dict[str, Any]]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+        self.steps.append({"loss": (loss := super().training_step(batch, number)).item()})
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        super().on_before_optimizer_step(optimizer)
+        self.steps[-1]["gradients"] = gradients_of(self.network)
+
+
+def main(folder: Path) -> None:
+    ttq_repro.data.pipeline.TEST_BATCH = TEST_BATCH
+    ttq_repro.training.fit.Classifier = Recorded
+    share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
+    for method in METHODS:
+        Recorded.steps = []
+        fitted = ttq_repro.training.fit.fit(
+            config_of(method),
+            few_digits(),
+            None,
+            scratch=folder,
+            checkpoint=folder / method / "last.ckpt",
+            loggers=[],
+            say=lambda _: None,
+            share=share,
+        )
+        kept = {
+            "steps": Recorded.steps,
+            "state": fitted.network.state_dict(),
+            "history": fitted.history,
+            "correct": torch.from_numpy(fitted.correct),
+        }
+        torch.save(kept, folder / f"{method}-{share.rank}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,150 @@
+"""Two processes over gloo against one that averages the two halves of every batch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of
+from ttq_repro.runs.processes import run_together
+from ttq_repro.training.fit import attach_quantizer, build_network, restore_float
+from ttq_repro.training.module import Classifier
+from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
+
+Kept = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
+    """What each of the processes keeps, by method."""
+    folder = tmp_path_factory.mktemp("shared")
+    run_together([sys.executable, "-m", "tests.training.sharing", str(folder)], WORLD)
+    return {
+        method: [torch.load(folder / f"{method}-{rank}") for rank in range(WORLD)]
+        for method in METHODS
+    }
+
+
+def one_process(method: str) -> Kept:
+    """The same in one process: a network for each half, with the same weights, but its own
+    running statistics.
+    """
+    config, data = config_of(method), few_digits()
+    recipe, seed = Recipe(**config["recipe"]), config["seed"]
+    modules = []
+    for _ in range(WORLD):
+        network = build_network(config, None)
+        attach_quantizer(network, config)
+        modules.append(Classifier(network, recipe, *data.channel_statistics(), seed))
+    loader = data.train_loader(recipe.batch_size, seed)
+    built = optimizer_and_schedule(modules[0].network, recipe, recipe.epochs * len(loader))
+    optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
+    steps = []
+    for epoch in range(recipe.epochs):
+        loader.sampler.set_epoch(epoch)
+        torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
+        for module in modules:
+            hook(module, "on_epoch_start", epoch, recipe.epochs)
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss, random = 0.0, torch.get_rng_state()
+            # Nobody can share one image: both take it, and it counts half.
+            halves = [slice(0, None, 2), slice(1, None, 2)] if len(labels) > 1 else [slice(1)] * 2
+            count = sum(len(labels[half]) for half in halves)
+            for module, half in zip(modules, halves, strict=True):
+                torch.set_rng_state(random)
+                part = F.cross_entropy(module(images[half]), labels[half], reduction="sum")
+                (part / count).backward()
+                loss += part.item() / count
+            add_gradients(modules)
+            steps.append({"loss": loss, "gradients": gradients_of(modules[0].network)})
+            optimizer.step()
+            schedule.step()
+            hook(modules[0], "after_step")
+            copy_weights(modules)
+    copy_mean_statistics(modules)
+    network = modules[0].eval().network
+    ((images, labels),) = data.test_loader()
+    logits = modules[0](images)
+    restore_float(network)
+    return {
+        "steps": steps,
+        "state": network.state_dict(),
+        "test_loss": F.cross_entropy(logits, labels).item(),
+        "correct": logits.argmax(1) == labels,
+    }
+
+
+def hook(module: Classifier, name: str, *arguments: int) -> None:
+    for layer in module.quantized:
+        with torch.no_grad():
+            getattr(layer.quantizer, name)(layer.latent, *arguments)
+
+
+def add_gradients(modules: list[Classifier]) -> None:
+    first, second = (module.network for module in modules)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        one.grad += other.grad
+        other.grad = None
+
+
+@torch.no_grad()
+def copy_weights(modules: list[Classifier]) -> None:
+    first, second = (module.network for module in modules)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        other.copy_(one)
+
+
+@torch.no_grad()
+def copy_mean_statistics(modules: list[Classifier]) -> None:
+    first, second = (dict(module.network.named_buffers()) for module in modules)
+    for name, one in first.items():
+        if "running" in name:
+            one.copy_((one + second[name]) / 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_are_one_that_averages_halves(
+    method: str, shared: dict[str, list[Kept]]
+) -> None:
+    first, second = shared[method]
+    expected = one_process(method)
+    assert len(expected["steps"]) == len(first["steps"]) == 6
+    for one, other, step in zip(first["steps"], second["steps"], expected["steps"], strict=True):
+        assert (one["loss"] + other["loss"]) / 2 == pytest.approx(step["loss"], rel=1e-5)
+        assert one["gradients"].keys() == step["gradients"].keys()
+        for name, gradient in step["gradients"].items():
+            assert torch.equal(one["gradients"][name], other["gradients"][name])
+            size = gradient.abs().max().item()
+            torch.testing.assert_close(one["gradients"][name], gradient, rtol=0, atol=1e-4 * size)
+    assert first["state"].keys() == expected["state"].keys()
+    for name, value in expected["state"].items():
+        assert torch.equal(first["state"][name], second["state"][name]), name
+        if "tracked" not in name:
+            torch.testing.assert_close(first["state"][name], value, rtol=1e-4, atol=1e-5)
+    assert torch.equal(first["correct"], expected["correct"])
+    assert first["history"]["test_loss"][-1] == pytest.approx(expected["test_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_processes_know_the_same_metrics(method: str, shared: dict[str, list[Kept]]) -> None:
+    first, second = shared[method]
+    assert torch.equal(first["correct"], second["correct"])
+    for name, values in first["history"].items():
+        if name != "seconds":
+            assert values == second["history"][name], name
+    steps = first["steps"], second["steps"]
+    halves = [(one["loss"] + other["loss"]) / 2 for one, other in zip(*steps, strict=True)]
+    sizes = [25, 25, 1]
+    for epoch, train_loss in enumerate(first["history"]["train_loss"]):
+        losses = halves[3 * epoch : 3 * epoch + 3]
+        mean = sum(size * loss for size, loss in zip(sizes, losses, strict=True)) / sum(sizes)
+        assert train_loss == pytest.approx(mean, rel=1e-5)
+    assert 51 * first["history"]["train_error"][-1] == pytest.approx(
+        round(51 * first["history"]["train_error"][-1]), abs=1e-3
+    )

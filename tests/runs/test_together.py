@@ -1,0 +1,143 @@
+"""Whole runs by two processes on digits: the record, a kill and its resume, a plan, bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from tests.faults.test_kill import results
+from tests.scripts.test_scripts import script
+from ttq_repro.errors import TrainingError, UserError
+from ttq_repro.runs.config import ROOT
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+MakeRun = Callable[..., Run]
+TWO = ["trainer.devices=2", "quantizer=ttq", "recipe.schedule.max_lr=0.02"]
+
+
+def test_a_run_by_two_processes_leaves_one_record(tmp_path: Path) -> None:
+    arguments = [*TINY, *TWO, "recipe.epochs=1", "logger.csv=true", f"workspace={tmp_path}"]
+    done = script("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test error") == 1
+    assert "Traceback" not in done.stderr
+    (path,) = tmp_path.rglob("records/**/*.json")
+    record = Record.read(path)
+    assert record.provenance["processes"] == record.config["trainer"]["devices"] == 2
+    assert record.test_images == 360
+    assert 1 - record.correct_images().mean() == pytest.approx(record.test_error["final"], abs=1e-5)
+    assert len(record.layers) == 7
+    (csv,) = tmp_path.rglob("metrics.csv")
+    assert len(csv.read_text().splitlines()) == 2
+    assert not list(tmp_path.rglob("*.ckpt"))
+    # What starter and processes told each other is gone.
+    assert {entry.name for entry in csv.parents[2].iterdir()} == {"csv", "lock"}
+
+
+def test_the_number_of_processes_tells_runs_apart(tiny_run: MakeRun) -> None:
+    one, two, four = (tiny_run(f"trainer.devices={count}").identity for count in (1, 2, 4))
+    assert len({one, two, four}) == 3
+    of_the_first_records = tiny_run()
+    del of_the_first_records.config["trainer"]["devices"]
+    assert of_the_first_records.identity == one
+
+
+@pytest.mark.parametrize("devices", ["0", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none_is_refused(devices: str, tiny_run: MakeRun) -> None:
+    with pytest.raises(
+        UserError, match=rf"^trainer\.devices={devices}: must be a whole number from 1"
+    ):
+        tiny_run(f"trainer.devices={devices}")
+
+
+def test_more_processes_than_the_batch_can_feed(tiny_run: MakeRun) -> None:
+    said = r"^trainer\.devices=5: recipe\.batch_size=9 is not 2 images for each$"
+    with pytest.raises(UserError, match=said):
+        execute(tiny_run("trainer.devices=5", "recipe.batch_size=9"))
+
+
+def test_more_gpus_than_there_are(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has 1 GPU$"):
+        execute(tiny_run("trainer.devices=2", "trainer.accelerator=auto"))
+
+
+@contextmanager
+def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+def wait_for_file(pattern: str, folder: Path) -> Path:
+    for _ in range(1200):
+        if found := next(folder.rglob(pattern), None):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {pattern}")
+
+
+def ranks() -> list[int]:
+    """The processes that train by now, the youngest last."""
+    commands = [(path, path.joinpath("cmdline")) for path in Path("/proc").glob("[0-9]*")]
+    return sorted(
+        int(path.name)
+        for path, command in commands
+        if command.exists() and b"ttq_repro.runs.rank" in command.read_bytes()
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    arguments = [*TINY, *TWO, "recipe.epochs=12"]
+    undisturbed = script("train", *arguments, f"workspace={tmp_path / 'a'}", cwd=tmp_path)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    arguments.append(f"workspace={tmp_path / 'b'}")
+    with started("train", *arguments) as process:
+        wait_for_file("last.ckpt", tmp_path / "b")
+        process.kill()
+    assert not list(tmp_path.joinpath("b").rglob("records/**/*.json"))
+    resumed = script("train", *arguments, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from its checkpoint" in resumed.stdout
+    assert results(tmp_path / "b") == results(tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
+    arguments = [
+        "+only.depth=[20]", "+only.column=[full_precision,ttq]", "budget=smoke", "dataset=digits",
+        f"overrides={[*TINY[2:], TWO[0]]}", f"workspace={tmp_path}",
+    ]  # fmt: skip
+    with started("reproduce", *arguments) as process:
+        wait_for_file("last.ckpt", tmp_path)
+        os.kill(ranks()[-1], signal.SIGKILL)
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert "was ended by SIGKILL, one of 2 that train the run" in said
+    assert "Traceback" not in said
+    again = script("reproduce", *arguments, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "going on from its checkpoint" in again.stdout
+    assert len(results(tmp_path)) == 3
+
+
+@pytest.mark.slow
+def test_what_one_process_finds_wrong_is_one_line(tiny_run: MakeRun) -> None:
+    run = tiny_run(*TWO, "recipe.epochs=1", "quantizer.init=-0.5", "trainer.degenerate=stop")
+    with pytest.raises(TrainingError, match=r"^epoch 1: blocks\.0\.conv1: positive_scale is -"):
+        execute(run)
+    assert not Workspace.of(run.config).record(run).exists()

@@ -1,12 +1,16 @@
 """What the machine can do, and what follows for a run's precision."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import TINY
+from tests.runs.test_record import record
 from ttq_repro.runs import hardware
-from ttq_repro.runs.cell import cells_of
+from ttq_repro.runs.cell import cells_of, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
 
 FLAGS = {"old": "fpu avx2 avx512f", "zen4": "avx512f avx512_bf16", "amx": "amx_tile amx_bf16"}
 
@@ -49,3 +53,16 @@ def test_the_precisions_of_an_artifact_are_kept_apart() -> None:
     assert [cell.setting for cell in cells] == ["short, bf16", "short, fp32"]
     assert [" PRECISION=fp32" in cell.command for cell in cells] == [False, True]
     assert len({cell.run.identity for cell in cells}) == 2
+
+
+def test_results_of_several_processes_have_rows_of_their_own(tmp_path: Path) -> None:
+    request = compose_config("reproduce", []) | {"workspace": str(tmp_path)}
+    alone = result_cells(request)
+    assert {cell.run.processes for cell in alone} == {1}
+    (together, *_) = cells_of(request | {"devices": 4, "precision": "bf16"}, "paper")
+    assert " DEVICES=4 " in together.command
+    record().write(Workspace(tmp_path).record(together.run))
+    both = result_cells(request)
+    assert len(both) == 2 * len(alone)
+    assert together.run in [cell.run for cell in both]
+    assert {cell.setting for cell in both} >= {"paper, bf16", "paper, bf16, 4 processes"}

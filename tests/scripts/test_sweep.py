@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,20 +14,39 @@ from tests.scripts.test_scripts import script
 LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    # As the README has it, two jobs at a time on the two cores of a one-node cluster.
+    "submitit_slurm": [
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.cpus_per_task=1",
+        "hydra.launcher.timeout_min=5",
+    ],
 }
+# An epoch of a parent's in place of the three of `smoke`, and few steps in it.
+SHORT = ["recipe.epochs=1", "recipe.parent=smoke_photographs", "recipe.batch_size=480"]
+
+
+def cluster_answers() -> bool:
+    if shutil.which("sbatch") is None:
+        return False
+    try:
+        asked = ["sinfo", "--noheader", "--states=idle,mixed", "--format=%n"]
+        return bool(subprocess.run(asked, capture_output=True, timeout=10, check=True).stdout)
+    except subprocess.SubprocessError:
+        return False
 
 
 @pytest.mark.parametrize(
     "launcher",
-    ["basic", pytest.param("joblib", marks=pytest.mark.slow),
-     pytest.param("submitit", marks=pytest.mark.slow)],
-)  # fmt: skip
+    [pytest.param(name, marks=[] if name == "basic" else pytest.mark.slow) for name in LAUNCHERS],
+)
 def test_a_sweep(launcher: str, tmp_path: Path) -> None:
+    if launcher == "submitit_slurm" and not cluster_answers():
+        pytest.skip("no Slurm: sbatch is not installed, or no node of a cluster is free")
     arguments = [
         "-m",
         *TINY,
-        "recipe.epochs=1",
+        *SHORT,
         "quantizer=ttq",
         "parent=auto",
         "quantizer.threshold=0.05,1.5,0.1",

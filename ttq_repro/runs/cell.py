@@ -9,6 +9,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
+from ttq_repro.runs.workspace import Workspace
 
 #: What an entry of ``artifact.cells`` says besides its labels.
 KEYS = ("experiment", "overrides")
@@ -34,8 +35,10 @@ class Cell:
 
     @property
     def setting(self) -> str:
-        """Budget and precision: what the runs of one row of a table have in common."""
-        return f"{self.budget}, {self.run.config['trainer']['precision']}"
+        """Budget, precision, processes if several: what the runs of a row of a table share."""
+        precision, processes = self.run.config["trainer"]["precision"], self.run.processes
+        together = f", {processes} processes" if processes > 1 else ""
+        return f"{self.budget}, {precision}{together}"
 
 
 def cells_of(request: Config, budget: str) -> list[Cell]:
@@ -63,13 +66,20 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
 
 def result_cells(request: Config) -> list[Cell]:
-    """Every cell of an artifact at every budget of results, in either precision."""
+    """Every cell of an artifact at every budget of results, in either precision.
+
+    By one process, and by as many together as anything among the results was trained by.
+    """
+    counts = Workspace.of(request).process_counts()
     return [
         cell
         for budget in request["artifact"]["budgets"]
         if budget in RESULT_BUDGETS
         for precision in PRECISIONS
-        for cell in cells_of(request | {"only": {}, "precision": precision}, budget)
+        for devices in sorted({1, *counts})
+        for cell in cells_of(
+            request | {"only": {}, "precision": precision, "devices": devices}, budget
+        )
     ]
 
 
@@ -96,6 +106,8 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     config["logger"]["group"] = artifact["name"]
     if request["precision"] is not None:
         config["trainer"]["precision"] = request["precision"]
+    if request["devices"] is not None:
+        config["trainer"]["devices"] = request["devices"]
     if request["data_dir"] is not None:
         config["data"]["root"] = request["data_dir"]
     return Run(config)
@@ -108,6 +120,7 @@ def _labels(entry: Config) -> dict[str, Any]:
 def _command(request: Config, entry: Config, budget: str) -> str:
     depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
     precision = " PRECISION=fp32" if request["precision"] == "fp32" else ""
+    devices = f" DEVICES={request['devices']}" if request["devices"] not in (None, 1) else ""
     data = f" DATA={request['dataset']}" if request["dataset"] else ""
     name = request["artifact"]["name"].replace("_", "-")
-    return f"make reproduce-{name} BUDGET={budget}{depth}{precision}{data} DATA_DIR=..."
+    return f"make reproduce-{name} BUDGET={budget}{depth}{precision}{devices}{data} DATA_DIR=..."

@@ -190,8 +190,9 @@ def _alike(run: Run, records: list[Record]) -> Record | None:
         )
     ]
 
-    def strangeness(record: Record) -> tuple[bool, bool, bool, bool]:
+    def strangeness(record: Record) -> tuple[bool, ...]:
         return (
+            record.config["trainer"].get("devices", 1) != run.processes,
             _precision(record.config) != _precision(run.config),
             record.provenance["processor"] != processor(),
             record.config["data"]["name"] != data["name"],

@@ -104,9 +104,14 @@ class Run:
 
     @cached_property
     def identity(self) -> str:
-        """Name and hash, equal for runs that differ in seed, paths and logging alone."""
+        """Name and hash, equal for runs that differ in seed, paths and logging alone.
+
+        ``-xN`` before the hash says that N processes train it together.
+        """
         digest = hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()
-        return f"{self.model}-{self.quantizer}-{self.config['recipe']['name']}-{digest[:8]}"
+        together = f"-x{self.processes}" if self.processes > 1 else ""
+        name = f"{self.model}-{self.quantizer}-{self.config['recipe']['name']}"
+        return f"{name}{together}-{digest[:8]}"
 
     @property
     def public_config(self) -> Config:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import ROOT, Config
 from ttq_repro.runs.run import Run
+
+#: The end of an identity of several processes, see :attr:`Run.identity`.
+TOGETHER = re.compile(r"-x(\d+)-[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Workspace:
     def home(self, *, is_result: bool) -> Path:
         """Where records and tables go: results/ for results, outputs/ for digits and trials."""
         return self.results if is_result else self.outputs
+
+    def process_counts(self) -> set[int]:
+        """By how many processes together results were trained, as their identities say."""
+        names = (folder.name for folder in self.results.glob("records/*/*"))
+        return {int(found[1]) for name in names if (found := TOGETHER.search(name))}
 
     def record(self, run: Run) -> Path:
         home = self.home(is_result=run.is_result)

@@ -137,12 +137,14 @@ def fit(
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
     with warnings.catch_warnings():
         # Batches are made in the main process on purpose, metrics are logged once an epoch and
-        # summed over processes before, and the checkpoint's folder is meant to be there already.
+        # summed over processes before, the checkpoint's folder is meant to be there already, and
+        # processes are started by us.
         for advice in (
             "many workers",
             "smaller than the logging interval",
             "sync_dist=True",
             "Checkpoint directory",
+            "`srun` command",
             "broadcast_buffers",  # Its successor is not there in all versions yet.
         ):
             warnings.filterwarnings("ignore", message=f".*{advice}.*")
@@ -155,6 +157,7 @@ def fit(
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
+            # In a job of Slurm's Lightning would otherwise take the job's tasks for its processes.
             plugins=[SealedCheckpointIO(), LightningEnvironment()],
             default_root_dir=scratch,
         )
@@ -185,7 +188,8 @@ def fit(
             "compiled": bool(compiled) and compilation.failure is None,
             "data_source": data.source,
             "train_images": data.train_images,
-            "deterministic": trainer.strategy.root_device.type == "cpu",
+            # More than two gradients are added in an order that a resume changes.
+            "deterministic": trainer.strategy.root_device.type == "cpu" and share.world <= 2,
         },
     )
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests.conftest import TINY
 from tests.scripts.test_scripts import script
+from ttq_repro.runs.config import ROOT
 
 LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
-    # As the README has it, two jobs at a time on the two cores of a one-node cluster.
+    # slurm.conf beside this file is a cluster for it.
     "submitit_slurm": [
         "hydra/launcher=submitit_slurm",
         "hydra.launcher.cpus_per_task=1",
@@ -41,6 +47,7 @@ def cluster_answers() -> bool:
     [pytest.param(name, marks=[] if name == "basic" else pytest.mark.slow) for name in LAUNCHERS],
 )
 def test_a_sweep(launcher: str, tmp_path: Path) -> None:
+    """On a cluster of several nodes tmp_path has to be on all of them: --basetemp says where."""
     if launcher == "submitit_slurm" and not cluster_answers():
         pytest.skip("no Slurm: sbatch is not installed, or no node of a cluster is free")
     arguments = [
@@ -69,3 +76,34 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("done already") == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.slow
+def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
+    """Its launcher then fails, too: what it says of the job is not the last word."""
+    command = [
+        sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *TINY, "recipe.epochs=1000",
+        "seed=1,2", f"workspace={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep",
+        *LAUNCHERS["submitit_local"],
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=tmp_path) as sweep:
+        while len(list(tmp_path.rglob("last.ckpt"))) < 2:
+            time.sleep(0.1)
+        for job in processes_with(b"submitit.core._submit", bytes(tmp_path)):
+            os.kill(job, signal.SIGKILL)
+        said, complained = sweep.communicate()
+    assert sweep.returncode == 1
+    assert "0 of 2 jobs done" in said
+    for seed in (1, 2):
+        assert f"seed={seed}" in complained
+    assert complained.count("stopped before its end") == 2
+
+
+def processes_with(*arguments: bytes) -> list[int]:
+    """Those in whose command lines all of these occur."""
+    commands = {path.parent: path for path in Path("/proc").glob("[0-9]*/cmdline")}
+    return [
+        int(process.name)
+        for process, path in commands.items()
+        if all(argument in path.read_bytes() for argument in arguments)
+    ]

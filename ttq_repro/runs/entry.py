@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, plain
-from ttq_repro.runs.sweep import note_outcome
+from ttq_repro.runs.sweep import noted_outcome
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -32,7 +32,8 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         # By default in a folder of temporary files, where the next run may not find it any more.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _job(main, config)
+            with noted_outcome():
+                main(_complete(config))
             return
         try:
             main(_complete(config))
@@ -48,12 +49,3 @@ def _complete(config: DictConfig) -> Config:
         return plain(config)
     except MissingMandatoryValue as error:
         raise UserError(str(error).splitlines()[0]) from None
-
-
-def _job(main: Callable[[Config], None], config: DictConfig) -> None:
-    try:
-        main(_complete(config))
-    except Exception as error:
-        note_outcome(error)
-    else:
-        note_outcome(None)

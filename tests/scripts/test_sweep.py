@@ -87,7 +87,7 @@ def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
         *LAUNCHERS["submitit_local"],
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=tmp_path) as sweep:
-        while len(list(tmp_path.rglob("last.ckpt"))) < 2:
+        while len(list(tmp_path.glob("sweep/outcomes/0*"))) < 2:
             time.sleep(0.1)
         for job in processes_with(b"submitit.core._submit", bytes(tmp_path)):
             os.kill(job, signal.SIGKILL)

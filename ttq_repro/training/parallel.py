@@ -22,8 +22,8 @@ def data_parallel(share: Share) -> dict[str, Any]:
     """
     if share.world == 1:
         return {"devices": 1}
-    # Quantizers with a backward pass of their own are functions that DDP's splitting of a compiled
-    # graph into buckets does not know.
+    # Not every supported version of torch can split a compiled graph into DDP's buckets where it
+    # holds functions with a backward pass of their own, as quantizers are.
     torch._dynamo.config.optimize_ddp = False
     return {
         "devices": share.world,

@@ -20,7 +20,6 @@ from tests.scripts.test_scripts import script
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import ROOT
 from ttq_repro.runs.execute import execute
-from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -28,14 +27,15 @@ MakeRun = Callable[..., Run]
 TWO = ["trainer.devices=2", "quantizer=ttq", "recipe.schedule.max_lr=0.02"]
 
 
-def test_a_run_by_two_processes_leaves_one_record(tmp_path: Path) -> None:
-    arguments = [*TINY, *TWO, "recipe.epochs=1", "logger.csv=true", f"workspace={tmp_path}"]
-    done = script("train", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("test error") == 1
-    assert "Traceback" not in done.stderr
-    (path,) = tmp_path.rglob("records/**/*.json")
-    record = Record.read(path)
+def test_a_run_by_two_processes_leaves_one_record(
+    tiny_run: MakeRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny_run(*TWO, "recipe.epochs=1", "recipe.batch_size=480", "logger.csv=true")
+    record = execute(run)
+    said, complained = capfd.readouterr()
+    assert said.count("epochs on digits") == said.count("test error") == 1
+    assert complained == ""
+    assert Workspace.of(run.config).record(run) == next(tmp_path.rglob("records/**/*.json"))
     assert record.provenance["processes"] == record.config["trainer"]["devices"] == 2
     assert record.test_images == 360
     assert 1 - record.correct_images().mean() == pytest.approx(record.test_error["final"], abs=1e-5)
@@ -105,6 +105,8 @@ def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> No
     arguments = [*TINY, *TWO, "recipe.epochs=12"]
     undisturbed = script("train", *arguments, f"workspace={tmp_path / 'a'}", cwd=tmp_path)
     assert undisturbed.returncode == 0, undisturbed.stderr
+    assert undisturbed.stdout.count("test error") == 1
+    assert "Traceback" not in undisturbed.stderr
     arguments.append(f"workspace={tmp_path / 'b'}")
     with started("train", *arguments) as process:
         wait_for_file("last.ckpt", tmp_path / "b")

@@ -136,7 +136,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     if run.processes == 1:
         train_share(run, parent, data, WHOLE, say)
     else:
-        train_together(run, workspace.scratch(run))
+        train_together(run)
     checkpoint.unlink(missing_ok=True)
     record = Record.read(workspace.record(run))
     say(

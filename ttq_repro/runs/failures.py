@@ -24,7 +24,7 @@ FILE_SYSTEM = {
 NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
-def lost_the_others(error: RuntimeError) -> bool:
+def lost_the_others(error: Exception) -> bool:
     """Whether an operation of several processes failed because one of them is gone."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from ttq_repro.data.share import Share
 from ttq_repro.errors import UserError
@@ -32,12 +34,19 @@ def main(folder: Path) -> None:
             train_share(run, parent, data_of(run, workspace), share, say)
     except UserError as error:
         write_atomically(folder / REASON, str(error).encode())
-        sys.exit(error.exit_code)
-    except RuntimeError as error:
-        if not lost_the_others(error):
-            raise
+        _leave(error.exit_code)
+    except Exception as error:
         # Whoever was lost is to say why.
-        sys.exit(1)
+        if not lost_the_others(error):
+            traceback.print_exc()
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without the handlers that would wait for the other processes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _nothing(_: str) -> None:

@@ -18,7 +18,7 @@ from ttq_repro.runs.run import Run
 CONFIG, REASON = "config.json", "reason"
 
 
-def train_together(run: Run, scratch: Path) -> None:
+def train_together(run: Run) -> None:
     """Train a run by ``run.processes`` processes of ``ttq_repro.runs.rank``.
 
     Processes of our own rather than Lightning's, which would start the command line again: that
@@ -29,7 +29,7 @@ def train_together(run: Run, scratch: Path) -> None:
         UserError, TrainingError: as the processes report it, or one of them was lost.
     """
     _check(run)
-    with TemporaryDirectory(dir=scratch) as folder:
+    with TemporaryDirectory() as folder:
         Path(folder, CONFIG).write_text(json.dumps(run.config))
         sys.stdout.flush()  # What was said so far comes before what they say.
         try:

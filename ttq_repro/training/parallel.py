@@ -41,13 +41,12 @@ class AveragedStatistics(pl.Callback):
 
     @torch.no_grad()
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.world_size == 1:
-            return
         statistics = list(_running_statistics(module))
+        if trainer.world_size == 1 or not statistics:
+            return
         average = trainer.strategy.reduce(torch.cat(statistics), reduce_op="mean")
-        for own, common in zip(
-            statistics, average.split([len(own) for own in statistics]), strict=True
-        ):
+        channels = [len(own) for own in statistics]
+        for own, common in zip(statistics, average.split(channels), strict=True):
             own.copy_(common)
 
 

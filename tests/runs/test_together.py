@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -89,14 +89,16 @@ def wait_for_file(pattern: str, folder: Path) -> Path:
     raise AssertionError(f"no {pattern}")
 
 
-def ranks() -> list[int]:
-    """The processes that train by now, the youngest last."""
-    commands = [(path, path.joinpath("cmdline")) for path in Path("/proc").glob("[0-9]*")]
-    return sorted(
-        int(path.name)
-        for path, command in commands
-        if command.exists() and b"ttq_repro.runs.rank" in command.read_bytes()
-    )
+def ranks_of(starter: int) -> list[int]:
+    """The processes that train for another, by their numbers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # It may be gone by now.
+            command = (process / "cmdline").read_bytes()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if b"ttq_repro.runs.rank" in command and int(parent) == starter:
+                found.append(int(process.name))
+    return found
 
 
 @pytest.mark.slow
@@ -125,7 +127,7 @@ def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
     ]  # fmt: skip
     with started("reproduce", *arguments) as process:
         wait_for_file("last.ckpt", tmp_path)
-        os.kill(ranks()[-1], signal.SIGKILL)
+        os.kill(ranks_of(process.pid)[-1], signal.SIGKILL)
         _, said = process.communicate()
     assert process.returncode == 1
     assert "was ended by SIGKILL, one of 2 that train the run" in said

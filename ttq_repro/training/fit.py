@@ -188,7 +188,7 @@ def fit(
             "compiled": bool(compiled) and compilation.failure is None,
             "data_source": data.source,
             "train_images": data.train_images,
-            # More than two gradients are added in an order that a resume changes.
+            # More than two gradients may be added in another order after a resume.
             "deterministic": trainer.strategy.root_device.type == "cpu" and share.world <= 2,
         },
     )

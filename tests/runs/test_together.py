@@ -103,7 +103,7 @@ def ranks_of(starter: int) -> list[int]:
 
 @pytest.mark.slow
 def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    arguments = [*TINY, *TWO, "recipe.epochs=12"]
+    arguments = [*TINY, *TWO, "recipe.epochs=6"]
     undisturbed = script("train", *arguments, f"workspace={tmp_path / 'a'}", cwd=tmp_path)
     assert undisturbed.returncode == 0, undisturbed.stderr
     assert undisturbed.stdout.count("test error") == 1

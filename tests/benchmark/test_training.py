@@ -9,6 +9,7 @@ import pytest
 
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
+from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.training import measure, random_images
 from ttq_repro.data.pipeline import ArraySource
@@ -80,6 +81,15 @@ def test_a_name_says_what_on_which_hardware_and_when() -> None:
     assert benchmark_name("training", "A CPU (2.5 GHz), 2 cores").startswith(
         "training_a-cpu-2-5-ghz-2-cores_20"
     )
+
+
+@pytest.mark.slow
+def test_larger_batches_take_more_memory() -> None:
+    small, large = (
+        cost_of_a_step(config("quantizer=ttq", f"recipe.batch_size={size}")) for size in (32, 512)
+    )
+    assert 0 < small.megabytes < large.megabytes
+    assert 0 < small.seconds < large.seconds
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import torch
 
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
+from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.data.arrays import ImageArrays
@@ -29,10 +30,9 @@ IMAGES, SIDE, CLASSES = 12_800, 32, 10
 CPU_STEPS, GPU_STEPS = 1, 50
 WORKERS = (0, 1, 2)
 
-CONTEXT = (
-    "Median of steps taken in turns in one process, ratios step by step with their 95% interval; "
-    "{hardware}, {threads} threads, {precision}, torch {torch}, {date}. Random images shaped like "
-    "CIFAR-10."
+IN_TURNS = (
+    "Median of steps taken in turns in one process, ratios step by step with their 95% interval. "
+    "Random images shaped like CIFAR-10."
 )
 
 
@@ -42,6 +42,7 @@ def measure(request: Config) -> dict[str, Table]:
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,
         "quantizer_cost": cost_table,
+        "scale": scale_table,
         "start_up": start_up_table,
     }
     hardware = torch.cuda.get_device_name() if has_gpu() else processor()
@@ -93,7 +94,7 @@ def loops_table(request: Config) -> Table:
     ]
     header = ["loop", "images/s", "times as fast as the yardstick", "time over our step", "targets"]
     caption = f"Training of {request['model']}, batch {config['recipe']['batch_size']}."
-    return Table(f"{caption} {_context(request, config)}", header, rows)
+    return Table(f"{caption} {IN_TURNS} {_hardware(request, config)}.", header, rows)
 
 
 def cost_table(request: Config) -> Table:
@@ -123,7 +124,27 @@ def cost_table(request: Config) -> Table:
             ]
         )
     header = ["network", "full precision, ms", "TTQ, ms", "TTQ over full precision", "target"]
-    caption = f"What TTQ adds to a training step. {_context(request, configs['ttq'])}"
+    hardware = _hardware(request, configs["ttq"])
+    caption = f"What TTQ adds to a training step. {IN_TURNS} {hardware}."
+    return Table(caption, header, rows)
+
+
+def scale_table(request: Config) -> Table:
+    """Memory and time of TTQ by depth and batch size."""
+    rows = []
+    for model in request["cost_models"]:
+        for batch in request["batches"]:
+            config = _config(request, model, "ttq")
+            config["recipe"]["batch_size"] = batch
+            config["trainer"]["compile"] = False
+            cost = cost_of_a_step(config)
+            speed = f"{batch / cost.seconds:,.0f}"
+            rows.append([model, str(batch), f"{cost.megabytes:,.0f}", f"{cost.seconds:.3f}", speed])
+    header = ["network", "batch", "memory, MB", "step, s", "images/s"]
+    caption = (
+        "A training step of TTQ, uncompiled: the most memory that it takes, and its median time "
+        f"alone in a process. {_hardware(request, config)}."
+    )
     return Table(caption, header, rows)
 
 
@@ -136,8 +157,11 @@ def start_up_table(request: Config) -> Table:
             cold, warm = (seconds_to_first_step(config, Path(cache)) for _ in range(2))
         rows.append([quantizer, f"{cold:.0f}", f"{warm:.0f}"])
     header = ["quantizer", "compile cache empty, s", "filled by the run before, s"]
-    return Table(f"From the start of Python to the end of the first step of {request['model']}. "
-                 f"{_context(request, config)}", header, rows)  # fmt: skip
+    caption = (
+        f"From the start of Python to the end of the first step of {request['model']}. "
+        f"{_hardware(request, config)}."
+    )
+    return Table(caption, header, rows)
 
 
 def random_images() -> ImageArrays:
@@ -181,14 +205,11 @@ def _steps(config: Config) -> int:
     return GPU_STEPS if has_gpu() and config["trainer"]["accelerator"] != "cpu" else CPU_STEPS
 
 
-def _context(request: Config, config: Config) -> str:
-    return CONTEXT.format(
-        hardware=torch.cuda.get_device_name() if _steps(config) > 1 else processor(),
-        threads=request["threads"],
-        precision=config["trainer"]["precision"],
-        torch=version("torch"),
-        date=date.today().isoformat(),
-    )
+def _hardware(request: Config, config: Config) -> str:
+    name = torch.cuda.get_device_name() if _steps(config) > 1 else processor()
+    precision = config["trainer"]["precision"]
+    versions = f"torch {version('torch')}, {date.today().isoformat()}"
+    return f"{name}, {request['threads']} threads, {precision}, {versions}"
 
 
 def _interval(ratio: Interval) -> str:

@@ -1,0 +1,66 @@
+"""Memory and time of a training step against batch size and depth."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+
+from ttq_repro.runs.config import Config
+
+STEPS = 5
+
+
+class Cost(NamedTuple):
+    """Of a training step."""
+
+    megabytes: float
+    seconds: float
+
+
+def cost_of_a_step(config: Config) -> Cost:
+    """Take a few steps in a new process, uncompiled, as compiling needs memory of its own.
+
+    The memory is the most that these steps take at a time, network, optimizer and all; a process
+    cannot measure it a second time.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_steps, args=(config, torch.get_num_threads(), sender))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    finally:
+        process.join()
+
+
+def _steps(config: Config, threads: int, sender: Any) -> None:
+    from ttq_repro.benchmark.loops import bare
+    from ttq_repro.benchmark.training import random_images
+    from ttq_repro.data.pipeline import ArraySource
+
+    torch.set_num_threads(threads)
+    source = ArraySource(random_images(), pad=config["data"]["pad"], flip=config["data"]["flip"])
+    before = _resident()
+    seconds: list[float] = []
+    loop = bare(config, source, steps=1)
+    next(loop)
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        next(loop)
+        seconds.append(time.perf_counter() - started)
+    if torch.cuda.is_initialized():
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    sender.send(Cost(peak / 1e6, median(seconds)))
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+#: The checkout.
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write to a temporary name in the same folder, sync, and rename over ``path``."""

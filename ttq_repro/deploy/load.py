@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,62 +14,84 @@ from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
 from ttq_repro.deploy.format import parse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack
+from ttq_repro.deploy.runtime import covers, kernels, packed_layer
 from ttq_repro.errors import PackedFileError, UserError
+from ttq_repro.quantizers.base import check_choice
 
 #: Weights that are unpacked at a time: what unpacking needs beside the dense weight is a few times
 #: this many bytes. A multiple of 8.
 CHUNK = 2**19
 
+Weights = Literal["auto", "packed", "unpacked", "dense"]
 
-def load(path: str | Path) -> nn.Module:
+
+def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
     """The network in a packed file, in evaluation mode.
 
-    Maps normalized images (batch, 3, H, W) to logits (batch, classes). Quantized layers hold their
-    packed codes and make a dense float32 weight for the length of a call. Nothing in the file is
+    Maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
     executed: it names a class of ``ttq_repro.models`` and holds numbers.
+
+    Args:
+        weights: as in :func:`build`.
 
     Raises:
         UserError: there is no such file.
         PackedFileError: it is not a packed network, or damaged or altered.
     """
-    return open_packed(path)[1]
+    return open_packed(path, weights)[1]
 
 
-def open_packed(path: str | Path) -> tuple[PackedNetwork, nn.Module]:
+def open_packed(path: str | Path, weights: Weights = "auto") -> tuple[PackedNetwork, nn.Module]:
     """What a packed file says, beside the network that :func:`load` returns.
 
     Raises: as :func:`load`.
     """
     try:
         packed = parse(Path(path).read_bytes())
-        return packed, build(packed)
+        return packed, build(packed, weights)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise PackedFileError(f"{path}: {error}") from None
 
 
-def build(packed: PackedNetwork, *, dense: bool = False) -> nn.Module:
+def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
     """The network that ``packed`` describes, in evaluation mode.
 
     Args:
-        dense: whether quantized layers get plain float32 weights once and for all.
+        weights: what quantized layers hold, and compute with. ``packed``: two bits a weight, which
+            the runtime's operators read as they are; layers that these do not cover
+            (:func:`ttq_repro.deploy.runtime.covers`) are unpacked. ``unpacked``: the codes of the
+            file, from which each call makes a dense float32 weight for its own length. ``dense``:
+            that weight, for good. ``auto``: packed where the runtime has vector instructions of
+            this processor to use, else unpacked.
     """
+    check_choice("weights", weights, Weights)
     network = skeleton(packed.architecture, packed.arguments)
     factors = _fill(network, packed)
-    for layer, codes, levels in zip(packed.layers, packed.codes, packed.levels, strict=True):
-        table = _all_levels(layer, levels)
-        if layer.name in factors:
-            table = table * factors[layer.name][:, None]
+    for layer, codes, stored in zip(packed.layers, packed.codes, packed.levels, strict=True):
         module = network.get_submodule(layer.name)
+        levels, factor = _all_levels(layer, stored), factors.get(layer.name)
+        if _stays_packed(weights) and covers(module, layer):
+            ternary = packed_layer(module, layer, codes, levels, factor)
+            network.set_submodule(layer.name, ternary)
+            continue
+        table = levels if factor is None else levels * factor[:, None]
         weight = PackedWeight(layer.shape, layer.width, table)
-        if dense:
+        if weights == "dense":
             module.weight = nn.Parameter(weight(codes))
             continue
         del module.weight
         module.register_buffer("weight", codes)
         parametrize.register_parametrization(module, "weight", weight, unsafe=True)
     return network.eval().requires_grad_(False)
+
+
+def _stays_packed(weights: Weights) -> bool:
+    if weights != "auto":
+        return weights == "packed"
+    runtime = kernels()
+    return runtime is not None and runtime.level != "portable"
 
 
 class PackedWeight(nn.Module):

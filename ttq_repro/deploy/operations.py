@@ -81,7 +81,7 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     Padded borders count like any other input, as is usual.
 
     Args:
-        network: as :func:`ttq_repro.deploy.load` returns it, or any float network.
+        network: any float network, or one of :func:`ttq_repro.deploy.load.build` with weights ``unpacked``.
         size: height and width of the image.
     """
     layers = {name: m for name, m in network.named_modules() if isinstance(m, QUANTIZABLE)}

@@ -72,7 +72,7 @@ def measure(request: Config) -> list[Table]:
         packed = {fold: _pack(network, config, entry["side"], fold=fold) for fold in (False, True)}
         labels = [entry["title"], entry["codes_from"]]
         sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
-        counted = operations.operations(build(packed[True]), packed[True].inputs.size)
+        counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
         costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
     header = [*HEADER[:3], *operations.HEADER[1:]]
     return [Table(CAPTION, HEADER, sizes), Table(operations.CAPTION, header, costs)]

@@ -45,7 +45,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
     chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
     if weights == "int2" and not chosen:
         raise ValueError("onnx_weights=int2: no layer has two or three levels")
-    model = _exported(build(packed, dense=True), packed, INT2_OPSET if weights == "int2" else None)
+    model = _exported(build(packed, "dense"), packed, INT2_OPSET if weights == "int2" else None)
     if weights == "int2":
         _quantize(model.graph, packed, chosen)
     onnx.helper.set_model_props(model, {"inputs": json.dumps(asdict(packed.inputs))})
@@ -76,7 +76,7 @@ def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
     """Put 2-bit integers and their scales in place of the float weights of some layers."""
     from onnx import TensorProto, helper
 
-    network = build(packed)
+    network = build(packed, "unpacked")
     codes = {layer.name: codes for layer, codes in zip(packed.layers, packed.codes, strict=True)}
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []

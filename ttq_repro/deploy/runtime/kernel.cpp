@@ -1,0 +1,166 @@
+// The kernel, compiled once for each set of instructions (build.py). Weights are floats in
+// registers only: there they are looked up, used for all rows of a tile, and forgotten.
+
+#include "tile.hpp"
+
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+// All but the Kernel itself has internal linkage: the linker must not mix the sets up.
+namespace {
+
+// A Lookup makes the weights of a block, VECTORS vectors of LANES floats, from a word. ROWS x
+// VECTORS sums leave enough registers for everything else.
+#if defined(__AVX512F__)
+
+#define KERNEL kernel_avx512
+typedef float Vector __attribute__((vector_size(64)));
+constexpr int ROWS = 12;
+constexpr int SUMS = 24;
+
+struct Lookup {
+  __m512 levels;
+
+  explicit Lookup(const float* four) : levels(_mm512_broadcast_f32x4(_mm_loadu_ps(four))) {}
+
+  void operator()(uint32_t word, Vector* weights) const {
+    const __m512i places =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i codes = _mm512_set1_epi32(static_cast<int>(word));
+    // vpermilps reads the lowest two bits of a lane and no others.
+    weights[0] = _mm512_permutevar_ps(levels, _mm512_srlv_epi32(codes, places));
+  }
+};
+
+#elif defined(__AVX2__)
+
+#define KERNEL kernel_avx2
+typedef float Vector __attribute__((vector_size(32)));
+constexpr int ROWS = 6;
+constexpr int SUMS = 12;
+
+struct Lookup {
+  __m256 levels;
+
+  explicit Lookup(const float* four)
+      : levels(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(four))) {}
+
+  void operator()(uint32_t word, Vector* weights) const {
+    const __m256i low = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m256i high = _mm256_setr_epi32(16, 18, 20, 22, 24, 26, 28, 30);
+    const __m256i codes = _mm256_set1_epi32(static_cast<int>(word));
+    // vpermilps reads the lowest two bits of a lane and no others.
+    weights[0] = _mm256_permutevar_ps(levels, _mm256_srlv_epi32(codes, low));
+    weights[1] = _mm256_permutevar_ps(levels, _mm256_srlv_epi32(codes, high));
+  }
+};
+
+#else
+
+#define KERNEL kernel_portable
+typedef float Vector __attribute__((vector_size(16)));
+constexpr int ROWS = 3;
+constexpr int SUMS = 12;
+
+struct Lookup {
+  Vector quads[256];  // The weights of four filters, by their codes.
+
+  explicit Lookup(const float* four) {
+    for (int byte = 0; byte < 256; ++byte)
+      for (int lane = 0; lane < 4; ++lane) quads[byte][lane] = four[byte >> 2 * lane & 3];
+  }
+
+  void operator()(uint32_t word, Vector* weights) const {
+    for (int quad = 0; quad < 4; ++quad) weights[quad] = quads[word >> 8 * quad & 255];
+  }
+};
+
+#endif
+
+constexpr int LANES = sizeof(Vector) / sizeof(float);
+constexpr int VECTORS = FILTERS_A_BLOCK / LANES;
+constexpr int MOST_BLOCKS = 8;
+static_assert(ROWS <= MOST_ROWS && ROWS * VECTORS <= SUMS);
+
+#define UNROLLED _Pragma("GCC unroll 32")
+
+Vector read(const float* from) {
+  Vector vector;
+  std::memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
+// Puts the sums of one row and block, the first of its filters being `first`, into the output.
+void put(const Tile& tile, int row, int64_t first, const Vector* sums) {
+  float* out = tile.out + row * tile.out_step + first;
+  const float* base = tile.add ? out : tile.bias + first;
+  const float* scale = tile.scale + first;
+  if (first + FILTERS_A_BLOCK <= tile.filters) {
+    for (int v = 0; v < VECTORS; ++v) {
+      const Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
+      std::memcpy(out + v * LANES, &value, sizeof value);
+    }
+    return;
+  }
+  for (int64_t filter = 0; first + filter < tile.filters; ++filter) {
+    out[filter] = base[filter] + scale[filter] * sums[filter / LANES][filter % LANES];
+  }
+}
+
+// R rows, B blocks from `block` on.
+template <int R, int B>
+void compute(const Tile& tile, const Lookup& lookup, int64_t block) {
+  const int64_t depth = tile.stretches * tile.stretch;
+  const uint32_t* words = tile.words + block * depth;
+  Vector sums[R][B][VECTORS] = {};
+  for (int64_t line = 0; line < tile.stretches; ++line) {
+    const float* x[R];
+    UNROLLED for (int r = 0; r < R; ++r) x[r] = tile.rows[r] + line * tile.step;
+    for (int64_t k = 0; k < tile.stretch; ++k) {
+      UNROLLED for (int b = 0; b < B; ++b) {
+        Vector weights[VECTORS];
+        lookup(words[b * depth + k], weights);
+        UNROLLED for (int r = 0; r < R; ++r) {
+          UNROLLED for (int v = 0; v < VECTORS; ++v) sums[r][b][v] += x[r][k] * weights[v];
+        }
+      }
+    }
+    words += tile.stretch;
+  }
+  UNROLLED for (int b = 0; b < B; ++b) {
+    UNROLLED for (int r = 0; r < R; ++r) {
+      Vector done[VECTORS];
+      UNROLLED for (int v = 0; v < VECTORS; ++v) done[v] = sums[r][b][v];
+      put(tile, r, (block + b) * FILTERS_A_BLOCK, done);
+    }
+  }
+}
+
+// R rows, all blocks. Few rows take several blocks at a time: each sum has to wait for the last
+// product that was added to it, and so there should be many.
+template <int R>
+void compute(const Tile& tile) {
+  constexpr int FIT = SUMS / (R * VECTORS);
+  constexpr int B = FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS;
+  const int64_t blocks = (tile.filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
+  const Lookup lookup(tile.levels);
+  int64_t block = 0;
+  for (; block + B <= blocks; block += B) compute<R, B>(tile, lookup, block);
+  for (; block < blocks; ++block) compute<R, 1>(tile, lookup, block);
+}
+
+template <int R>
+void compute_rows(const Tile& tile, int rows) {
+  if (rows == R) {
+    compute<R>(tile);
+  } else if constexpr (R > 1) {
+    compute_rows<R - 1>(tile, rows);
+  }
+}
+
+}  // namespace
+
+const Kernel KERNEL = {ROWS, compute_rows<ROWS>};

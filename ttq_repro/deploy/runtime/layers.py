@@ -1,0 +1,131 @@
+"""Layers that hold 2-bit codes, and compute with them as they are."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttq_repro.deploy.packed import Layer
+from ttq_repro.deploy.packing import unpack
+from ttq_repro.deploy.runtime import operators  # noqa: F401 (registers them)
+from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes
+
+MOST_LEVELS = 4
+
+
+def covers(module: nn.Module, layer: Layer) -> bool:
+    """Whether the operators compute this layer: at most four levels, no dilation, zeros around."""
+    if layer.levels > MOST_LEVELS:
+        return False
+    if isinstance(module, nn.Conv2d):
+        zeros = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        return zeros and module.dilation == (1, 1)
+    return isinstance(module, nn.Linear)
+
+
+class _PackedLayer(nn.Module):
+    """Buffers as in ``kernels.Codes``; binary codes take two bits here, as ternary ones do."""
+
+    words: Tensor
+    levels: Tensor
+    scales: Tensor
+    bias: Tensor
+
+    def __init__(self, codes: Codes) -> None:
+        super().__init__()
+        for name, tensor in codes._asdict().items():
+            self.register_buffer(name, tensor)
+
+
+class PackedLinear(_PackedLayer):
+    """``nn.Linear`` of 2-bit weights. Shapes: (..., depth) to (..., filters)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.ternary.linear(x, self.words, self.levels, self.scales, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.words.shape[1]}, {len(self.bias)}"
+
+
+class PackedConv2d(_PackedLayer):
+    """``nn.Conv2d`` of 2-bit weights.
+
+    Shapes: (images, channels, height, width) to (images, filters, ...), in the memory format
+    channels_last.
+    """
+
+    def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
+        super().__init__(codes)
+        self.kernel_size = like.kernel_size
+        self.stride = like.stride
+        self.padding = like.padding
+        self.groups = like.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.ternary.conv2d(
+            *(x, self.words, self.levels, self.scales, self.bias),
+            *(self.kernel_size, self.stride, self.padding, self.groups),
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{len(self.bias)}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, groups={self.groups}"
+        )
+
+
+def packed_layer(
+    module: nn.Module, layer: Layer, packed: Tensor, levels: Tensor, factor: Tensor | None
+) -> nn.Module:
+    """The layer of a network in the runtime's form.
+
+    Args:
+        module: the layer in torch's form, one that :func:`covers` accepts; its weight is not read.
+        packed: its codes as a packed file holds them.
+        levels: the weight that each code stands for, (1, levels) or (filters, levels).
+        factor: (filters), on the levels of each filter.
+    """
+    filters, *window = layer.shape
+    index = unpack(packed, layer.width)[: layer.weights].view(layer.shape)
+    groups = 1
+    if isinstance(module, nn.Conv2d):
+        index = index.permute(0, 2, 3, 1)
+        groups = module.groups
+    bias = module.bias
+    codes = Codes(
+        _words(index.reshape(groups, filters // groups, -1)),
+        *_terms(levels, levels.new_ones(filters) if factor is None else factor),
+        levels.new_zeros(filters) if bias is None else bias.detach(),
+    )
+    return PackedConv2d(codes, module) if isinstance(module, nn.Conv2d) else PackedLinear(codes)
+
+
+def _words(index: Tensor) -> Tensor:
+    """Sixteen filters a word. Shapes: (groups, filters, depth) uint8 to ``Codes.words``."""
+    depth = index.shape[2]
+    padded = F.pad(index, (0, 0, 0, -index.shape[1] % FILTERS_A_BLOCK))
+    blocks = padded.view(-1, FILTERS_A_BLOCK, depth)
+    words = torch.zeros(len(blocks), depth, dtype=torch.int32)
+    for lane in range(FILTERS_A_BLOCK):
+        words |= blocks[:, lane].int() << 2 * lane
+    return words
+
+
+def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """``Codes.levels`` and ``Codes.scales`` of weights ``factor * levels``."""
+    missing = MOST_LEVELS - levels.shape[1]
+    if len(levels) == 1:
+        return F.pad(levels, (0, missing)), factor[None].contiguous()
+    # A term for each level that is not zero or minus another, so that {-a, +a} of BWN take one.
+    terms: list[tuple[Tensor, Tensor]] = []
+    for code, column in enumerate(levels.T):
+        for unit, scale in terms:
+            if torch.equal(column, scale) or torch.equal(column, -scale):
+                unit[code] = 1 if torch.equal(column, scale) else -1
+                break
+        else:
+            if column.any() or code == 0:
+                terms.append((F.one_hot(torch.tensor(code), MOST_LEVELS).float(), column))
+    units, scales = zip(*terms, strict=True)
+    return torch.stack(units), torch.stack(scales) * factor

@@ -1,0 +1,167 @@
+// The C interface of the runtime: cuts layers into tiles and shares them out among threads.
+// Callers (operators.py) have checked every size; nothing here can fail.
+
+#include "tile.hpp"
+
+#include <cstring>
+
+namespace {
+
+// In ascending order of what they ask of the processor.
+const Kernel* const KERNELS[] = {
+    &kernel_portable,
+#if defined(__x86_64__)
+    &kernel_avx2,
+    &kernel_avx512,
+#endif
+};
+
+extern "C" {
+
+// The weights of a layer, as kernels.py describes them. Filters: of one group.
+struct Weights {
+  int64_t groups, filters, depth, terms;
+  const uint32_t* words;
+  const float* levels;
+  const float* scales;
+  const float* bias;
+};
+
+// The images and the window of a convolution. The strides are those of the input, (images, channels,
+// height, width) in any order in memory.
+struct Images {
+  int64_t images, channels, height, width;
+  int64_t strides[4];
+  int64_t kernel[2], stride[2], padding[2];
+};
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Blocks that one task takes, so that a task is worth its share of overhead.
+constexpr int64_t BLOCKS_A_TASK = 8;
+
+// Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
+template <typename SetRows>
+void run(int level, int threads, const Weights& weights, Tile tile, int64_t rows, float* out,
+         const SetRows& set_rows) {
+  const Kernel& kernel = *KERNELS[level];
+  const int64_t blocks = ceil_div(weights.filters, FILTERS_A_BLOCK);
+  // Tiles are as equal as they can be: a row alone is the dearest.
+  const int64_t tiles = ceil_div(rows, kernel.rows);
+  const int64_t parts = ceil_div(blocks, BLOCKS_A_TASK);
+  const int64_t all = weights.groups * weights.filters;
+#pragma omp parallel for num_threads(threads) firstprivate(tile) schedule(static) if (threads > 1)
+  for (int64_t task = 0; task < weights.groups * tiles * parts; ++task) {
+    const int64_t group = task / parts / tiles;
+    const int64_t index = task / parts % tiles;
+    const int64_t part = task % parts;
+    const int64_t first_row = index * rows / tiles;
+    const int64_t count = (index + 1) * rows / tiles - first_row;
+    const int64_t first_block = part * blocks / parts;
+    const int64_t first = first_block * FILTERS_A_BLOCK;
+    const int64_t end = (part + 1) * blocks / parts * FILTERS_A_BLOCK;
+    const int64_t filter = group * weights.filters + first;
+    set_rows(tile, group, first_row, count);
+    tile.words = weights.words + (group * blocks + first_block) * weights.depth;
+    tile.bias = weights.bias + filter;
+    tile.out = out + first_row * all + filter;
+    tile.out_step = all;
+    tile.filters = (end < weights.filters ? end : weights.filters) - first;
+    for (int64_t term = 0; term < weights.terms; ++term) {
+      tile.levels = weights.levels + 4 * term;
+      tile.scale = weights.scales + term * all + filter;
+      tile.add = term > 0;
+      kernel.compute(tile, static_cast<int>(count));
+    }
+  }
+}
+
+// Copies images into frames of zeros, (groups, images, height, width, channels of a group), in which
+// the lines of every window are contiguous.
+void frame(int threads, const Images& in, int64_t groups, const float* x, float* framed) {
+  const int64_t depth = in.channels / groups;
+  const int64_t height = in.height + 2 * in.padding[0];
+  const int64_t border = in.padding[1] * depth;
+  const int64_t inner = in.width * depth;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t line = 0; line < groups * in.images * height; ++line) {
+    float* to = framed + line * (inner + 2 * border);
+    const int64_t y = line % height - in.padding[0];
+    const int64_t image = line / height % in.images;
+    const int64_t channel = line / height / in.images * depth;
+    if (y < 0 || y >= in.height) {
+      std::memset(to, 0, sizeof(float) * (inner + 2 * border));
+      continue;
+    }
+    const float* from = x + image * in.strides[0] + channel * in.strides[1] + y * in.strides[2];
+    std::memset(to, 0, sizeof(float) * border);
+    to += border;
+    std::memset(to + inner, 0, sizeof(float) * border);
+    if (in.strides[1] == 1 && in.strides[3] == depth) {
+      std::memcpy(to, from, sizeof(float) * inner);
+    } else {
+      for (int64_t c = 0; c < depth; ++c)
+        for (int64_t column = 0; column < in.width; ++column)
+          to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// The highest level, an index into KERNELS, that this processor has the instructions for.
+int ternary_level() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return __builtin_cpu_supports("avx512f") ? 2 : 1;
+#endif
+  return 0;
+}
+
+// x: (rows, depth). out: (rows, filters).
+void ternary_linear(int level, int threads, const Weights* weights, const float* x, int64_t rows,
+                    float* out) {
+  const int64_t depth = weights->depth;
+  Tile tile{};
+  tile.stretches = 1;
+  tile.stretch = depth;
+  const auto set_rows = [=](Tile& tile, int64_t, int64_t first, int64_t count) {
+    for (int64_t row = 0; row < count; ++row) tile.rows[row] = x + (first + row) * depth;
+  };
+  run(level, threads, *weights, tile, rows, out, set_rows);
+}
+
+// framed: room for the input with its padding. out: (images, height, width, groups * filters), where
+// the window has as many places as `height` and `width` say.
+void ternary_conv2d(int level, int threads, const Weights* weights, const Images* in,
+                    const float* x, float* framed, int64_t height, int64_t width, float* out) {
+  frame(threads, *in, weights->groups, x, framed);
+  const int64_t depth = in->channels / weights->groups;
+  const int64_t line = (in->width + 2 * in->padding[1]) * depth;
+  const int64_t image = (in->height + 2 * in->padding[0]) * line;
+  Tile tile{};
+  tile.stretches = in->kernel[0];
+  tile.stretch = in->kernel[1] * depth;
+  tile.step = line;
+  const auto set_rows = [=](Tile& tile, int64_t group, int64_t first, int64_t count) {
+    int64_t column = first % width;
+    int64_t y = first / width % height;
+    int64_t number = group * in->images + first / width / height;
+    for (int64_t row = 0; row < count; ++row) {
+      tile.rows[row] =
+          framed + number * image + y * in->stride[0] * line + column * in->stride[1] * depth;
+      if (++column == width) {
+        column = 0;
+        if (++y == height) {
+          y = 0;
+          ++number;
+        }
+      }
+    }
+  };
+  run(level, threads, *weights, tile, in->images * height * width, out, set_rows);
+}
+}

@@ -81,7 +81,8 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     Padded borders count like any other input, as is usual.
 
     Args:
-        network: any float network, or one of :func:`ttq_repro.deploy.load.build` with weights ``unpacked``.
+        network: any float network, or one of :func:`ttq_repro.deploy.load.build` with
+            ``unpacked`` weights.
         size: height and width of the image.
     """
     layers = {name: m for name, m in network.named_modules() if isinstance(m, QUANTIZABLE)}

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import json
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir

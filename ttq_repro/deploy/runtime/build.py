@@ -21,7 +21,7 @@ CACHE = ROOT / "outputs" / "cache" / "runtime"
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 THREADS = ["-fopenmp"]
 #: The sets of instructions that kernel.cpp is compiled for, in the order of runtime.cpp's KERNELS.
-LEVELS = {"portable": []}
+LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"]}
 #: Seconds that one call of the compiler may take.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
 from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes
-
-try:
-    import triton
-    import triton.language as tl
-except ImportError:
-    triton = None
 
 #: Beyond so many rows, weights that are unpacked once and cuBLAS are the better choice.
 MOST_ROWS = 8
@@ -19,8 +14,8 @@ MOST_ROWS = 8
 PRODUCTS = 8192
 
 
-def triton_linear(x: Tensor, codes: Codes) -> Tensor:
-    """At most ``MOST_ROWS`` rows. Shapes: (..., depth) to (..., filters).
+def linear(x: Tensor, codes: Codes) -> Tensor:
+    """At most ``MOST_ROWS`` rows. Shapes: (..., depth) to (..., filters), in the type of ``x``.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -28,50 +23,49 @@ def triton_linear(x: Tensor, codes: Codes) -> Tensor:
     depth = x.shape[-1]
     codes.check(depth, 1)
     x = x.contiguous()
-    rows = x.numel() // depth
     out = x.new_empty(*x.shape[:-1], codes.filters)
-    held = triton.next_power_of_2(rows)
-    _kernel[(len(codes.words),)](
-        *(x, *codes, out, rows, depth, codes.filters),
-        TERMS=len(codes.levels),
-        ROWS=held,
-        FILTERS=FILTERS_A_BLOCK,
-        DEPTH=PRODUCTS // FILTERS_A_BLOCK // held,
-    )
+    rows = x.numel() // depth
+    if rows:
+        held = triton.next_power_of_2(rows)
+        _block[(len(codes.words),)](
+            *(x, *codes, out, rows, depth, codes.filters),
+            terms=len(codes.levels),
+            tile_rows=held,
+            tile_filters=FILTERS_A_BLOCK,
+            tile_depth=PRODUCTS // FILTERS_A_BLOCK // held,
+        )
     return out
 
 
-if triton is not None:
-
-    @triton.jit
-    def _kernel(
-        x, words, levels, scales, bias, out, rows, depth, filters,
-        TERMS: tl.constexpr, ROWS: tl.constexpr, FILTERS: tl.constexpr, DEPTH: tl.constexpr,
-    ):  # fmt: skip
-        """One block of filters, for all rows."""
-        block = tl.program_id(0)
-        row = tl.arange(0, ROWS)
-        lane = tl.arange(0, FILTERS)
-        filter = block * FILTERS + lane
-        exists = filter < filters
-        total = tl.zeros((ROWS, FILTERS), tl.float32) + tl.load(bias + filter, exists, 0.0)[None, :]
-        for term in tl.static_range(TERMS):
-            level_0 = tl.load(levels + 4 * term)
-            level_1 = tl.load(levels + 4 * term + 1)
-            level_2 = tl.load(levels + 4 * term + 2)
-            level_3 = tl.load(levels + 4 * term + 3)
-            products = tl.zeros((ROWS, FILTERS, DEPTH), tl.float32)
-            for start in range(0, depth, DEPTH):
-                k = start + tl.arange(0, DEPTH)
-                word = tl.load(words + block * depth + k, k < depth, 0)
-                code = (word[None, :] >> (2 * lane)[:, None]) & 3
-                low = tl.where(code == 0, level_0, level_1)
-                weight = tl.where(code < 2, low, tl.where(code == 2, level_2, level_3))
-                place = row[:, None] * depth + k[None, :]
-                read = (row[:, None] < rows) & (k[None, :] < depth)
-                values = tl.load(x + place, read, 0.0).to(tl.float32)
-                products += values[:, None, :] * weight[None, :, :]
-            scale = tl.load(scales + term * filters + filter, exists, 0.0)
-            total += scale[None, :] * tl.sum(products, 2)
-        place = row[:, None] * filters + filter[None, :]
-        tl.store(out + place, total, (row[:, None] < rows) & exists[None, :])
+@triton.jit
+def _block(  # type: ignore[no-untyped-def]
+    x, words, levels, scales, bias, out, rows, depth, filters, terms: tl.constexpr,
+    tile_rows: tl.constexpr, tile_filters: tl.constexpr, tile_depth: tl.constexpr,
+):  # fmt: skip
+    """One block of filters, for all rows."""
+    block = tl.program_id(0)
+    row = tl.arange(0, tile_rows)
+    lane = tl.arange(0, tile_filters)
+    number = block * tile_filters + lane
+    exists = number < filters
+    total = tl.zeros((tile_rows, tile_filters), tl.float32)
+    for term in tl.static_range(terms):
+        level_0 = tl.load(levels + 4 * term)
+        level_1 = tl.load(levels + 4 * term + 1)
+        level_2 = tl.load(levels + 4 * term + 2)
+        level_3 = tl.load(levels + 4 * term + 3)
+        products = tl.zeros((tile_rows, tile_filters, tile_depth), tl.float32)
+        for start in range(0, depth, tile_depth):
+            k = start + tl.arange(0, tile_depth)
+            word = tl.load(words + block * depth + k, k < depth, 0)
+            code = (word[None, :] >> (2 * lane)[:, None]) & 3
+            lower = tl.where(code == 0, level_0, level_1)
+            weight = tl.where(code < 2, lower, tl.where(code == 2, level_2, level_3))
+            place = row[:, None] * depth + k[None, :]
+            inputs = tl.load(x + place, (row[:, None] < rows) & (k[None, :] < depth), 0.0)
+            products += inputs.to(tl.float32)[:, None, :] * weight[None, :, :]
+        scale = tl.load(scales + term * filters + number, exists, 0.0)
+        total += scale[None, :] * tl.sum(products, 2)
+    total += tl.load(bias + number, exists, 0.0)[None, :]
+    place = row[:, None] * filters + number[None, :]
+    tl.store(out + place, total, (row[:, None] < rows) & exists[None, :])

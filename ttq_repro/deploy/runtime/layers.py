@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -86,13 +88,13 @@ def packed_layer(
         levels: the weight that each code stands for, (1, levels) or (filters, levels).
         factor: (filters), on the levels of each filter.
     """
-    filters, *window = layer.shape
+    filters = layer.shape[0]
     index = unpack(packed, layer.width)[: layer.weights].view(layer.shape)
     groups = 1
     if isinstance(module, nn.Conv2d):
         index = index.permute(0, 2, 3, 1)
         groups = module.groups
-    bias = module.bias
+    bias = cast("Tensor | None", module.bias)
     codes = Codes(
         _words(index.reshape(groups, filters // groups, -1)),
         *_terms(levels, levels.new_ones(filters) if factor is None else factor),

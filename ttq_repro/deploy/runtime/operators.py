@@ -8,13 +8,13 @@ go to Triton. There is no derivative.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.gpu import MOST_ROWS, triton_linear
 from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes, Window, kernels
 
 LIBRARY = torch.library.Library("ternary", "DEF")
@@ -57,8 +57,14 @@ def _linear(x: Tensor, *weights: Tensor) -> Tensor:
 
 @torch.library.impl("ternary::linear", "CUDA", lib=LIBRARY)
 def _linear_on_gpu(x: Tensor, *weights: Tensor) -> Tensor:
-    few_rows = x.shape[:-1].numel() <= MOST_ROWS
-    return (triton_linear if few_rows else dense_linear)(x, Codes(*weights))
+    codes = Codes(*weights)
+    if find_spec("triton"):
+        # Its import takes longer than that of all the rest.
+        from ttq_repro.deploy.runtime import gpu
+
+        if x.shape[:-1].numel() <= gpu.MOST_ROWS:
+            return gpu.linear(x, codes)
+    return dense_linear(x, codes)
 
 
 @torch.library.impl("ternary::conv2d", "CPU", lib=LIBRARY)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tests.deploy.networks import INPUTS, images, relative_difference, settle
 from ttq_repro.deploy import load, pack
 from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.load import Weights
 from ttq_repro.models import AlexNetBN
 from ttq_repro.quantizers import TTQ
 from ttq_repro.runs.config import ROOT
@@ -42,8 +43,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(path, sum(p.numel() for p in AlexNetBN().parameters()), logits)
 
 
-def test_it_folds_whole_and_computes_the_same_logits(exported: Exported) -> None:
-    loaded = load(exported.path)
+@pytest.mark.parametrize("weights", ["auto", "unpacked"])
+def test_it_folds_whole_and_computes_the_same_logits(exported: Exported, weights: Weights) -> None:
+    loaded = load(exported.path, weights)
     assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in loaded.modules())
     assert relative_difference(loaded(images(1, 224)), exported.logits) < 1e-5
 

@@ -23,7 +23,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_quantized_layers_hold_packed_codes_and_nothing_latent(path: Path) -> None:
-    loaded = load(path)
+    loaded = load(path, "unpacked")
     state = loaded.state_dict()
     held = {name: module for name, module in loaded.named_modules() if packed_weight(module)}
     assert len(held) == 7
@@ -40,9 +40,9 @@ def test_quantized_layers_hold_packed_codes_and_nothing_latent(path: Path) -> No
 
 def test_a_dense_network_has_plain_weights() -> None:
     made = packed(trained())
-    dense = build(made, dense=True)
+    dense = build(made, "dense")
     assert not any(packed_weight(module) for module in dense.modules())
-    assert torch.equal(dense(images()), build(made)(images()))
+    assert torch.equal(dense(images()), build(made, "unpacked")(images()))
     assert len(dense.linear.weight.unique()) == 3
 
 

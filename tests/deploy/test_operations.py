@@ -66,18 +66,18 @@ def test_multiplications_and_additions_of_resnet20_as_published() -> None:
 
 
 def test_a_ternary_network_multiplies_twice_an_output() -> None:
-    layers = operations(build(packed(trained())), (32, 32))
+    layers = operations(build(packed(trained()), "unpacked"), (32, 32))
     by_name = {layer.name: layer for layer in layers}
     assert by_name["blocks.0.conv2"].multiplications == 2 * 16 * 32 * 32
     assert by_name["stem.0"].multiplications == by_name["stem.0"].float_multiplications
-    one_scale = operations(build(packed(trained(method="twn"))), (32, 32))
+    one_scale = operations(build(packed(trained(method="twn")), "unpacked"), (32, 32))
     assert {layer.name: layer for layer in one_scale}["blocks.0.conv2"].multiplications == (
         16 * 32 * 32
     )
 
 
 def test_the_table_ends_with_the_sum() -> None:
-    table = operations_table(build(packed(trained())), (32, 32), "ResNet-8")
+    table = operations_table(build(packed(trained()), "unpacked"), (32, 32), "ResNet-8")
     assert table.caption.startswith("ResNet-8. Operations")
     assert [row[0] for row in table.rows][-2:] == ["linear", "all"]
     column = table.header.index("additions")

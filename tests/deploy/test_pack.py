@@ -40,7 +40,7 @@ def test_codes_and_scales_come_back_bit_for_bit(method: str, coding: str) -> Non
             serialize(before, coding)
         return
     after = through_a_file(before, coding)
-    loaded = build(after)
+    loaded = build(after, "unpacked")
     expected = [q for q in quantized_layers(network) if q.quantizer.codes(q.latent) is not None]
     assert [layer.name for layer in after.layers] == [q.name for q in expected]
     for layer, packed_codes, original in zip(after.layers, after.codes, expected, strict=True):
@@ -58,7 +58,8 @@ def test_codes_and_scales_come_back_bit_for_bit(method: str, coding: str) -> Non
 def test_the_loaded_network_computes_the_same_logits(method: str) -> None:
     network = trained(method=method)
     expected = network(images())
-    assert torch.equal(build(through_a_file(packed(network)))(images()), expected)
+    unfolded = build(through_a_file(packed(network)), "unpacked")(images())
+    assert torch.equal(unfolded, expected)
     folded = build(through_a_file(packed(network, fold=True)))(images())
     assert relative_difference(folded, expected) < 1e-5
 
@@ -67,7 +68,7 @@ def test_the_loaded_network_computes_the_same_logits(method: str) -> None:
 @pytest.mark.parametrize("fold", [False, True])
 def test_every_architecture_computes_the_same_logits(name: str, fold: bool) -> None:
     network = trained(name)
-    loaded = build(through_a_file(packed(network, name, fold=fold)))
+    loaded = build(through_a_file(packed(network, name, fold=fold)), "unpacked")
     difference = relative_difference(loaded(images()), network(images()))
     assert difference < 1e-5 if fold else difference == 0
 

@@ -38,7 +38,7 @@ def ttq() -> PackedNetwork:
 def test_float_weights_are_the_ternary_ones(ttq: PackedNetwork) -> None:
     model = to_onnx(ttq)
     weight = onnx.numpy_helper.to_array(initializers(model)["blocks.1.conv1.weight"])
-    assert np.array_equal(weight, build(ttq).blocks[1].conv1.weight)
+    assert np.array_equal(weight, build(ttq, "unpacked").blocks[1].conv1.weight)
     assert len(np.unique(weight)) == 3
     assert relative_difference(run(model, images(7)), build(ttq)(images(7))) < 1e-5
     (entry,) = onnx.load_from_string(model).metadata_props

@@ -74,10 +74,10 @@ class Codes(NamedTuple):
             raise ValueError(f"{self.filters} filters of {depth} inputs in {groups} groups")
         for name, (dtype, shape) in wanted.items():
             tensor = getattr(self, name)
-            if tensor.dtype != dtype or tensor.shape != shape:
+            if tensor.dtype != dtype or tensor.shape != shape or tensor.device != self.bias.device:
                 raise ValueError(
-                    f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}, "
-                    f"the layer takes {dtype} of shape {shape}"
+                    f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)} on {tensor.device}, "
+                    f"the layer takes {dtype} of shape {shape} on {self.bias.device}"
                 )
             if not tensor.is_contiguous():
                 raise ValueError(f"{name} is not contiguous")
@@ -144,7 +144,7 @@ class Kernels:
             ValueError: the shapes do not fit together.
         """
         depth = x.shape[-1]
-        weights = _weights(codes, depth, 1)
+        weights = _weights(x, codes, depth, 1)
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], codes.filters)
         if out.numel():
@@ -168,7 +168,7 @@ class Kernels:
         if channels % window.groups:
             raise ValueError(f"{channels} channels do not make {window.groups} groups")
         depth = prod(window.kernel) * channels // window.groups
-        weights = _weights(codes, depth, window.groups)
+        weights = _weights(x, codes, depth, window.groups)
         out = x.new_empty(images, out_height, out_width, codes.filters)
         framed = x.new_empty(
             images * channels,
@@ -184,7 +184,9 @@ class Kernels:
         return out.permute(0, 3, 1, 2)
 
 
-def _weights(codes: Codes, depth: int, groups: int) -> _Weights:
+def _weights(x: Tensor, codes: Codes, depth: int, groups: int) -> _Weights:
+    if x.dtype != torch.float32 or {x.device.type, codes.bias.device.type} != {"cpu"}:
+        raise ValueError(f"the runtime reads float32 on a CPU, not {x.dtype} on {x.device}")
     codes.check(depth, groups)
     terms = codes.levels.shape[0]
     pointers = (tensor.data_ptr() for tensor in codes)

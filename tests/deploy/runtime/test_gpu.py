@@ -1,0 +1,42 @@
+"""The Triton kernel, interpreted on a CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ttq_repro.files import ROOT
+
+pytest.importorskip("triton", reason="needs Triton")
+
+#: Triton decides whether to interpret a kernel when it is defined.
+PROGRAM = """
+import torch
+from tests.deploy.runtime.weights import exact_linear, random_codes, random_input
+from ttq_repro.deploy.runtime import gpu
+
+for rows, depth, filters, terms in [(1, 1, 1, 1), (1, 600, 33, 1), (3, 70, 16, 2), (8, 130, 40, 1)]:
+    codes = random_codes(depth, filters, terms=terms)
+    x = random_input(rows, depth)
+    out = gpu.linear(x, codes)
+    torch.testing.assert_close(out.double(), exact_linear(x, codes), rtol=1e-5, atol=2e-5)
+half = gpu.linear(x.bfloat16(), codes)
+assert half.dtype == torch.bfloat16
+torch.testing.assert_close(half.double(), exact_linear(x.bfloat16(), codes), rtol=1e-2, atol=1e-2)
+assert gpu.linear(x[:0], codes).shape == (0, 40)
+"""
+
+
+def test_few_rows_interpreted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT,
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,98 @@
+"""Whole networks that compute with packed weights, and the layers that do not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from tests.deploy.networks import (
+    ARCHITECTURES,
+    images,
+    packed,
+    relative_difference,
+    trained,
+)
+from tests.quantizers.methods import FLOAT, METHODS
+from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy.packed import Layer
+from ttq_repro.deploy.runtime import covers
+from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
+
+#: Terms (kernels.Codes) that the layers of a method take; no entry: one.
+TERMS = {"ttq_per_filter": 2}
+#: Methods of more than four levels.
+TOO_MANY = {"dorefa_8bit", "deep_compression"}
+
+
+def packed_layers(network: nn.Module) -> list[PackedLinear | PackedConv2d]:
+    return [m for m in network.modules() if isinstance(m, PackedLinear | PackedConv2d)]
+
+
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - FLOAT))
+def test_every_method_computes_the_same_packed(method: str, fold: bool) -> None:
+    made = packed(trained(method=method), fold=fold)
+    network = build(made, "packed")
+    layers = packed_layers(network)
+    assert len(layers) == (0 if method in TOO_MANY else len(made.layers))
+    assert {len(layer.levels) for layer in layers} <= {TERMS.get(method, 1)}
+    expected = build(made, "unpacked")(images())
+    assert relative_difference(network(images()), expected) < 2e-6
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_computes_the_same_packed(name: str) -> None:
+    made = packed(trained(name), name, fold=True)
+    expected = build(made, "unpacked")(images())
+    assert relative_difference(build(made, "packed")(images()), expected) < 2e-6
+
+
+def test_a_weight_takes_two_bits_in_memory() -> None:
+    made = packed(trained("resnet18"), "resnet18")
+    words = sum(layer.words.nbytes for layer in packed_layers(build(made, "packed")))
+    # Widths that are no multiple of sixteen take the rest of it; here only 5 classes do.
+    assert 8 * words <= 2.05 * sum(layer.weights for layer in made.layers)
+
+
+def test_a_folded_factor_does_not_change_what_codes_stand_for() -> None:
+    (first, *_) = packed_layers(build(packed(trained(), fold=True), "packed"))
+    assert first.levels.shape == (1, 4)
+    assert first.levels[0, 1] == first.levels[0, 3] == 0
+
+
+LAYER = Layer("x", "TTQ", (4, 4, 3, 3), 1, True, 1, False, False)
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        (nn.Conv2d(4, 4, 3, dilation=2), LAYER),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), LAYER),
+        (nn.Conv2d(4, 4, 3, padding="same"), LAYER),
+        (nn.Conv1d(4, 4, 3), LAYER),
+        (nn.Conv2d(4, 4, 3), replace(LAYER, upper=3)),
+    ],
+)
+def test_layers_that_the_runtime_does_not_cover(module: nn.Module, layer: Layer) -> None:
+    assert not covers(module, layer)
+    assert covers(nn.Conv2d(4, 4, 3, 2, 1, groups=2), LAYER)
+
+
+@pytest.mark.parametrize(("level", "stays"), [("avx2", True), ("portable", False), (None, False)])
+def test_auto_stays_packed_where_there_are_vector_instructions(
+    level: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(level=level) if level else None
+    monkeypatch.setattr(sys.modules["ttq_repro.deploy.load"], "kernels", lambda: found)
+    network = build(packed(trained()))
+    assert bool(packed_layers(network)) == stays
+    assert any(packed_weight(module) for module in network.modules()) != stays
+
+
+def test_an_unknown_kind_of_weights_is_named() -> None:
+    with pytest.raises(ValueError, match="weights must be one of auto, packed, unpacked, dense"):
+        build(packed(trained()), "sparse")  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ ALLOWED = {
     "data": set(),
     "training": {"quantizers", "models", "data"},
     "deploy": {"quantizers", "models", "runs", "report"},
+    "benchmark": {"quantizers", "models", "data", "training", "deploy", "runs", "report"},
     "report": {"paper", "runs"},
     "runs": {"quantizers", "models", "data", "training"},
 }

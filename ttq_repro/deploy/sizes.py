@@ -68,8 +68,11 @@ def measure(request: Config) -> list[Table]:
     for entry in request["networks"]:
         config = compose_config("train", entry["overrides"])
         network = starting_network(config)
-        _tell_scales_apart(network)
-        packed = {fold: _pack(network, config, entry["side"], fold=fold) for fold in (False, True)}
+        tell_scales_apart(network)
+        packed = {
+            fold: pack_as_it_stands(network, config, entry["side"], fold=fold)
+            for fold in (False, True)
+        }
         labels = [entry["title"], entry["codes_from"]]
         sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
         counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
@@ -114,14 +117,17 @@ def packed_sizes(content: bytes) -> Sizes:
 
 
 @torch.no_grad()
-def _tell_scales_apart(network: nn.Module) -> None:
+def tell_scales_apart(network: nn.Module) -> None:
     """Training would; as they start, W_p = W_n, one number would be stored for both."""
     for layer in quantized_layers(network):
         for number, scale in enumerate(layer.quantizer.parameters()):
             scale.mul_(1 + 0.01 * number)
 
 
-def _pack(network: nn.Module, config: Config, side: int, *, fold: bool) -> PackedNetwork:
+def pack_as_it_stands(
+    network: nn.Module, config: Config, side: int, *, fold: bool
+) -> PackedNetwork:
+    """A network that no run has trained, with the header that a run's would have."""
     classes = config["data"]["num_classes"]
     inputs = Inputs(
         size=(side, side),

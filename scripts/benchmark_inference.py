@@ -1,0 +1,21 @@
+"""Speed of packed networks against float ones; see configs/benchmark_inference.yaml."""
+
+import hydra
+
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.entry import entry_point
+
+
+@hydra.main(config_path="../configs", config_name="benchmark_inference", version_base="1.3")
+@entry_point
+def main(config: Config) -> None:
+    from ttq_repro.benchmark.inference import file_name, measure
+    from ttq_repro.runs.workspace import Workspace
+
+    table = measure(config)
+    table.write(Workspace.of(config).results / "benchmarks", file_name())
+    print(table.markdown())
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_en
 from ttq_repro.benchmark.timing import Interval, Timings, interleaved
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
-from ttq_repro.deploy.runtime import kernels
+from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.sizes import pack_as_it_stands, tell_scales_apart
 from ttq_repro.errors import UserError
 from ttq_repro.report.table import Table
@@ -30,9 +30,9 @@ HEADER = [
 CAPTION = (
     "Time of one call, median and its 95% interval, all engines in turns in one process; "
     "{hardware}, {threads} thread(s), {date}; {versions}; runtime at level {level}. "
-    "Percent: of the fastest float32 engine, round by round. Weights are random, at sparsity 0.5, batch norm is folded; "
-    "AlexNet-BN's first and last layer are float. Error: the largest difference from the logits in "
-    "float64, over the largest logit."
+    "Percent: of the fastest float32 engine, round by round. Weights are random, at sparsity 0.5; "
+    "batch norm is folded; AlexNet-BN's first and last layer are float. Error: the largest "
+    "difference from the logits in float64, over the largest logit."
 )
 EMULATED = "bf16: this CPU would emulate it, not measured."
 NO_AMX = "There is no AMX path: its targets are held against the runtime's best level."
@@ -44,8 +44,8 @@ def measure(request: Config) -> Table:
     Raises:
         UserError: there is no runtime to measure.
     """
-    runtime = kernels()
-    if runtime is None:
+    found = runtime()
+    if found is None:
         raise UserError("the runtime needs a C++ compiler (CXX=..., by default g++)")
     threads = request["threads"]
     torch.set_num_threads(threads)
@@ -74,7 +74,7 @@ def measure(request: Config) -> Table:
         threads=threads,
         date=date.today().isoformat(),
         versions=", ".join(f"{name} {_version(name)}" for name in PACKAGES if _version(name)),
-        level=runtime.level,
+        level=found.level,
     )
     return Table(caption, HEADER, rows, " ".join(notes))
 

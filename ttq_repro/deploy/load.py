@@ -14,7 +14,7 @@ from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
 from ttq_repro.deploy.format import parse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack
-from ttq_repro.deploy.runtime import covers, kernels, packed_layer
+from ttq_repro.deploy.runtime import covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
 from ttq_repro.quantizers.base import check_choice
 
@@ -90,8 +90,8 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
 def _stays_packed(weights: Weights) -> bool:
     if weights != "auto":
         return weights == "packed"
-    runtime = kernels()
-    return runtime is not None and runtime.level != "portable"
+    found = runtime()
+    return found is not None and found.level != "portable"
 
 
 class PackedWeight(nn.Module):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
 from tests.deploy.networks import (
@@ -22,7 +25,7 @@ from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import covers
 from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
 
-#: Terms (kernels.Codes) that the layers of a method take; no entry: one.
+#: Terms (codes.Codes) that the layers of a method take; no entry: one.
 TERMS = {"ttq_per_filter": 2}
 #: Methods of more than four levels.
 TOO_MANY = {"dorefa_8bit", "deep_compression"}
@@ -49,6 +52,15 @@ def test_every_architecture_computes_the_same_packed(name: str) -> None:
     made = packed(trained(name), name, fold=True)
     expected = build(made, "unpacked")(images())
     assert relative_difference(build(made, "packed")(images()), expected) < 2e-6
+
+
+def test_other_precisions_and_copies_compute_the_same() -> None:
+    network = build(packed(trained()), "packed")
+    expected = network(images())
+    assert torch.equal(pickle.loads(pickle.dumps(network))(images()), expected)
+    double = copy.deepcopy(network).double()(images().double())
+    assert relative_difference(double.float(), expected) < 2e-6
+    assert double.dtype == torch.float64
 
 
 def test_a_weight_takes_two_bits_in_memory() -> None:
@@ -87,7 +99,7 @@ def test_auto_stays_packed_where_there_are_vector_instructions(
     level: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = SimpleNamespace(level=level) if level else None
-    monkeypatch.setattr(sys.modules["ttq_repro.deploy.load"], "kernels", lambda: found)
+    monkeypatch.setattr(sys.modules["ttq_repro.deploy.load"], "runtime", lambda: found)
     network = build(packed(trained()))
     assert bool(packed_layers(network)) == stays
     assert any(packed_weight(module) for module in network.modules()) != stays

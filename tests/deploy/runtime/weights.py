@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes, Window
-from ttq_repro.deploy.runtime.operators import unpacked
+from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes, Window
 
 
 def random_codes(depth: int, filters: int, groups: int = 1, terms: int = 1, seed: int = 0) -> Codes:
@@ -33,12 +32,12 @@ def in_float64(codes: Codes) -> Codes:
 
 def exact_linear(x: Tensor, codes: Codes) -> Tensor:
     codes = in_float64(codes)
-    return F.linear(x.double(), unpacked(codes), codes.bias)
+    return F.linear(x.double(), codes.unpacked(), codes.bias)
 
 
 def exact_conv2d(x: Tensor, codes: Codes, window: Window) -> Tensor:
     codes = in_float64(codes)
-    weight = unpacked(codes, window.groups).unflatten(1, (*window.kernel, -1)).permute(0, 3, 1, 2)
+    weight = codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1)).permute(0, 3, 1, 2)
     return F.conv2d(
         x.double(), weight, codes.bias, window.stride, window.padding, groups=window.groups
     )

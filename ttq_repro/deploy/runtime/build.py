@@ -10,16 +10,22 @@ import shlex
 import subprocess
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import CDLL
 from pathlib import Path
+
+import torch
 
 from ttq_repro.files import ROOT
 
 SOURCES = Path(__file__).parent
 #: Where ``Workspace(ROOT).cache`` is; loading a network imports nothing that runs need.
 CACHE = ROOT / "outputs" / "cache" / "runtime"
-FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
-THREADS = ["-fopenmp"]
+FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
+TORCH = Path(torch.__file__).parent
+#: What a source needs beside FLAGS.
+EXTRA = {"runtime": ["-fopenmp"], "operators": [f"-I{TORCH / 'include'}"]}
+LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
 #: The sets of instructions that kernel.cpp is compiled for, in the order of runtime.cpp's KERNELS.
 LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
@@ -28,11 +34,37 @@ if platform.machine() in ("x86_64", "AMD64"):
 PATIENCE = 300
 
 
+class Runtime:
+    """The compiled runtime, whose operators torch knows from now on.
+
+    Attributes:
+        supported: those of ``LEVELS`` that this processor can run.
+        level: the one it computes at, at first the last of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        torch.ops.load_library(str(path))
+        self._library = CDLL(str(path))
+        self.supported = list(LEVELS)[: self._library.ternary_level() + 1]
+        self.level = self.supported[-1]
+
+    def use(self, level: str) -> None:
+        """Compute at another level.
+
+        Raises:
+            ValueError: this processor does not have its instructions.
+        """
+        if level not in self.supported:
+            raise ValueError(f"level={level}: this processor runs {', '.join(self.supported)}")
+        self._library.ternary_use(self.supported.index(level))
+        self.level = level
+
+
 @functools.cache
-def library() -> CDLL | None:
-    """The compiled runtime; None, and one warning, where it cannot be built."""
+def runtime() -> Runtime | None:
+    """The runtime, compiled if need be; None, and one warning, where that does not work."""
     try:
-        return CDLL(str(build(CACHE)))
+        return Runtime(build(CACHE))
     except subprocess.CalledProcessError as error:
         reason = f"{shlex.join(error.cmd)}: {error.stderr.strip()}"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -46,34 +78,37 @@ def library() -> CDLL | None:
 def build(folder: Path, flags: list[str] = FLAGS) -> Path:
     """Compile into ``folder`` what is not there yet; several processes may do so at once.
 
-    The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, its flags
-    and the compiler's version.
+    The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, the
+    command, and the versions of compiler and torch.
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler fails.
     """
-    compiler = shlex.split(os.environ.get("CXX") or "g++")
-    path = folder / f"ternary-{_key([*compiler, *flags])}.so"
+    compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *flags]
+    units = [(source, source, extra) for source, extra in EXTRA.items()]
+    units += [("kernel", level, instructions) for level, instructions in LEVELS.items()]
+    path = folder / f"ternary-{_key(compiler, units)}.so"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        units = [("runtime", "runtime", THREADS)]
-        units += [("kernel", level, extra) for level, extra in LEVELS.items()]
-        for source, unit, extra in units:
-            target = ["-c", f"{SOURCES / source}.cpp", "-o", f"{scratch}/{unit}.o"]
-            _run([*compiler, *flags, *extra, *target])
-        objects = [f"{scratch}/{unit}.o" for _, unit, _ in units]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor() as pool:
+        objects = [f"{scratch}/{name}.o" for _, name, _ in units]
+        commands = [
+            [*compiler, *extra, "-c", f"{SOURCES / source}.cpp", "-o", target]
+            for (source, _, extra), target in zip(units, objects, strict=True)
+        ]
+        list(pool.map(_run, commands))
         linked = Path(scratch) / path.name
-        _run([*compiler, *flags, *THREADS, "-shared", *objects, "-o", str(linked)])
+        _run([*compiler, *objects, *LINK, "-o", str(linked)])
         linked.replace(path)
     return path
 
 
-def _key(command: list[str]) -> str:
-    digest = hashlib.sha256(_run([*command, "--version"]).encode())
-    digest.update(repr((command, THREADS, LEVELS)).encode())
+def _key(compiler: list[str], units: list[tuple[str, str, list[str]]]) -> str:
+    """A hash of everything that the library depends on."""
+    digest = hashlib.sha256(_run([*compiler, "--version"]).encode())
+    digest.update(repr((compiler, units, LINK, torch.__version__)).encode())
     for source in sorted(SOURCES.glob("*.[ch]pp")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

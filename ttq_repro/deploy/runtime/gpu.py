@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 
 #: Beyond so many rows, weights that are unpacked once and cuBLAS are the better choice.
 MOST_ROWS = 8
@@ -20,15 +20,17 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
     Raises:
         ValueError: the shapes do not fit together.
     """
-    depth = x.shape[-1]
-    codes.check(depth, 1)
+    depth, filters = x.shape[-1], len(codes.bias)
+    blocks = triton.cdiv(filters, FILTERS_A_BLOCK)
+    if codes.words.shape != (blocks, depth) or codes.scales.shape != (len(codes.levels), filters):
+        raise ValueError(f"weights {[tuple(t.shape) for t in codes]} do not fit {tuple(x.shape)}")
     x = x.contiguous()
-    out = x.new_empty(*x.shape[:-1], codes.filters)
+    out = x.new_empty(*x.shape[:-1], filters)
     rows = x.numel() // depth
     if rows:
         held = triton.next_power_of_2(rows)
-        _block[(len(codes.words),)](
-            *(x, *codes, out, rows, depth, codes.filters),
+        _block[(blocks,)](
+            *(x, *codes, out, rows, depth, filters),
             terms=len(codes.levels),
             tile_rows=held,
             tile_filters=FILTERS_A_BLOCK,

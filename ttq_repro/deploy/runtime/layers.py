@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.packing import unpack
 from ttq_repro.deploy.runtime import operators  # noqa: F401 (registers them)
-from ttq_repro.deploy.runtime.kernels import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.build import runtime
+from ttq_repro.deploy.runtime.codes import (
+    FILTERS_A_BLOCK,
+    Codes,
+    Window,
+    dense_conv2d,
+    dense_linear,
+)
 
 MOST_LEVELS = 4
 
@@ -27,7 +34,7 @@ def covers(module: nn.Module, layer: Layer) -> bool:
 
 
 class _PackedLayer(nn.Module):
-    """Buffers as in ``kernels.Codes``; binary codes take two bits here, as ternary ones do."""
+    """Buffers as in ``codes.Codes``; binary codes take two bits here, as ternary ones do."""
 
     words: Tensor
     levels: Tensor
@@ -38,13 +45,24 @@ class _PackedLayer(nn.Module):
         super().__init__()
         for name, tensor in codes._asdict().items():
             self.register_buffer(name, tensor)
+        runtime()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        runtime()
+
+    @property
+    def codes(self) -> Codes:
+        return Codes(self.words, self.levels, self.scales, self.bias)
 
 
 class PackedLinear(_PackedLayer):
     """``nn.Linear`` of 2-bit weights. Shapes: (..., depth) to (..., filters)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.ternary.linear(x, self.words, self.levels, self.scales, self.bias)
+        if _is_for_torch(x):
+            return dense_linear(x, self.codes)
+        return torch.ops.ternary.linear(x, *self.codes)
 
     def extra_repr(self) -> str:
         return f"{self.words.shape[1]}, {len(self.bias)}"
@@ -59,22 +77,20 @@ class PackedConv2d(_PackedLayer):
 
     def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
         super().__init__(codes)
-        self.kernel_size = like.kernel_size
-        self.stride = like.stride
-        self.padding = like.padding
-        self.groups = like.groups
+        self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.ternary.conv2d(
-            *(x, self.words, self.levels, self.scales, self.bias),
-            *(self.kernel_size, self.stride, self.padding, self.groups),
-        )
+        if _is_for_torch(x):
+            return dense_conv2d(x, self.codes, self.window)
+        return torch.ops.ternary.conv2d(x, *self.codes, *self.window)
 
     def extra_repr(self) -> str:
-        return (
-            f"{len(self.bias)}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, groups={self.groups}"
-        )
+        return f"{len(self.bias)}, {self.window}"
+
+
+def _is_for_torch(x: Tensor) -> bool:
+    """Whether the operators do not take it: on a CPU they compute in float32."""
+    return x.device.type == "cpu" and x.dtype != torch.float32
 
 
 def packed_layer(

@@ -1,7 +1,7 @@
 // The C interface of the runtime: cuts layers into tiles and shares them out among threads.
-// Callers (operators.py) have checked every size; nothing here can fail.
+// Callers have checked every size; nothing here can fail.
 
-#include "tile.hpp"
+#include "runtime.hpp"
 
 #include <cstring>
 
@@ -16,25 +16,7 @@ const Kernel* const KERNELS[] = {
 #endif
 };
 
-extern "C" {
-
-// The weights of a layer, as kernels.py describes them. Filters: of one group.
-struct Weights {
-  int64_t groups, filters, depth, terms;
-  const uint32_t* words;
-  const float* levels;
-  const float* scales;
-  const float* bias;
-};
-
-// The images and the window of a convolution. The strides are those of the input, (images, channels,
-// height, width) in any order in memory.
-struct Images {
-  int64_t images, channels, height, width;
-  int64_t strides[4];
-  int64_t kernel[2], stride[2], padding[2];
-};
-}
+int current_level = ternary_level();
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -43,9 +25,9 @@ constexpr int64_t BLOCKS_A_TASK = 8;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
-void run(int level, int threads, const Weights& weights, Tile tile, int64_t rows, float* out,
+void run(int threads, const Weights& weights, Tile tile, int64_t rows, float* out,
          const SetRows& set_rows) {
-  const Kernel& kernel = *KERNELS[level];
+  const Kernel& kernel = *KERNELS[current_level];
   const int64_t blocks = ceil_div(weights.filters, FILTERS_A_BLOCK);
   // Tiles are as equal as they can be: a row alone is the dearest.
   const int64_t tiles = ceil_div(rows, kernel.rows);
@@ -110,9 +92,6 @@ void frame(int threads, const Images& in, int64_t groups, const float* x, float*
 
 }  // namespace
 
-extern "C" {
-
-// The highest level, an index into KERNELS, that this processor has the instructions for.
 int ternary_level() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -121,9 +100,9 @@ int ternary_level() {
   return 0;
 }
 
-// x: (rows, depth). out: (rows, filters).
-void ternary_linear(int level, int threads, const Weights* weights, const float* x, int64_t rows,
-                    float* out) {
+void ternary_use(int level) { current_level = level; }
+
+void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out) {
   const int64_t depth = weights->depth;
   Tile tile{};
   tile.stretches = 1;
@@ -131,13 +110,11 @@ void ternary_linear(int level, int threads, const Weights* weights, const float*
   const auto set_rows = [=](Tile& tile, int64_t, int64_t first, int64_t count) {
     for (int64_t row = 0; row < count; ++row) tile.rows[row] = x + (first + row) * depth;
   };
-  run(level, threads, *weights, tile, rows, out, set_rows);
+  run(threads, *weights, tile, rows, out, set_rows);
 }
 
-// framed: room for the input with its padding. out: (images, height, width, groups * filters), where
-// the window has as many places as `height` and `width` say.
-void ternary_conv2d(int level, int threads, const Weights* weights, const Images* in,
-                    const float* x, float* framed, int64_t height, int64_t width, float* out) {
+void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
+                    float* framed, int64_t height, int64_t width, float* out) {
   frame(threads, *in, weights->groups, x, framed);
   const int64_t depth = in->channels / weights->groups;
   const int64_t line = (in->width + 2 * in->padding[1]) * depth;
@@ -162,6 +139,5 @@ void ternary_conv2d(int level, int threads, const Weights* weights, const Images
       }
     }
   };
-  run(level, threads, *weights, tile, in->images * height * width, out, set_rows);
-}
+  run(threads, *weights, tile, in->images * height * width, out, set_rows);
 }

@@ -1,0 +1,70 @@
+"""The weights of a layer as 2-bit codes, and torch's own way to compute with them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FILTERS_A_BLOCK = 16
+
+
+class Codes(NamedTuple):
+    """Weights ``sum over t of scales[t, filter] * levels[t, code]``, and a bias.
+
+    One term holds {-W_n, 0, +W_p} of a layer, times a factor for each filter. Where each filter has
+    levels of its own, every magnitude is a term.
+
+    Attributes:
+        words: (groups * blocks, depth) int32, the 2-bit codes of a block of 16 filters at one
+            input, the first filter in the lowest bits; the last block of a group is filled up.
+            Inputs of a convolution are in the order (kernel height, kernel width, channels of its
+            group).
+        levels: (terms, 4) float32. scales: (terms, filters) float32, over all groups.
+        bias: (filters) float32.
+    """
+
+    words: Tensor
+    levels: Tensor
+    scales: Tensor
+    bias: Tensor
+
+    def unpacked(self, groups: int = 1) -> Tensor:
+        """The weights as floats. Shape: (filters, depth)."""
+        depth = self.words.shape[1]
+        filters = len(self.bias) // groups
+        places = 2 * torch.arange(FILTERS_A_BLOCK, dtype=torch.int32, device=self.words.device)
+        codes = (self.words.view(groups, -1, 1, depth) >> places[:, None]) & 3
+        codes = codes.view(groups, -1, depth)[:, :filters].reshape(-1, depth)
+        terms = zip(self.levels, self.scales, strict=True)
+        return torch.stack([levels[codes] * scale[:, None] for levels, scale in terms]).sum(0)
+
+
+class Window(NamedTuple):
+    """How a convolution moves over its input; height before width."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    groups: int
+
+    def places(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the output."""
+        sides = zip((height, width), self.kernel, self.stride, self.padding, strict=True)
+        height, width = ((side + 2 * p - k) // s + 1 for side, k, s, p in sides)
+        return height, width
+
+
+def dense_linear(x: Tensor, codes: Codes) -> Tensor:
+    """Unpacked for the length of the call. Shapes: (..., depth) to (..., filters)."""
+    return F.linear(x, codes.unpacked().to(x.dtype), codes.bias.to(x.dtype))
+
+
+def dense_conv2d(x: Tensor, codes: Codes, window: Window) -> Tensor:
+    """Unpacked for the length of the call; the output has the memory format channels_last."""
+    weight = codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1))
+    weight, bias = weight.permute(0, 3, 1, 2).to(x.dtype), codes.bias.to(x.dtype)
+    out = F.conv2d(x, weight, bias, window.stride, window.padding, groups=window.groups)
+    return out.contiguous(memory_format=torch.channels_last)

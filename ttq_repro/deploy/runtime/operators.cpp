@@ -1,0 +1,122 @@
+// The operators on a CPU, by the stable interface of libtorch: checks every size, as the kernels
+// read what they are told to.
+
+#include "runtime.hpp"
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Sizes = std::vector<int64_t>;
+
+// Beyond, sizes might not be integers of 64 bits any more.
+constexpr int64_t MOST_PADDING = 1 << 20;
+
+const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
+
+std::string text(torch::headeronly::IntHeaderOnlyArrayRef sizes) {
+  std::string all;
+  for (const int64_t size : sizes) all += (all.empty() ? "" : ", ") + std::to_string(size);
+  return "(" + all + ")";
+}
+
+void check(const Tensor& tensor, const char* name, ScalarType type, const Sizes& shape) {
+  STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == type && tensor.is_contiguous() &&
+                      tensor.sizes().equals(shape),
+                  "ternary: ", name, " of shape ", text(tensor.sizes()), " should be contiguous ",
+                  type == ScalarType::Int ? "int32" : "float32", " of shape ", text(shape));
+}
+
+Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales, const Tensor& bias,
+                int64_t depth, int64_t groups) {
+  STD_TORCH_CHECK(bias.dim() == 1 && levels.dim() == 2, "ternary: bias and levels have ",
+                  bias.dim(), " and ", levels.dim(), " dimensions, not 1 and 2");
+  const int64_t all = bias.size(0);
+  const int64_t terms = levels.size(0);
+  STD_TORCH_CHECK(all > 0 && depth > 0 && groups > 0 && all % groups == 0, "ternary: ", all,
+                  " filters of ", depth, " inputs in ", groups, " groups");
+  const int64_t filters = all / groups;
+  const int64_t blocks = (filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
+  check(words, "words", ScalarType::Int, {groups * blocks, depth});
+  check(levels, "levels", ScalarType::Float, {terms, 4});
+  check(scales, "scales", ScalarType::Float, {terms, all});
+  check(bias, "bias", ScalarType::Float, {all});
+  return {groups,
+          filters,
+          depth,
+          terms,
+          static_cast<const uint32_t*>(words.data_ptr()),
+          floats(levels),
+          floats(scales),
+          floats(bias)};
+}
+
+void check_input(const Tensor& x, int64_t dimensions) {
+  STD_TORCH_CHECK(x.is_cpu() && x.scalar_type() == ScalarType::Float,
+                  "ternary: the input should be float32 on the CPU");
+  STD_TORCH_CHECK(x.dim() >= dimensions, "ternary: the input has shape ", text(x.sizes()));
+}
+
+Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, const Tensor& scales,
+              const Tensor& bias) {
+  check_input(input, 1);
+  const Tensor x = torch::stable::contiguous(input);
+  Sizes shape(x.sizes().begin(), x.sizes().end());
+  const Weights weights = checked(words, levels, scales, bias, shape.back(), 1);
+  shape.back() = weights.filters;
+  Tensor out = torch::stable::new_empty(x, shape);
+  ternary_linear(torch::stable::get_num_threads(), &weights,
+                 floats(x), x.numel() / weights.depth,
+                 static_cast<float*>(out.data_ptr()));
+  return out;
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const Tensor& scales,
+              const Tensor& bias, const Sizes& kernel, const Sizes& stride, const Sizes& padding,
+              int64_t groups) {
+  check_input(x, 4);
+  STD_TORCH_CHECK(x.dim() == 4 && kernel.size() == 2 && stride.size() == 2 && padding.size() == 2,
+                  "ternary: a window of ", kernel.size(), ", ", stride.size(), ", ", padding.size(),
+                  " sizes over shape ", text(x.sizes()));
+  Images in{x.size(0), x.size(1), x.size(2), x.size(3), {}, {}, {}, {}};
+  for (int axis = 0; axis < 4; ++axis) in.strides[axis] = x.stride(axis);
+  int64_t places[2], framed[2];
+  for (int axis = 0; axis < 2; ++axis) {
+    in.kernel[axis] = kernel[axis];
+    in.stride[axis] = stride[axis];
+    in.padding[axis] = padding[axis];
+    framed[axis] = x.size(2 + axis) + 2 * std::min(padding[axis], MOST_PADDING);
+    STD_TORCH_CHECK(kernel[axis] > 0 && stride[axis] > 0 && padding[axis] >= 0 &&
+                        padding[axis] <= MOST_PADDING && framed[axis] >= kernel[axis],
+                    "ternary: a window of ", kernel[axis], " at stride ", stride[axis],
+                    " does not fit ", x.size(2 + axis), " pixels and twice ", padding[axis]);
+    places[axis] = (framed[axis] - kernel[axis]) / stride[axis] + 1;
+  }
+  STD_TORCH_CHECK(groups > 0 && in.channels % groups == 0, "ternary: ", in.channels,
+                  " channels do not make ", groups, " groups");
+  const int64_t depth = in.channels / groups * kernel[0] * kernel[1];
+  const Weights weights = checked(words, levels, scales, bias, depth, groups);
+  Tensor room = torch::stable::new_empty(x, {in.images * in.channels, framed[0], framed[1]});
+  Tensor out =
+      torch::stable::new_empty(x, {in.images, places[0], places[1], groups * weights.filters});
+  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x),
+                 static_cast<float*>(room.data_ptr()), places[0], places[1],
+                 static_cast<float*>(out.data_ptr()));
+  // As (images, filters, height, width), in the memory format channels_last.
+  return torch::stable::transpose(torch::stable::transpose(out, 2, 3), 1, 2);
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(ternary, CPU, library) {
+  library.impl("linear", TORCH_BOX(&linear));
+  library.impl("conv2d", TORCH_BOX(&conv2d));
+}

@@ -1,0 +1,39 @@
+// The C interface of the runtime.
+#pragma once
+
+#include "tile.hpp"
+
+extern "C" {
+
+// The weights of a layer, as operators.py describes them. Filters: of one group.
+struct Weights {
+  int64_t groups, filters, depth, terms;
+  const uint32_t* words;
+  const float* levels;
+  const float* scales;
+  const float* bias;
+};
+
+// The images and the window of a convolution. The strides are those of the input, (images, channels,
+// height, width) in any order in memory.
+struct Images {
+  int64_t images, channels, height, width;
+  int64_t strides[4];
+  int64_t kernel[2], stride[2], padding[2];
+};
+
+// The highest level, of those in the order of build.py, that this processor has the instructions
+// for.
+int ternary_level();
+
+// Sets the level to compute at; at first it is the highest one.
+void ternary_use(int level);
+
+// x: (rows, depth). out: (rows, filters).
+void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);
+
+// framed: room for the input with its padding. out: (images, height, width, groups * filters), where
+// the window has as many places as `height` and `width` say.
+void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
+                    float* framed, int64_t height, int64_t width, float* out);
+}

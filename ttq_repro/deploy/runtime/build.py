@@ -66,7 +66,7 @@ def runtime() -> Runtime | None:
     try:
         return Runtime(build(CACHE))
     except subprocess.CalledProcessError as error:
-        reason = f"{shlex.join(error.cmd)}: {error.stderr.strip()}"
+        reason = f"{error.cmd[0]}: {error.stderr.strip()[-200:]}"
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = str(error)
     warnings.warn(
@@ -75,7 +75,7 @@ def runtime() -> Runtime | None:
     return None
 
 
-def build(folder: Path, flags: list[str] = FLAGS) -> Path:
+def build(folder: Path) -> Path:
     """Compile into ``folder`` what is not there yet; several processes may do so at once.
 
     The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, the
@@ -85,7 +85,7 @@ def build(folder: Path, flags: list[str] = FLAGS) -> Path:
         OSError: there is no such compiler, or the folder cannot be written.
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler fails.
     """
-    compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *flags]
+    compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *FLAGS]
     units = [(source, source, extra) for source, extra in EXTRA.items()]
     units += [("kernel", level, instructions) for level, instructions in LEVELS.items()]
     path = folder / f"ternary-{_key(compiler, units)}.so"

@@ -1,5 +1,6 @@
-// The kernel, compiled once for each set of instructions (build.py). Weights are floats in
-// registers only: there they are looked up, used for all rows of a tile, and forgotten.
+// The kernel, compiled once for each set of instructions (build.py). Weights become floats in
+// registers, where they are used for all rows of a tile and forgotten. Only where a block of filters
+// meets many tiles are they worth a place in the cache for so long.
 
 #include "tile.hpp"
 
@@ -110,11 +111,29 @@ void put(const Tile& tile, int row, int64_t first, const Vector* sums) {
   }
 }
 
+// The two sources of weights: operator() gives those of 16 filters at the n-th word.
+struct Packed {
+  Lookup lookup;
+  const uint32_t* words;
+
+  explicit Packed(const Tile& tile) : lookup(tile.levels), words(tile.words) {}
+  void operator()(int64_t n, Vector* weights) const { lookup(words[n], weights); }
+};
+
+struct Unpacked {
+  const float* unpacked;
+
+  explicit Unpacked(const Tile& tile) : unpacked(tile.unpacked) {}
+  void operator()(int64_t n, Vector* weights) const {
+    for (int v = 0; v < VECTORS; ++v) weights[v] = read(unpacked + n * FILTERS_A_BLOCK + v * LANES);
+  }
+};
+
 // R rows, B blocks from `block` on.
-template <int R, int B>
-void compute(const Tile& tile, const Lookup& lookup, int64_t block) {
+template <int R, int B, typename Source>
+void compute(const Tile& tile, const Source& source, int64_t block) {
   const int64_t depth = tile.stretches * tile.stretch;
-  const uint32_t* words = tile.words + block * depth;
+  int64_t n = block * depth;
   Vector sums[R][B][VECTORS] = {};
   for (int64_t line = 0; line < tile.stretches; ++line) {
     const float* x[R];
@@ -122,13 +141,13 @@ void compute(const Tile& tile, const Lookup& lookup, int64_t block) {
     for (int64_t k = 0; k < tile.stretch; ++k) {
       UNROLLED for (int b = 0; b < B; ++b) {
         Vector weights[VECTORS];
-        lookup(words[b * depth + k], weights);
+        source(n + b * depth + k, weights);
         UNROLLED for (int r = 0; r < R; ++r) {
           UNROLLED for (int v = 0; v < VECTORS; ++v) sums[r][b][v] += x[r][k] * weights[v];
         }
       }
     }
-    words += tile.stretch;
+    n += tile.stretch;
   }
   UNROLLED for (int b = 0; b < B; ++b) {
     UNROLLED for (int r = 0; r < R; ++r) {
@@ -141,26 +160,34 @@ void compute(const Tile& tile, const Lookup& lookup, int64_t block) {
 
 // R rows, all blocks. Few rows take several blocks at a time: each sum has to wait for the last
 // product that was added to it, and so there should be many.
-template <int R>
-void compute(const Tile& tile) {
+template <int R, typename Source>
+void compute_blocks(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);
   constexpr int B = FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS;
   const int64_t blocks = (tile.filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
-  const Lookup lookup(tile.levels);
   int64_t block = 0;
-  for (; block + B <= blocks; block += B) compute<R, B>(tile, lookup, block);
-  for (; block < blocks; ++block) compute<R, 1>(tile, lookup, block);
+  for (; block + B <= blocks; block += B) compute<R, B>(tile, source, block);
+  for (; block < blocks; ++block) compute<R, 1>(tile, source, block);
 }
 
 template <int R>
 void compute_rows(const Tile& tile, int rows) {
   if (rows == R) {
-    compute<R>(tile);
+    tile.unpacked ? compute_blocks<R>(tile, Unpacked(tile)) : compute_blocks<R>(tile, Packed(tile));
   } else if constexpr (R > 1) {
     compute_rows<R - 1>(tile, rows);
   }
 }
 
+void unpack(const uint32_t* words, int64_t count, const float* levels, float* unpacked) {
+  const Lookup lookup(levels);
+  for (int64_t n = 0; n < count; ++n) {
+    Vector weights[VECTORS];
+    lookup(words[n], weights);
+    std::memcpy(unpacked + n * FILTERS_A_BLOCK, weights, sizeof weights);
+  }
+}
+
 }  // namespace
 
-const Kernel KERNEL = {ROWS, compute_rows<ROWS>};
+const Kernel KERNEL = {ROWS, SUMS / (ROWS * VECTORS), compute_rows<ROWS>, unpack};

@@ -3,7 +3,9 @@
 
 #include "runtime.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace {
 
@@ -20,41 +22,67 @@ int current_level = ternary_level();
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Blocks that one task takes, so that a task is worth its share of overhead.
+// The number of equal parts, and where part `index` of `count` things begins.
+struct Parts {
+  int64_t count, parts;
+  Parts(int64_t count, int64_t largest) : count(count), parts(ceil_div(count, largest)) {}
+  int64_t begin(int64_t index) const { return index * count / parts; }
+};
+
+// Weights are unpacked into the cache of second level, of which they may take so many floats a
+// block, for a task of so many tiles; fewer tiles than the least do not pay for it.
+constexpr int64_t MOST_UNPACKED = 4096 * FILTERS_A_BLOCK;
+constexpr int64_t LEAST_TILES = 4;
+constexpr int64_t TILES_A_TASK = 64;
+// What a task takes where weights stay packed: few rows, which share what they cost to look up.
 constexpr int64_t BLOCKS_A_TASK = 8;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
-void run(int threads, const Weights& weights, Tile tile, int64_t rows, float* out,
+void run(int threads, const Weights& weights, const Tile& common, int64_t rows, float* out,
          const SetRows& set_rows) {
   const Kernel& kernel = *KERNELS[current_level];
-  const int64_t blocks = ceil_div(weights.filters, FILTERS_A_BLOCK);
-  // Tiles are as equal as they can be: a row alone is the dearest.
-  const int64_t tiles = ceil_div(rows, kernel.rows);
-  const int64_t parts = ceil_div(blocks, BLOCKS_A_TASK);
   const int64_t all = weights.groups * weights.filters;
-#pragma omp parallel for num_threads(threads) firstprivate(tile) schedule(static) if (threads > 1)
-  for (int64_t task = 0; task < weights.groups * tiles * parts; ++task) {
-    const int64_t group = task / parts / tiles;
-    const int64_t index = task / parts % tiles;
-    const int64_t part = task % parts;
-    const int64_t first_row = index * rows / tiles;
-    const int64_t count = (index + 1) * rows / tiles - first_row;
-    const int64_t first_block = part * blocks / parts;
+  // Tiles are as equal as they can be: a row alone is the dearest.
+  const Parts tiles(rows, kernel.rows);
+  const bool unpacks =
+      tiles.parts >= LEAST_TILES && weights.depth * FILTERS_A_BLOCK <= MOST_UNPACKED;
+  const Parts runs(tiles.parts, unpacks ? TILES_A_TASK : 1);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
+                     unpacks ? kernel.blocks : BLOCKS_A_TASK);
+  const int64_t tasks = weights.groups * runs.parts * blocks.parts;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t task = 0; task < tasks; ++task) {
+    thread_local std::vector<float> unpacked;
+    // All blocks for a run of tiles before the next one, whose inputs would take its place in cache.
+    const int64_t part = task % blocks.parts;
+    const int64_t index = task / blocks.parts % runs.parts;
+    const int64_t group = task / blocks.parts / runs.parts;
+    const int64_t first_block = blocks.begin(part);
+    const int64_t count = blocks.begin(part + 1) - first_block;
     const int64_t first = first_block * FILTERS_A_BLOCK;
-    const int64_t end = (part + 1) * blocks / parts * FILTERS_A_BLOCK;
     const int64_t filter = group * weights.filters + first;
-    set_rows(tile, group, first_row, count);
-    tile.words = weights.words + (group * blocks + first_block) * weights.depth;
+    Tile tile = common;
+    tile.words = weights.words + (group * blocks.count + first_block) * weights.depth;
     tile.bias = weights.bias + filter;
-    tile.out = out + first_row * all + filter;
     tile.out_step = all;
-    tile.filters = (end < weights.filters ? end : weights.filters) - first;
+    tile.filters = std::min(count * FILTERS_A_BLOCK, weights.filters - first);
     for (int64_t term = 0; term < weights.terms; ++term) {
       tile.levels = weights.levels + 4 * term;
       tile.scale = weights.scales + term * all + filter;
       tile.add = term > 0;
-      kernel.compute(tile, static_cast<int>(count));
+      if (unpacks) {
+        unpacked.resize(count * weights.depth * FILTERS_A_BLOCK);
+        kernel.unpack(tile.words, count * weights.depth, tile.levels, unpacked.data());
+        tile.unpacked = unpacked.data();
+      }
+      for (int64_t number = runs.begin(index); number < runs.begin(index + 1); ++number) {
+        const int64_t row = tiles.begin(number);
+        const int64_t height = tiles.begin(number + 1) - row;
+        set_rows(tile, group, row, height);
+        tile.out = out + row * all + filter;
+        kernel.compute(tile, static_cast<int>(height));
+      }
     }
   }
 }

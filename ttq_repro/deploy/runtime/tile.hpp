@@ -19,6 +19,7 @@ struct Tile {
 
   const uint32_t* words;  // Of the first block; those of the next one follow after all its k.
   const float* levels;    // Four.
+  const float* unpacked;  // What Kernel::unpack made of words and levels, or null.
   const float* scale;     // Of the first filter on.
   const float* bias;      // Of the first filter on, the base unless `add` is set.
   bool add;               // Whether out itself is the base.
@@ -29,8 +30,11 @@ struct Tile {
 
 // The kernel for one set of instructions.
 struct Kernel {
-  int rows;  // The most that it computes at a time, at least 1 and at most MOST_ROWS.
+  int rows;    // The most that it computes at a time, at least 1 and at most MOST_ROWS.
+  int blocks;  // Those that it computes at a time of so many rows.
   void (*compute)(const Tile& tile, int rows);
+  // Writes the weights of `count` words, 16 floats each.
+  void (*unpack)(const uint32_t* words, int64_t count, const float* levels, float* unpacked);
 };
 
 extern const Kernel kernel_portable;

@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,15 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
           floats(bias)};
 }
 
+// Torch's own C shim: its operators, called by name, take longer than a small layer.
+Tensor empty(const Sizes& sizes, const Sizes& strides) {
+  AtenTensorHandle handle;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      sizes.size(), sizes.data(), strides.data(), aoti_torch_dtype_float32(),
+      aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
 void check_input(const Tensor& x, int64_t dimensions) {
   STD_TORCH_CHECK(x.is_cpu() && x.scalar_type() == ScalarType::Float,
                   "ternary: the input should be float32 on the CPU");
@@ -68,13 +78,17 @@ void check_input(const Tensor& x, int64_t dimensions) {
 Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, const Tensor& scales,
               const Tensor& bias) {
   check_input(input, 1);
-  const Tensor x = torch::stable::contiguous(input);
+  const Tensor x = input.is_contiguous() ? input : torch::stable::contiguous(input);
   Sizes shape(x.sizes().begin(), x.sizes().end());
   const Weights weights = checked(words, levels, scales, bias, shape.back(), 1);
+  const int64_t rows = x.numel() / weights.depth;
   shape.back() = weights.filters;
-  Tensor out = torch::stable::new_empty(x, shape);
+  Sizes strides(shape.size(), 1);
+  for (size_t axis = shape.size() - 1; axis > 0; --axis)
+    strides[axis - 1] = strides[axis] * std::max<int64_t>(shape[axis], 1);
+  const Tensor out = empty(shape, strides);
   ternary_linear(torch::stable::get_num_threads(), &weights,
-                 floats(x), x.numel() / weights.depth,
+                 floats(x), rows,
                  static_cast<float*>(out.data_ptr()));
   return out;
 }
@@ -104,14 +118,16 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
                   " channels do not make ", groups, " groups");
   const int64_t depth = in.channels / groups * kernel[0] * kernel[1];
   const Weights weights = checked(words, levels, scales, bias, depth, groups);
-  Tensor room = torch::stable::new_empty(x, {in.images * in.channels, framed[0], framed[1]});
-  Tensor out =
-      torch::stable::new_empty(x, {in.images, places[0], places[1], groups * weights.filters});
-  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x),
-                 static_cast<float*>(room.data_ptr()), places[0], places[1],
-                 static_cast<float*>(out.data_ptr()));
-  // As (images, filters, height, width), in the memory format channels_last.
-  return torch::stable::transpose(torch::stable::transpose(out, 2, 3), 1, 2);
+  const int64_t filters = groups * weights.filters;
+  const int64_t line = places[1] * filters;
+  // In the memory format channels_last.
+  const Tensor out = empty({in.images, filters, places[0], places[1]},
+                           {places[0] * line, 1, line, filters});
+  const auto room =
+      std::make_unique_for_overwrite<float[]>(in.images * in.channels * framed[0] * framed[1]);
+  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x), room.get(), places[0],
+                 places[1], static_cast<float*>(out.data_ptr()));
+  return out;
 }
 
 }  // namespace

@@ -15,8 +15,11 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test soak dashboard report readme lint quickstart benchmark sizes reproduce-table1 \
-	reproduce-comparison reproduce-figure1 reproduce-figure2 reproduce-figure3 reproduce-figure5 \
+.PHONY: help setup lock test sanitize soak dashboard report readme lint quickstart benchmark \
+	benchmark-inference sizes reproduce-table1 reproduce-comparison reproduce-figure1 \
+	reproduce-figure2 reproduce-figure3 reproduce-figure5 reproduce-ablations \
+	reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 reproduce-figure4 \
+	reproduce-figure6
 	reproduce-ablations reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 \
 	reproduce-figure4 reproduce-figure6
 
@@ -35,11 +38,17 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	@touch $@
 
 lock: ## renew requirements.lock from pyproject.toml
-	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --extra onnx --universal --python-version 3.11 \
+	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --extra benchmark --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
+
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few minutes
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 CXX="$(CXX) $(SANITIZERS)" OMP_NUM_THREADS=1 \
+		$(RUN) -m pytest tests/deploy/runtime/test_kernels.py --timeout 1800
 
 soak: setup ## faults tried hundreds of times, an hour or so; writes results/benchmarks/faults
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400
@@ -101,6 +110,9 @@ reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS
 
 benchmark: setup ## speed of training against the usual script, minutes (results/benchmarks)
 	$(RUN) scripts/benchmark.py
+
+benchmark-inference: setup ## packed networks against float ones, 10 minutes (results/benchmarks)
+	$(RUN) scripts/benchmark_inference.py
 
 sizes: setup ## bytes on disk by part, and operations, of every network (results/benchmarks)
 	$(RUN) scripts/sizes.py

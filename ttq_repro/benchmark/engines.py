@@ -28,7 +28,7 @@ def float_engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[s
     last = build(packed, "dense").to(memory_format=torch.channels_last)
     engines = {
         "torch compiled": compiled(dense, images),
-        "torch compiled, channels last": compiled(
+        "torch compiled channels last": compiled(
             last, images.contiguous(memory_format=torch.channels_last)
         ),
     }
@@ -48,9 +48,9 @@ def bf16_engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[st
     """The network with dense bfloat16 weights; slow where the CPU has to emulate them."""
     network = build(packed, "dense").bfloat16().to(memory_format=torch.channels_last)
     half = images.bfloat16().contiguous(memory_format=torch.channels_last)
-    engines = {"torch compiled, bf16": compiled(network, half)}
+    engines = {"torch compiled bf16": compiled(network, half)}
     if find_spec("openvino") and find_spec("onnx") and find_spec("onnxscript"):
-        engines["OpenVINO, bf16"] = _openvino(to_onnx(packed), images, threads, "bf16")
+        engines["OpenVINO bf16"] = _openvino(to_onnx(packed), images, threads, "bf16")
     return engines
 
 

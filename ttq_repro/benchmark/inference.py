@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
-from ttq_repro.benchmark.timing import Interval, Timings, interleaved
+from ttq_repro.benchmark.rows import HEADER, row, verdict
+from ttq_repro.benchmark.timing import interleaved
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import runtime
@@ -23,10 +24,6 @@ from ttq_repro.runs.hardware import cpu_flags, fastest_precision, processor
 from ttq_repro.runs.trained import starting_network
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
-HEADER = [
-    "network", "batch", "computed by", "ms", "ms, 95%",
-    "percent of float32", "percent, 95%", "weights, MB", "error of logits", "target",
-]  # fmt: skip
 CAPTION = (
     "Time of one call, median and its 95% interval, all engines in turns in one process; "
     "{hardware}, {threads} thread(s), {date}; {versions}; runtime at level {level}. "
@@ -35,7 +32,6 @@ CAPTION = (
     "difference from the logits in float64, over the largest logit."
 )
 EMULATED = "bf16: this CPU would emulate it, not measured."
-NO_AMX = "There is no AMX path: its targets are held against the runtime's best level."
 
 
 def measure(request: Config) -> Table:
@@ -53,22 +49,26 @@ def measure(request: Config) -> Table:
     for entry in request["networks"]:
         packed = _packed(entry)
         for batch in entry["batches"]:
-            images = torch.randn(batch, 3, *packed.inputs.size)
-            with torch.inference_mode():
-                engines = _engines(packed, images, threads)
-                timings = interleaved(engines, request["seconds"])
             labels = [entry["title"], str(batch)]
             targets = [
                 target
                 for target in request["targets"]
                 if [target["network"], str(target["batch"])] == labels
             ]
-            exact = build(packed, "dense").double()(images.double())
-            rows += [[*labels, *row] for row in _rows(packed, engines, timings, exact, targets)]
+            images = torch.randn(batch, 3, *packed.inputs.size)
+            rows += _rows(labels, packed, images, request, targets)
             torch._dynamo.reset()
-    missing = [f"{name}: not installed." for name in PACKAGES if _version(name) is None]
-    notes = [NO_AMX] if "amx_bf16" in cpu_flags() else []
-    notes += missing + ([EMULATED] if fastest_precision("cpu") != "bf16" else [])
+    notes = [f"{name}: not installed." for name in PACKAGES if _version(name) is None]
+    if fastest_precision("cpu") != "bf16":
+        notes.append(EMULATED)
+    if torch.cuda.is_available():
+        # Needs Triton.
+        from ttq_repro.benchmark import gpu
+
+        rows += gpu.rows(request["seconds"])
+        notes.append(f"GPU: {torch.cuda.get_device_name()}.")
+    else:
+        notes.append("No GPU: its kernel is not measured.")
     caption = CAPTION.format(
         hardware=processor(),
         threads=threads,
@@ -96,8 +96,8 @@ def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, E
     """All that is compared; the names of ours begin with "ternary"."""
     network = build(packed, "packed")
     engines = {
-        "ternary, packed": lambda: network(images),
-        "ternary, packed, compiled": compiled(build(packed, "packed"), images),
+        "ternary": lambda: network(images),
+        "ternary compiled": compiled(build(packed, "packed"), images),
     }
     engines |= float_engines(packed, images, threads)
     if fastest_precision("cpu") == "bf16":
@@ -106,45 +106,45 @@ def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, E
 
 
 def _rows(
+    labels: list[str],
     packed: PackedNetwork,
-    engines: dict[str, Engine],
-    timings: Timings,
-    exact: Tensor,
+    images: Tensor,
+    request: Config,
     targets: list[dict[str, Any]],
 ) -> list[list[str]]:
+    with torch.inference_mode():
+        engines = _engines(packed, images, request["threads"])
+        timings = interleaved(engines, request["seconds"])
+        exact = build(packed, "dense").double()(images.double())
+        errors = {
+            name: ((engine().double() - exact).abs().max() / exact.abs().max()).item()
+            for name, engine in engines.items()
+        }
     floats = [name for name in engines if not name.startswith("ternary") and "bf16" not in name]
     fastest = min(floats, key=lambda name: timings.of(name).median)
-    dense = _megabytes(build(packed, "dense"))
+    dense, ternary = (_megabytes(build(packed, weights)) for weights in ("dense", "packed"))
     rows = []
-    for name, engine in engines.items():
-        seconds, ratio = timings.of(name), timings.ratio(name, fastest)
-        milliseconds = Interval(*(1000 * value for value in vars(seconds).values()))
-        percent = Interval(*(100 * value for value in vars(ratio).values()))
+    for name in engines:
         ours = name.startswith("ternary")
-        megabytes = _megabytes(build(packed, "packed")) if ours else dense
-        with torch.inference_mode():
-            difference = (engine().double() - exact).abs().max() / exact.abs().max()
+        percent = 100 * timings.ratio(name, fastest).median
+        megabytes = ternary if ours else dense / 2 if "bf16" in name else dense
+        verdicts = [_verdict(target, percent) for target in targets if ours]
         rows.append(
-            [
-                name,
-                f"{milliseconds.median:.2f}",
-                f"{milliseconds.low:.2f} to {milliseconds.high:.2f}",
-                f"{percent.median:.1f}",
-                f"{percent.low:.1f} to {percent.high:.1f}",
-                f"{megabytes / 2 if 'bf16' in name else megabytes:.2f}",
-                f"{difference.item():.1e}",
-                ", ".join(_verdict(target, percent.median) for target in targets if ours) or "-",
-            ]
+            row(
+                *(labels, timings, name, fastest),
+                megabytes=megabytes,
+                error=errors[name],
+                verdicts=verdicts,
+            )
         )
     return rows
 
 
 def _verdict(target: dict[str, Any], percent: float) -> str:
-    flags = cpu_flags()
-    text = f"<= {target['percent']}"
-    if not {target.get("needs")} - {None} <= flags or target.get("lacks") in flags:
-        return f"{text} with {target['needs']}: not for this CPU"
-    return f"{text}: {'met' if percent <= target['percent'] else 'not met'}"
+    flags, needs = cpu_flags(), target.get("needs")
+    if (needs and needs not in flags) or target.get("lacks") in flags:
+        return f"<= {target['percent']} with {needs}: not for this CPU"
+    return verdict(percent, target["percent"])
 
 
 def _megabytes(network: nn.Module) -> float:

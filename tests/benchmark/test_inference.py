@@ -1,0 +1,91 @@
+"""The table of inference times, on a network that takes little of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor, nn
+
+from ttq_repro.benchmark import engines, inference
+from ttq_repro.benchmark.rows import HEADER
+from ttq_repro.deploy.runtime import runtime
+from ttq_repro.errors import UserError
+from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.runs.config import Config, compose_config
+
+
+@pytest.fixture
+def request_(monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A ResNet-8 at batch 2, and nothing that takes a compiler half a minute."""
+
+    def eager(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
+        return lambda: network(images)
+
+    monkeypatch.setattr(engines, "compiled", eager)
+    monkeypatch.setattr(inference, "compiled", eager)
+    entry = {
+        "title": "ResNet-8",
+        "overrides": ["model=resnet20", "model.depth=8", "quantizer=ttq_sparsity"],
+        "side": 32,
+        "batches": [2],
+    }
+    targets = [
+        {"network": "ResNet-8", "batch": 2, "percent": 1e6},
+        {"network": "ResNet-8", "batch": 2, "percent": 28, "needs": "amx_bf16"},
+        {"network": "ResNet-8", "batch": 2, "percent": 0, "needs": "avx2", "lacks": "amx_bf16"},
+    ]
+    return {"networks": [entry], "targets": targets, "threads": 1, "seconds": 0}
+
+
+@pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")
+def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
+    request_: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "cpu_flags", lambda: {"avx2"})
+    table = inference.measure(request_)
+    rows = {row[2]: dict(zip(HEADER, row, strict=True)) for row in table.rows}
+    assert {"ternary", "ternary compiled", "torch compiled"} <= rows.keys()
+    assert "100.0" in {row["percent of float32"] for row in rows.values()}
+    ours, theirs = rows["ternary"], rows["torch compiled"]
+    assert ours["target"] == ("<= 1e+06: met, <= 28 with amx_bf16: not for this CPU, <= 0: not met")
+    assert theirs["target"] == "-"
+    assert max(float(row["error of logits"]) for row in rows.values()) < 2e-5
+    # Two bits against 32, beside float layers and batch norm.
+    assert float(theirs["weights, MB"]) > 8 * float(ours["weights, MB"])
+
+
+@pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")
+def test_what_is_not_installed_is_named(request_: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    monkeypatch.setattr(inference, "PACKAGES", ("torch", "no-such-engine"))
+    table = inference.measure(request_)
+    assert "no-such-engine: not installed." in table.note
+    assert "OpenVINO" not in {row[2] for row in table.rows}
+
+
+def test_without_a_runtime_there_is_nothing_to_measure(
+    request_: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "runtime", lambda: None)
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+        inference.measure(request_)
+
+
+def test_the_claim_finds_its_row() -> None:
+    (claim,) = (claim for claim in CLAIMS if claim.id == "forward-time")
+    request = compose_config("benchmark_inference", [])
+    where = claim.rule.where
+    assert where.keys() < set(HEADER)
+    assert claim.rule.column in HEADER
+    (entry,) = (e for e in request["networks"] if e["title"] == where["network"])
+    assert int(where["batch"]) in entry["batches"]
+    assert inference.file_name().startswith(claim.rule.benchmark)
+    assert re.fullmatch(r"[a-z0-9_-]+", inference.file_name())
+
+
+def test_every_target_is_of_a_network_that_is_measured() -> None:
+    request = compose_config("benchmark_inference", [])
+    measured = {(e["title"], batch) for e in request["networks"] for batch in e["batches"]}
+    assert {(t["network"], t["batch"]) for t in request["targets"]} == measured

@@ -1,0 +1,77 @@
+"""Fully connected layers at batch 1 on a GPU: two bits a weight against cuBLAS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from ttq_repro.benchmark.rows import row, verdict
+from ttq_repro.benchmark.timing import interleaved
+from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.gpu import linear
+
+#: Inputs and outputs of AlexNet's large layers.
+LAYERS = [(9216, 4096), (4096, 4096)]
+#: Calls that one CUDA graph holds, so that its launch does not show.
+CALLS = 50
+FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
+#: Percent of the time of cuBLAS that the kernel may take.
+TARGETS = {FLOAT: 15, HALF: 30}
+
+
+def rows(seconds: float) -> list[list[str]]:
+    """Rows of :mod:`ttq_repro.benchmark.rows`, each layer timed for so long."""
+    return [one for depth, filters in LAYERS for one in _layer(depth, filters, seconds)]
+
+
+def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
+    x = torch.randn(1, depth, device="cuda")
+    codes = Codes(
+        # All four codes; the fourth is one more zero.
+        torch.randint(-(2**31), 2**31, (filters // FILTERS_A_BLOCK, depth), device="cuda").int(),
+        torch.tensor([[-1.1, 0.0, 0.9, 0.0]], device="cuda"),
+        torch.ones(1, filters, device="cuda"),
+        torch.zeros(filters, device="cuda"),
+    )
+    weight = codes.unpacked()
+    half_x, half = x.bfloat16(), weight.bfloat16()
+    calls = {
+        OURS: lambda: linear(x, codes),
+        FLOAT: lambda: F.linear(x, weight),
+        HALF: lambda: F.linear(half_x, half),
+    }
+    held = {OURS: codes.words.nbytes, FLOAT: weight.nbytes, HALF: half.nbytes}
+    exact = F.linear(x.double(), weight.double())
+    timings = interleaved({name: _captured(call) for name, call in calls.items()}, seconds)
+    verdicts = [
+        f"{verdict(100 * timings.ratio(OURS, name).median, target)} of {name}"
+        for name, target in TARGETS.items()
+    ]
+    return [
+        row(
+            [f"fully connected, {depth} to {filters}, {CALLS} times", "1"],
+            *(timings, name, FLOAT),
+            megabytes=held[name] / 1e6,
+            error=((call().double() - exact).abs().max() / exact.abs().max()).item(),
+            verdicts=verdicts if name == OURS else [],
+        )
+        for name, call in calls.items()
+    ]
+
+
+def _captured(call: Callable[[], object]) -> Callable[[], None]:
+    """``CALLS`` calls as one CUDA graph, and waiting for its end."""
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(CALLS):
+            call()
+
+    def replay() -> None:
+        graph.replay()
+        torch.cuda.synchronize()
+
+    return replay

@@ -1,6 +1,6 @@
 // The kernel, compiled once for each set of instructions (build.py). Weights become floats in
-// registers, where they are used for all rows of a tile and forgotten. Only where a block of filters
-// meets many tiles are they worth a place in the cache for so long.
+// registers, where they are used for all rows of a tile and forgotten. Only where a block of
+// filters meets many tiles are they worth a place in the cache for so long.
 
 #include "tile.hpp"
 
@@ -10,11 +10,12 @@
 #include <immintrin.h>
 #endif
 
-// All but the Kernel itself has internal linkage: the linker must not mix the sets up.
+// All but the Kernel itself has internal linkage: the linker must not give one set's code to
+// another.
 namespace {
 
-// A Lookup makes the weights of a block, VECTORS vectors of LANES floats, from a word. ROWS x
-// VECTORS sums leave enough registers for everything else.
+// A Lookup makes the weights of a block, VECTORS vectors of LANES floats, from a word. SUMS is how
+// many vectors of sums leave enough registers for everything else.
 #if defined(__AVX512F__)
 
 #define KERNEL kernel_avx512

@@ -19,7 +19,7 @@ using torch::stable::Tensor;
 using Sizes = std::vector<int64_t>;
 
 // Beyond, sizes might not be integers of 64 bits any more.
-constexpr int64_t MOST_PADDING = 1 << 20;
+constexpr int64_t MOST_PADDING = 1 << 16;
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
 

@@ -22,19 +22,19 @@ int current_level = ternary_level();
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The number of equal parts, and where part `index` of `count` things begins.
+// `count` things in as few parts as possible, none larger than `largest`, all as equal as can be.
 struct Parts {
   int64_t count, parts;
   Parts(int64_t count, int64_t largest) : count(count), parts(ceil_div(count, largest)) {}
   int64_t begin(int64_t index) const { return index * count / parts; }
 };
 
-// Weights are unpacked into the cache of second level, of which they may take so many floats a
-// block, for a task of so many tiles; fewer tiles than the least do not pay for it.
-constexpr int64_t MOST_UNPACKED = 4096 * FILTERS_A_BLOCK;
-constexpr int64_t LEAST_TILES = 4;
+// The weights of a block of filters are unpacked once for a task of so many tiles, where there are
+// enough tiles to pay for it and not too many inputs for a cache of 256 KiB.
 constexpr int64_t TILES_A_TASK = 64;
-// What a task takes where weights stay packed: few rows, which share what they cost to look up.
+constexpr int64_t LEAST_TILES = 8;
+constexpr int64_t MOST_UNPACKED = 4096;
+// Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
@@ -43,10 +43,9 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
          const SetRows& set_rows) {
   const Kernel& kernel = *KERNELS[current_level];
   const int64_t all = weights.groups * weights.filters;
-  // Tiles are as equal as they can be: a row alone is the dearest.
+  // Equal tiles, as a row alone is the dearest.
   const Parts tiles(rows, kernel.rows);
-  const bool unpacks =
-      tiles.parts >= LEAST_TILES && weights.depth * FILTERS_A_BLOCK <= MOST_UNPACKED;
+  const bool unpacks = tiles.parts >= LEAST_TILES && weights.depth <= MOST_UNPACKED;
   const Parts runs(tiles.parts, unpacks ? TILES_A_TASK : 1);
   const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
                      unpacks ? kernel.blocks : BLOCKS_A_TASK);
@@ -54,7 +53,7 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t task = 0; task < tasks; ++task) {
     thread_local std::vector<float> unpacked;
-    // All blocks for a run of tiles before the next one, whose inputs would take its place in cache.
+    // All blocks for a run of tiles, whose inputs are in the cache, before the next run.
     const int64_t part = task % blocks.parts;
     const int64_t index = task / blocks.parts % runs.parts;
     const int64_t group = task / blocks.parts / runs.parts;
@@ -87,8 +86,8 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
   }
 }
 
-// Copies images into frames of zeros, (groups, images, height, width, channels of a group), in which
-// the lines of every window are contiguous.
+// Copies images into frames of zeros, (groups, images, height, width, channels of a group), in
+// which the lines of every window are contiguous.
 void frame(int threads, const Images& in, int64_t groups, const float* x, float* framed) {
   const int64_t depth = in.channels / groups;
   const int64_t height = in.height + 2 * in.padding[0];

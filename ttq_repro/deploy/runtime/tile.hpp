@@ -1,6 +1,6 @@
 // What a kernel computes: some rows of an output, for some blocks of filters.
 //
-// out[row][filter] = base[filter] + scale[filter] * sum over k of x[row][k] * levels[code[filter][k]]
+// out[row][filter] = base + scale[filter] * sum over k of x[row][k] * levels[code[filter][k]]
 //
 // A word of 32 bits holds the 2-bit codes of the 16 filters of a block at one k, the first filter
 // in the lowest bits.

@@ -167,7 +167,11 @@ GOOD = random_codes(6, 20)
         (GOOD._replace(levels=GOOD.levels[0]), "bias and levels have 1 and 1 dimensions"),
         (GOOD._replace(scales=GOOD.scales[:, :19]), "scales of shape"),
         (GOOD._replace(bias=GOOD.bias.double()), "bias of .* float32"),
-        (GOOD._replace(bias=GOOD.bias[:0]), "0 filters of 6 inputs in 1 groups"),
+        (GOOD._replace(bias=GOOD.bias[:0]), "0 filters of 6 inputs and 1 terms in 1 groups"),
+        (
+            GOOD._replace(levels=GOOD.levels[:0], scales=GOOD.scales[:0]),
+            "20 filters of 6 inputs and 0 terms",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_named(codes: Codes, message: str) -> None:

@@ -20,8 +20,8 @@ namespace {
 
 #define KERNEL kernel_avx512
 typedef float Vector __attribute__((vector_size(64)));
-constexpr int ROWS = 12;
-constexpr int SUMS = 24;
+constexpr int ROWS = 8;
+constexpr int SUMS = 16;
 
 struct Lookup {
   __m512 levels;

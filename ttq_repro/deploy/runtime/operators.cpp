@@ -18,7 +18,7 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Sizes = std::vector<int64_t>;
 
-// Beyond, sizes might not be integers of 64 bits any more.
+// With more of it, sizes might not fit into 64 bits.
 constexpr int64_t MOST_PADDING = 1 << 16;
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
@@ -42,8 +42,9 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
                   bias.dim(), " and ", levels.dim(), " dimensions, not 1 and 2");
   const int64_t all = bias.size(0);
   const int64_t terms = levels.size(0);
-  STD_TORCH_CHECK(all > 0 && depth > 0 && groups > 0 && all % groups == 0, "ternary: ", all,
-                  " filters of ", depth, " inputs in ", groups, " groups");
+  STD_TORCH_CHECK(all > 0 && depth > 0 && terms > 0 && groups > 0 && all % groups == 0,
+                  "ternary: ", all, " filters of ", depth, " inputs and ", terms, " terms in ",
+                  groups, " groups");
   const int64_t filters = all / groups;
   const int64_t blocks = (filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
   check(words, "words", ScalarType::Int, {groups * blocks, depth});
@@ -60,7 +61,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
           floats(bias)};
 }
 
-// Torch's own C shim: its operators, called by name, take longer than a small layer.
+// By torch's C shim: operators that are called by their names take as long as a small layer.
 Tensor empty(const Sizes& sizes, const Sizes& strides) {
   AtenTensorHandle handle;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
@@ -87,8 +88,7 @@ Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, co
   for (size_t axis = shape.size() - 1; axis > 0; --axis)
     strides[axis - 1] = strides[axis] * std::max<int64_t>(shape[axis], 1);
   const Tensor out = empty(shape, strides);
-  ternary_linear(torch::stable::get_num_threads(), &weights,
-                 floats(x), rows,
+  ternary_linear(torch::stable::get_num_threads(), &weights, floats(x), rows,
                  static_cast<float*>(out.data_ptr()));
   return out;
 }

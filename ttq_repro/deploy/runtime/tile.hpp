@@ -9,7 +9,7 @@
 #include <cstdint>
 
 constexpr int FILTERS_A_BLOCK = 16;
-constexpr int MOST_ROWS = 12;
+constexpr int MOST_ROWS = 8;
 
 struct Tile {
   // The k-th input of a row is rows[row][k / stretch * step + k % stretch]: that of a linear layer

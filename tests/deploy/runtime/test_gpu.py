@@ -1,16 +1,19 @@
-"""The Triton kernel, interpreted on a CPU."""
+"""The Triton kernel, interpreted on a CPU and compiled for a GPU."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK
 from ttq_repro.files import ROOT
 
 pytest.importorskip("triton", reason="needs Triton")
+from ttq_repro.deploy.runtime import gpu
 
 #: Triton decides whether to interpret a kernel when it is defined.
 PROGRAM = """
@@ -40,3 +43,27 @@ def test_few_rows_interpreted() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "terms"), [(1, 1), (8, 2)])
+def test_it_compiles_for_a_gpu_that_is_not_there(
+    rows: int, terms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    compiler = pytest.importorskip("triton.compiler")
+    backend = pytest.importorskip("triton.backends.compiler")
+    constants = {
+        "terms": terms,
+        "tile_rows": rows,
+        "tile_filters": FILTERS_A_BLOCK,
+        "tile_depth": gpu.PRODUCTS // FILTERS_A_BLOCK // rows,
+    }
+    types = {"words": "*i32", "rows": "i32", "depth": "i32", "filters": "i32"}
+    signature = {
+        name: "constexpr" if name in constants else types.get(name, "*fp32")
+        for name in gpu._block.arg_names
+    }
+    source = compiler.ASTSource(gpu._block, signature, constexprs=constants)
+    hopper = backend.GPUTarget("cuda", 90, 32)
+    assert compiler.compile(source, target=hopper).asm["cubin"]

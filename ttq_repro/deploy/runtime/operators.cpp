@@ -8,7 +8,6 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -102,17 +101,17 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
                   " sizes over shape ", text(x.sizes()));
   Images in{x.size(0), x.size(1), x.size(2), x.size(3), {}, {}, {}, {}};
   for (int axis = 0; axis < 4; ++axis) in.strides[axis] = x.stride(axis);
-  int64_t places[2], framed[2];
+  int64_t places[2];
   for (int axis = 0; axis < 2; ++axis) {
     in.kernel[axis] = kernel[axis];
     in.stride[axis] = stride[axis];
     in.padding[axis] = padding[axis];
-    framed[axis] = x.size(2 + axis) + 2 * std::min(padding[axis], MOST_PADDING);
+    const int64_t side = x.size(2 + axis) + 2 * std::min(padding[axis], MOST_PADDING);
     STD_TORCH_CHECK(kernel[axis] > 0 && stride[axis] > 0 && padding[axis] >= 0 &&
-                        padding[axis] <= MOST_PADDING && framed[axis] >= kernel[axis],
+                        padding[axis] <= MOST_PADDING && side >= kernel[axis],
                     "ternary: a window of ", kernel[axis], " at stride ", stride[axis],
                     " does not fit ", x.size(2 + axis), " pixels and twice ", padding[axis]);
-    places[axis] = (framed[axis] - kernel[axis]) / stride[axis] + 1;
+    places[axis] = (side - kernel[axis]) / stride[axis] + 1;
   }
   STD_TORCH_CHECK(groups > 0 && in.channels % groups == 0, "ternary: ", in.channels,
                   " channels do not make ", groups, " groups");
@@ -123,10 +122,8 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
   // In the memory format channels_last.
   const Tensor out = empty({in.images, filters, places[0], places[1]},
                            {places[0] * line, 1, line, filters});
-  const auto room =
-      std::make_unique_for_overwrite<float[]>(in.images * in.channels * framed[0] * framed[1]);
-  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x), room.get(), places[0],
-                 places[1], static_cast<float*>(out.data_ptr()));
+  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x), places[0], places[1],
+                 static_cast<float*>(out.data_ptr()));
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace {
@@ -36,6 +37,8 @@ constexpr int64_t LEAST_TILES = 8;
 constexpr int64_t MOST_UNPACKED = 4096;
 // Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
+// Floats that the frame of several images may take.
+constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
@@ -141,8 +144,7 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
 }
 
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
-                    float* framed, int64_t height, int64_t width, float* out) {
-  frame(threads, *in, weights->groups, x, framed);
+                    int64_t height, int64_t width, float* out) {
   const int64_t depth = in->channels / weights->groups;
   const int64_t line = (in->width + 2 * in->padding[1]) * depth;
   const int64_t image = (in->height + 2 * in->padding[0]) * line;
@@ -150,21 +152,32 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   tile.stretches = in->kernel[0];
   tile.stretch = in->kernel[1] * depth;
   tile.step = line;
-  const auto set_rows = [=](Tile& tile, int64_t group, int64_t first, int64_t count) {
-    int64_t column = first % width;
-    int64_t y = first / width % height;
-    int64_t number = group * in->images + first / width / height;
-    for (int64_t row = 0; row < count; ++row) {
-      tile.rows[row] =
-          framed + number * image + y * in->stride[0] * line + column * in->stride[1] * depth;
-      if (++column == width) {
-        column = 0;
-        if (++y == height) {
-          y = 0;
-          ++number;
+  // A few images at a time, while the cache holds their frame.
+  const Parts parts(in->images, std::max<int64_t>(MOST_FRAMED / (image * weights->groups), 1));
+  const int64_t most = in->images ? ceil_div(in->images, parts.parts) : 0;
+  const auto framed = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
+  for (int64_t part = 0; part < parts.parts; ++part) {
+    Images some = *in;
+    some.images = parts.begin(part + 1) - parts.begin(part);
+    frame(threads, some, weights->groups, x + parts.begin(part) * in->strides[0], framed.get());
+    const auto set_rows = [&](Tile& tile, int64_t group, int64_t first, int64_t count) {
+      int64_t column = first % width;
+      int64_t y = first / width % height;
+      int64_t number = group * some.images + first / width / height;
+      for (int64_t row = 0; row < count; ++row) {
+        tile.rows[row] = framed.get() + number * image + y * in->stride[0] * line +
+                         column * in->stride[1] * depth;
+        if (++column == width) {
+          column = 0;
+          if (++y == height) {
+            y = 0;
+            ++number;
+          }
         }
       }
-    }
-  };
-  run(threads, *weights, tile, in->images * height * width, out, set_rows);
+    };
+    const int64_t pixels = height * width;
+    run(threads, *weights, tile, some.images * pixels,
+        out + parts.begin(part) * pixels * weights->groups * weights->filters, set_rows);
+  }
 }

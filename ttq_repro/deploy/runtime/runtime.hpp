@@ -32,8 +32,8 @@ void ternary_use(int level);
 // x: (rows, depth). out: (rows, filters).
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);
 
-// framed: room for the input with its padding. out: (images, height, width, groups * filters),
-// where the window has as many places as `height` and `width` say.
+// out: (images, height, width, groups * filters), where the window has as many places as `height`
+// and `width` say.
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
-                    float* framed, int64_t height, int64_t width, float* out);
+                    int64_t height, int64_t width, float* out);
 }

@@ -20,8 +20,6 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	reproduce-figure2 reproduce-figure3 reproduce-figure5 reproduce-ablations \
 	reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 reproduce-figure4 \
 	reproduce-figure6
-	reproduce-ablations reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 \
-	reproduce-figure4 reproduce-figure6
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -9,11 +9,14 @@ from ttq_repro.runs.entry import entry_point
 @hydra.main(config_path="../configs", config_name="benchmark_inference", version_base="1.3")
 @entry_point
 def main(config: Config) -> None:
-    from ttq_repro.benchmark.inference import file_name, measure
+    from ttq_repro.benchmark.inference import measure
+    from ttq_repro.benchmark.naming import benchmark_name
+    from ttq_repro.runs.hardware import processor
     from ttq_repro.runs.workspace import Workspace
 
     table = measure(config)
-    table.write(Workspace.of(config).results / "benchmarks", file_name())
+    name = benchmark_name("inference", processor())
+    table.write(Workspace.of(config).results / "benchmarks", name)
     print(table.markdown())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -77,12 +76,6 @@ def measure(request: Config) -> Table:
         level=found.level,
     )
     return Table(caption, HEADER, rows, " ".join(notes))
-
-
-def file_name() -> str:
-    """What was measured, on which hardware, and when."""
-    hardware = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
-    return f"inference_{hardware}_{date.today().isoformat()}"
 
 
 def _packed(entry: dict[str, Any]) -> PackedNetwork:

@@ -93,7 +93,7 @@ def test_one_run_that_fails_does_not_stop_the_others(
 
     request = plan_request() | {"only": {"depth": [20], "column": ["ttq", "control"]}}
     monkeypatch.setattr(module, "fit", failing)
-    with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*ttq.*recipe.batch_size=64"):
+    with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*ttq.*recipe.batch_size=32"):
         reproduce(request)
     monkeypatch.setattr(module, "fit", fit)
     capsys.readouterr()

@@ -72,7 +72,12 @@ def test_one_that_fails_ends_the_others(end: str, said: str, code: int) -> None:
 def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None:
     member = python(MEMBER.format(folder=tmp_path))
     starter = f"from ttq_repro.runs.processes import run_together; run_together({member!r}, 2)"
-    process = subprocess.Popen(python(starter), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        python(starter),
+        stderr=subprocess.DEVNULL,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_until(lambda: len(alive(tmp_path)) == 2)
     os.kill(process.pid, blow)
     process.wait()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 #: The checkout.
 ROOT = Path(__file__).resolve().parents[1]
+#: What it keeps of its own, whatever workspace a config names.
+CACHE = ROOT / "outputs" / "cache"
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from torch import Tensor, nn
 
-from ttq_repro.benchmark import engines, inference
+from ttq_repro.benchmark import engines, inference, verdict
 from ttq_repro.benchmark.rows import HEADER
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.errors import UserError
@@ -42,7 +42,7 @@ def request_(monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     request_: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
     table = inference.measure(request_)
     rows = {row[2]: dict(zip(HEADER, row, strict=True)) for row in table.rows}
     assert {"ternary", "ternary compiled", "torch compiled"} <= rows.keys()

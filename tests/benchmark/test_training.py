@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ttq_repro.benchmark.images import random_images
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
-from ttq_repro.benchmark.training import measure, random_images
+from ttq_repro.benchmark.training import measure
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
@@ -27,7 +28,7 @@ SMALL = [
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttq_repro.benchmark.training.IMAGES", 40)
+    monkeypatch.setattr("ttq_repro.benchmark.images.IMAGES", 40)
 
 
 def config(*overrides: str) -> Config:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from ttq_repro.benchmark.rows import row, verdict
+from ttq_repro.benchmark.rows import row
 from ttq_repro.benchmark.timing import interleaved
+from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 from ttq_repro.deploy.runtime.gpu import linear
 
@@ -46,7 +47,7 @@ def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
     exact = F.linear(x.double(), weight.double())
     timings = interleaved({name: _captured(call) for name, call in calls.items()}, seconds)
     verdicts = [
-        f"{verdict(100 * timings.ratio(OURS, name).median, target)} of {name}"
+        f"{verdict(100 * timings.ratio(OURS, name).median, at_most=target)} of {name}"
         for name, target in TARGETS.items()
     ]
     return [

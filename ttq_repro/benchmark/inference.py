@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
-from ttq_repro.benchmark.rows import HEADER, row, verdict
+from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import interleaved
+from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import runtime
@@ -19,7 +20,7 @@ from ttq_repro.deploy.sizes import pack_as_it_stands, tell_scales_apart
 from ttq_repro.errors import UserError
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
-from ttq_repro.runs.hardware import cpu_flags, fastest_precision, processor
+from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.runs.trained import starting_network
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
@@ -122,7 +123,16 @@ def _rows(
         ours = name.startswith("ternary")
         percent = 100 * timings.ratio(name, fastest).median
         megabytes = ternary if ours else dense / 2 if "bf16" in name else dense
-        verdicts = [_verdict(target, percent) for target in targets if ours]
+        verdicts = [
+            verdict(
+                percent,
+                at_most=target["percent"],
+                needs=target.get("needs"),
+                lacks=target.get("lacks"),
+            )
+            for target in targets
+            if ours
+        ]
         rows.append(
             row(
                 *(labels, timings, name, fastest),
@@ -132,13 +142,6 @@ def _rows(
             )
         )
     return rows
-
-
-def _verdict(target: dict[str, Any], percent: float) -> str:
-    flags, needs = cpu_flags(), target.get("needs")
-    if (needs and needs not in flags) or target.get("lacks") in flags:
-        return f"<= {target['percent']} with {needs}: not for this CPU"
-    return verdict(percent, target["percent"])
 
 
 def _megabytes(network: nn.Module) -> float:

@@ -31,10 +31,6 @@ def row(
     ]
 
 
-def verdict(percent: float, target: float) -> str:
-    return f"<= {target:g}: {'met' if percent <= target else 'not met'}"
-
-
 def _with_interval(interval: Interval, unit: float, digits: int) -> list[str]:
     middle, low, high = (
         f"{unit * value:.{digits}f}" for value in (interval.median, interval.low, interval.high)

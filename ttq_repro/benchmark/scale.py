@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import time
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ttq_repro.benchmark.images import random_source
+from ttq_repro.benchmark.loops import bare
+from ttq_repro.benchmark.new_process import in_new_process
 from ttq_repro.runs.config import Config
 
 STEPS = 5
@@ -29,24 +31,12 @@ def cost_of_a_step(config: Config) -> Cost:
     The memory is the most that these steps take at a time, network, optimizer and all; a process
     cannot measure it a second time.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_steps, args=(config, torch.get_num_threads(), sender))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    finally:
-        process.join()
+    return in_new_process(_steps, config, torch.get_num_threads())
 
 
 def _steps(config: Config, threads: int, sender: Any) -> None:
-    from ttq_repro.benchmark.loops import bare
-    from ttq_repro.benchmark.training import random_images
-    from ttq_repro.data.pipeline import ArraySource
-
     torch.set_num_threads(threads)
-    source = ArraySource(random_images(), pad=config["data"]["pad"], flip=config["data"]["flip"])
+    source = random_source(config)
     before = _resident()
     seconds: list[float] = []
     loop = bare(config, source, steps=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from ttq_repro.benchmark.images import random_source
+from ttq_repro.benchmark.new_process import in_new_process
 from ttq_repro.runs.config import Config
+from ttq_repro.training.fit import fit
 
 
 def seconds_to_first_step(config: Config, cache: Path) -> float:
@@ -19,34 +21,22 @@ def seconds_to_first_step(config: Config, cache: Path) -> float:
     Args:
         cache: folder for what is compiled.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
     started = time.monotonic()  # One clock for all processes.
-    process = context.Process(target=_first_step, args=(config, cache, sender))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv() - started
-    finally:
-        process.join()
+    return in_new_process(_first_step, config, cache) - started
 
 
 def _first_step(config: Config, cache: Path, sender: Any) -> None:
-    # Before torch reads it.
+    # Read when something is compiled.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
-    from ttq_repro.benchmark.training import random_images
-    from ttq_repro.data.pipeline import ArraySource
-    from ttq_repro.training.fit import fit
 
     class FirstStep(pl.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
             sender.send(time.monotonic())
             os._exit(0)
 
-    source = ArraySource(random_images(), pad=config["data"]["pad"], flip=config["data"]["flip"])
     fit(
         config,
-        source,
+        random_source(config),
         None,
         scratch=cache,
         checkpoint=cache / "last.ckpt",

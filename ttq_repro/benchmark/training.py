@@ -10,22 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
+from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, interleaved
-from ttq_repro.data.arrays import ImageArrays
-from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
-from ttq_repro.runs.hardware import cpu_flags, has_gpu, processor
+from ttq_repro.runs.hardware import has_gpu, processor
 
-#: As CIFAR-10's, but fewer: what a batch costs does not depend on how many there are.
-IMAGES, SIDE, CLASSES = 12_800, 32, 10
 #: Steps that are timed as one: on a GPU, waiting for each would be timed as well.
 CPU_STEPS, GPU_STEPS = 1, 50
 WORKERS = (0, 1, 2)
@@ -51,12 +48,12 @@ def measure(request: Config) -> dict[str, Table]:
 
 def loops_table(request: Config) -> Table:
     """The yardstick, our bare step, and a run as the project trains it."""
-    config, arrays = _config(request, request["model"], "full_precision"), random_images()
-    source = ArraySource(arrays, pad=config["data"]["pad"], flip=config["data"]["flip"])
+    config = _config(request, request["model"], "full_precision")
+    source = random_source(config)
     steps = _steps(config)
     with _loops() as loops, TemporaryDirectory() as folder:
         by_workers = {
-            str(workers): loops(yardstick(config, arrays, workers=workers, steps=steps))
+            str(workers): loops(yardstick(config, source.arrays, workers=workers, steps=steps))
             for workers in WORKERS
         }
         first = interleaved(by_workers, request["seconds"] / 4)
@@ -76,12 +73,12 @@ def loops_table(request: Config) -> Table:
     }
     images = steps * config["recipe"]["batch_size"]
     targets = request["targets"]
-    faster = _verdict(
+    faster = verdict(
         timings.ratio("yardstick", "fitted").median,
         at_least=targets["speedup"],
         needs=targets["speedup_needs"],
     )
-    overhead = _verdict(timings.ratio("fitted", "bare").median, at_most=targets["lightning"])
+    overhead = verdict(timings.ratio("fitted", "bare").median, at_most=targets["lightning"])
     rows = [
         [
             title,
@@ -99,12 +96,10 @@ def loops_table(request: Config) -> Table:
 
 def cost_table(request: Config) -> Table:
     """A step of TTQ over one of full precision."""
-    arrays = random_images()
     rows = []
     for model in request["cost_models"]:
         configs = {name: _config(request, model, name) for name in ("full_precision", "ttq")}
-        data = configs["ttq"]["data"]
-        source = ArraySource(arrays, pad=data["pad"], flip=data["flip"])
+        source = random_source(configs["ttq"])
         steps = _steps(configs["ttq"])
         with _loops() as loops:
             timings = interleaved(
@@ -120,7 +115,7 @@ def cost_table(request: Config) -> Table:
                 model,
                 *(f"{1000 * timings.of(name).median / steps:.2f}" for name in configs),
                 _interval(ratio),
-                _verdict(ratio.median, at_most=request["targets"]["ttq"]),
+                verdict(ratio.median, at_most=request["targets"]["ttq"]),
             ]
         )
     header = ["network", "full precision, ms", "TTQ, ms", "TTQ over full precision", "target"]
@@ -164,23 +159,6 @@ def start_up_table(request: Config) -> Table:
     return Table(caption, header, rows)
 
 
-def random_images() -> ImageArrays:
-    """Noise in the shape of CIFAR-10."""
-    random = np.random.default_rng(0)
-    shape = (IMAGES + 1, SIDE, SIDE, 3)
-    images = random.integers(0, 256, shape, np.uint8)
-    labels = random.integers(0, CLASSES, len(images))
-    return ImageArrays(
-        name="random",
-        train_images=images[:-1],
-        train_labels=labels[:-1],
-        test_images=images[-1:],
-        test_labels=labels[-1:],
-        classes=tuple(map(str, range(CLASSES))),
-        source="random images",
-    )
-
-
 @contextmanager
 def _loops() -> Iterator[Callable[[Loop], Callable[[], None]]]:
     """Makes calls of loops, and ends the loops at last."""
@@ -214,12 +192,3 @@ def _hardware(request: Config, config: Config) -> str:
 
 def _interval(ratio: Interval) -> str:
     return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-
-
-def _verdict(
-    value: float, *, at_least: float = 0, at_most: float = float("inf"), needs: str | None = None
-) -> str:
-    text = f">= {at_least}" if at_least else f"<= {at_most}"
-    if needs is not None and needs not in cpu_flags():
-        return f"{text} with {needs}: not for this CPU"
-    return f"{text}: {'met' if at_least <= value <= at_most else 'not met'}"

@@ -14,12 +14,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from ttq_repro.files import ROOT, write_atomically
+from ttq_repro.files import CACHE, ROOT, write_atomically
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
 
 CONFIGS = ROOT / "configs"
-#: In the checkout whose configs these are, whatever workspace a config names.
-KEPT = ROOT / "outputs" / "cache" / "configs"
+KEPT = CACHE / "configs"
 
 Config = dict[str, Any]
 

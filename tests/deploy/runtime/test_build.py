@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ttq_repro.deploy.runtime.build import CACHE, build
+from ttq_repro.deploy.runtime.build import KEPT, build
 from ttq_repro.files import ROOT
 from ttq_repro.runs.workspace import Workspace
 
 
 def test_the_cache_is_that_of_the_checkout() -> None:
-    assert Workspace(ROOT).cache / "runtime" == CACHE
+    assert Workspace(ROOT).cache / "runtime" == KEPT
 
 
 COMPILER = """#!/bin/sh

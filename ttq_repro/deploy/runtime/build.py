@@ -16,11 +16,10 @@ from pathlib import Path
 
 import torch
 
-from ttq_repro.files import ROOT
+from ttq_repro.files import CACHE
 
 SOURCES = Path(__file__).parent
-#: Where ``Workspace(ROOT).cache`` is; loading a network imports nothing that runs need.
-CACHE = ROOT / "outputs" / "cache" / "runtime"
+KEPT = CACHE / "runtime"
 FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 TORCH = Path(torch.__file__).parent
 #: What a source needs beside FLAGS.
@@ -64,7 +63,7 @@ class Runtime:
 def runtime() -> Runtime | None:
     """The runtime, compiled if need be; None, and one warning, where that does not work."""
     try:
-        return Runtime(build(CACHE))
+        return Runtime(build(KEPT))
     except subprocess.CalledProcessError as error:
         reason = f"{error.cmd[0]}: {error.stderr.strip()[-200:]}"
     except (OSError, subprocess.TimeoutExpired) as error:

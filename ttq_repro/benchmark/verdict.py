@@ -1,0 +1,27 @@
+"""Whether a number meets its target, on this processor."""
+
+from __future__ import annotations
+
+from ttq_repro.runs.hardware import cpu_flags
+
+
+def verdict(
+    value: float,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    needs: str | None = None,
+    lacks: str | None = None,
+) -> str:
+    """One of the bounds, and whether ``value`` keeps it.
+
+    Args:
+        needs, lacks: instruction sets, as Linux names them, that the target is for: processors with
+            the one and without the other.
+    """
+    text = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
+    flags = cpu_flags()
+    if (needs is not None and needs not in flags) or lacks in flags:
+        return f"{text} with {needs}: not for this CPU"
+    met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+    return f"{text}: {'met' if met else 'not met'}"

@@ -50,7 +50,9 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     ours, theirs = rows["ternary"], rows["torch compiled"]
     assert ours["target"] == ("<= 1e+06: met, <= 28 with amx_bf16: not for this CPU, <= 0: not met")
     assert theirs["target"] == "-"
-    assert max(float(row["error of logits"]) for row in rows.values()) < 2e-5
+    # Where a CPU has bf16, dense bf16 stands in the table as well.
+    exact = [row for engine, row in rows.items() if "bf16" not in engine]
+    assert max(float(row["error of logits"]) for row in exact) < 2e-5
     # Two bits against 32, beside float layers and batch norm.
     assert float(theirs["weights, MB"]) > 8 * float(ours["weights, MB"])
 

@@ -22,7 +22,9 @@ from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.source import DataSource
 from ttq_repro.runs.config import Config
 from ttq_repro.training.compilation import Compilation
+from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import attach_quantizer, build_network, fit
+from ttq_repro.training.graphed import GraphedClassifier
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
@@ -48,7 +50,7 @@ class InMemoryImages(Dataset[tuple[Tensor, int]]):
 def yardstick(config: Config, arrays: ImageArrays, *, workers: int, steps: int) -> Loop:
     """What a careful user writes: float32, eager, torchvision's transforms, a DataLoader."""
     recipe = config["recipe"]
-    device = _device(config)
+    device = device_of(config["trainer"]["accelerator"])
     network = build_network(config, None).to(device)
     optimizer = instantiate(recipe["optimizer"], params=network.parameters())
     mean, std = arrays.channel_statistics()
@@ -81,25 +83,27 @@ def yardstick(config: Config, arrays: ImageArrays, *, workers: int, steps: int) 
 def bare(config: Config, source: DataSource, *, steps: int) -> Loop:
     """Our own step without Lightning: the same network, batches, precision and optimizer."""
     recipe = Recipe(**config["recipe"])
-    device = _device(config)
+    device = device_of(config["trainer"]["accelerator"])
     network = build_network(config, None)
     attach_quantizer(network, config)
     network.to(memory_format=torch.channels_last)
     if config["trainer"]["compile"]:
         Compilation(print).apply(network)
     mean, std = source.channel_statistics()
-    module = Classifier(network, recipe, mean, std, config["seed"]).to(device)
-    loader = source.train_loader(recipe.batch_size, config["seed"])
+    arguments = (network, recipe, mean, std, config["seed"])
+    on_gpu = device.type == "cuda"
+    module = GraphedClassifier(*arguments, warn=print) if on_gpu else Classifier(*arguments)
+    module.to(device)
+    loader = source.train_loader(recipe.batch_size, config["seed"], device=device)
     made = optimizer_and_schedule(network, recipe, recipe.epochs * len(loader))
     optimizer = made["optimizer"]
     bf16 = config["trainer"]["precision"] == "bf16"
 
     def step(images: Tensor, labels: Tensor) -> None:
-        images, labels = images.to(device), labels.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(module(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
+            loss = module.training_step((images, labels), 0)
+        module.optimizer_zero_grad(0, 0, optimizer)
+        module.backward(loss)
         optimizer.step()
         module.on_train_batch_end()
 
@@ -131,7 +135,7 @@ def fitted(config: Config, source: DataSource, folder: Path, *, steps: int) -> L
                 observers=[pace],
             )
 
-    return _turns(pace.steps(train), steps, _device(config))
+    return _turns(pace.steps(train), steps, device_of(config["trainer"]["accelerator"]))
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -189,8 +193,3 @@ def _turns(steps: Iterator[None], number: int, device: torch.device) -> Loop:
         if device.type == "cuda":
             torch.cuda.synchronize()
         yield
-
-
-def _device(config: Config) -> torch.device:
-    on_gpu = config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.augmentation import CENTRE, Augmentation, View, centre_crop
 from ttq_repro.data.share import WHOLE, Share
-from ttq_repro.data.source import Batch, EpochBatches
+from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
 
@@ -49,22 +49,26 @@ class PhotographSource:
     def channel_statistics(self) -> ChannelStatistics:
         return self._train.channel_statistics()
 
-    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
+    def train_loader(
+        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+    ) -> DataLoader[Batch]:
         dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation, share)
-        return self._loader(dataset, EpochBatches(len(dataset)))
+        return self._loader(dataset, EpochBatches(len(dataset)), device)
 
-    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         dataset = CentreBatches(self._test, self._crop, share)
-        return self._loader(dataset, range(len(dataset)))
+        return self._loader(dataset, range(len(dataset)), device)
 
-    def _loader(self, dataset: Dataset[Batch], sampler: Iterable) -> DataLoader[Batch]:
+    def _loader(
+        self, dataset: Dataset[Batch], sampler: Iterable, device: torch.device
+    ) -> DataLoader[Batch]:
         return LateLoader(
             dataset,
             batch_size=None,
             sampler=sampler,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=device.type == "cuda",
             # Not the global one, from which networks and quantizers sample.
             generator=torch.Generator(),
         )

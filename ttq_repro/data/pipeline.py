@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.share import WHOLE, Share
-from ttq_repro.data.source import Batch, EpochBatches
+from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 
 TEST_BATCH = 1000
@@ -111,6 +111,9 @@ class PlainBatches(Dataset[Batch]):
 class ArraySource:
     """A data set in memory, padded, cropped and flipped for training.
 
+    For a GPU its images live there, as uint8, and batches are made there: copied, the batches of
+    CIFAR-10 would take longer than a step on them.
+
     Args:
         pad, flip: as in :class:`AugmentedBatches`.
     """
@@ -129,10 +132,12 @@ class ArraySource:
     def channel_statistics(self) -> ChannelStatistics:
         return self.arrays.channel_statistics()
 
-    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
+    def train_loader(
+        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+    ) -> DataLoader[Batch]:
         dataset = AugmentedBatches(
-            torch.from_numpy(self.arrays.train_images),
-            torch.from_numpy(self.arrays.train_labels),
+            torch.from_numpy(self.arrays.train_images).to(device),
+            torch.from_numpy(self.arrays.train_labels).to(device),
             batch_size=batch_size,
             seed=seed,
             pad=self.pad,
@@ -149,10 +154,10 @@ class ArraySource:
             generator=torch.Generator(),
         )
 
-    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         dataset = PlainBatches(
-            torch.from_numpy(self.arrays.test_images),
-            torch.from_numpy(self.arrays.test_labels),
+            torch.from_numpy(self.arrays.test_images).to(device),
+            torch.from_numpy(self.arrays.test_labels).to(device),
             TEST_BATCH,
             share,
         )

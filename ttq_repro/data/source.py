@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.statistics import ChannelStatistics
+
+CPU = torch.device("cpu")
 
 #: The images of one process's share (share, 3, H, W) uint8, the labels of the whole batch (batch,)
 #: int64.
@@ -37,14 +40,17 @@ class DataSource(Protocol):
     def channel_statistics(self) -> ChannelStatistics:
         """Of the training images, before augmentation."""
 
-    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
+    def train_loader(
+        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+    ) -> DataLoader[Batch]:
         """Shuffled and augmented training batches, one epoch an iteration.
 
         A batch depends on (seed, epoch, batch) alone, whoever shares it; the last batch of an epoch
-        takes what is left. The sampler has ``set_epoch``.
+        takes what is left. The sampler has ``set_epoch``. Batches are for ``device``: made there of
+        images that are kept there, or where the images are, ready to be sent.
         """
 
-    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
+    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         """Test batches in a fixed order, without augmentation."""
 
 

@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader
 from ttq_repro.data.load import load_data
 from ttq_repro.data.prepare import Survey
 from ttq_repro.data.share import WHOLE, Share
-from ttq_repro.data.source import Batch, DataSource
+from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import COMPILE_FROM_STEPS, fit
 
 #: Steps of the epoch that is timed, and of the one before that warms up.
@@ -49,16 +50,19 @@ class RandomImages:
     def channel_statistics(self) -> ChannelStatistics:
         return np.full(3, 0.5), np.full(3, 0.25)
 
-    def train_loader(self, batch_size: int, seed: int, share: Share = WHOLE) -> DataLoader[Batch]:
-        return self._loader(batch_size, self.steps)
+    def train_loader(
+        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+    ) -> DataLoader[Batch]:
+        return self._loader(batch_size, self.steps, device)
 
-    def test_loader(self, share: Share = WHOLE) -> DataLoader[Batch]:
-        return self._loader(1, 1)
+    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
+        return self._loader(1, 1, device)
 
-    def _loader(self, batch_size: int, steps: int) -> DataLoader[Batch]:
+    def _loader(self, batch_size: int, steps: int, device: torch.device) -> DataLoader[Batch]:
         shape = (batch_size, *self.image_size, 3)
-        images = torch.randint(0, 256, shape, dtype=torch.uint8).permute(0, 3, 1, 2)
-        labels = torch.randint(0, len(self.classes), (batch_size,))
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+        images = images.permute(0, 3, 1, 2)
+        labels = torch.randint(0, len(self.classes), (batch_size,), device=device)
         return DataLoader([(images, labels)] * steps, batch_size=None)  # type: ignore[arg-type]
 
 
@@ -99,7 +103,8 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     config, steps = run.config, GPU_STEPS if has_gpu() else CPU_STEPS
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
     if trainer["compile"] == "auto":
-        is_long = images is None or run.epochs * images / recipe["batch_size"] > COMPILE_FROM_STEPS
+        enough = COMPILE_FROM_STEPS[device_of(trainer["accelerator"]).type]
+        is_long = images is None or run.epochs * images / recipe["batch_size"] > enough
         trainer = trainer | {"compile": is_long}
     shortened = config | {
         "trainer": trainer | {"progress": False},

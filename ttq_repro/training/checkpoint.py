@@ -34,7 +34,8 @@ class SealedCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         content = Path(path).read_bytes()[DIGEST_BYTES:]
         # Never anything but tensors and plain containers, whatever the caller asks for.
-        return torch.load(io.BytesIO(content), map_location, weights_only=True)
+        # Into the CPU's memory, as it may come from a GPU that is not there any more.
+        return torch.load(io.BytesIO(content), map_location or "cpu", weights_only=True)
 
 
 def is_sound(path: Path) -> bool:

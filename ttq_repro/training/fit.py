@@ -27,6 +27,8 @@ from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation
+from ttq_repro.training.device import device_of
+from ttq_repro.training.graphed import GraphedClassifier
 from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
@@ -35,8 +37,9 @@ from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.watch import REACTIONS, Watch
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
-# Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back.
-COMPILE_FROM_STEPS = 2000
+# Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back. On a
+# GPU a step is so much shorter that it takes more of them.
+COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 20_000}
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,24 @@ def fit(
     # Before a checkpoint is loaded, so that a resumed run sees the same start.
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
-    loader = data.train_loader(recipe.batch_size, config["seed"], share)
+    device = device_of(trainer_config["accelerator"], share)
+    loader = data.train_loader(recipe.batch_size, config["seed"], share, device)
     compiled = trainer_config["compile"]
     if compiled == "auto":
-        compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS
-    compilation = Compilation(lambda failure: say(f"warning: {failure}"))
+        compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS[device.type]
+    fallbacks: list[str] = []
+
+    def warn(fallback: str) -> None:
+        fallbacks.append(fallback)
+        say(f"warning: {fallback}")
+
+    compilation = Compilation(warn)
     if compiled:
         compilation.apply(network)
-    mean, std = data.channel_statistics()
-    module = Classifier(network, recipe, mean, std, config["seed"], share)
+    arguments = (network, recipe, *data.channel_statistics(), config["seed"], share)
+    # Between the passes of several processes are their exchanges.
+    alone_on_gpu = device.type == "cuda" and share.world == 1
+    module = GraphedClassifier(*arguments, warn=warn) if alone_on_gpu else Classifier(*arguments)
     history = History()
     watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
@@ -165,7 +177,7 @@ def fit(
         trainer.fit(
             module,
             loader,
-            data.test_loader(share),
+            data.test_loader(share, device),
             ckpt_path=checkpoint if checkpoint.is_file() else None,
             weights_only=True,
         )
@@ -176,20 +188,21 @@ def fit(
         decisions=decisions,
         history=history.metrics,
         correct=history.correct.numpy(),
-        warnings=[*filter(None, [compilation.failure]), *watch.warnings.values()],
+        warnings=[*fallbacks, *watch.warnings.values()],
         histograms={name: {"before": before[name], "after": after[name]} for name in before},
         execution={
             "seconds": round(time.perf_counter() - started, 1),
             "accelerator": type(trainer.accelerator).__name__,
-            "device": _device_name(trainer),
+            "device": _name(device),
             "processes": share.world,
             "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
             "compiled": bool(compiled) and compilation.failure is None,
+            "graphed": isinstance(module, GraphedClassifier) and module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,
             # More than two gradients may be added in another order after a resume.
-            "deterministic": trainer.strategy.root_device.type == "cpu" and share.world <= 2,
+            "deterministic": device.type == "cpu" and share.world <= 2,
         },
     )
 
@@ -205,6 +218,8 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
             accelerator=config["accelerator"],
             **data_parallel(share),
             precision=PRECISIONS[config["precision"]],
+            # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
+            benchmark=True,
             num_sanity_val_steps=0,
             enable_progress_bar=config["progress"],
             enable_model_summary=False,
@@ -226,8 +241,7 @@ def restore_float(network: nn.Module) -> None:
             parametrize.remove_parametrizations(layer.module, "weight")
 
 
-def _device_name(trainer: pl.Trainer) -> str:
-    device = trainer.strategy.root_device
+def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
@@ -28,6 +29,9 @@ class Classifier(pl.LightningModule):
         seed: seeds the quantizers that sample.
         share: whose images of each batch this process gets, with the labels of all.
     """
+
+    _train_loss: Tensor
+    _train_wrong: Tensor
 
     def __init__(
         self,
@@ -48,11 +52,19 @@ class Classifier(pl.LightningModule):
         self.register_buffer("statistics", statistics[:, None, :, None, None], persistent=False)
         #: Which test images the network gets right, as of the last validation.
         self.correct = torch.empty(0, dtype=torch.bool)
+        # Of the epoch's images so far: the sum of their losses, how many were wrong, how many.
+        self.register_buffer("_train_loss", torch.zeros(()), persistent=False)
+        self.register_buffer("_train_wrong", torch.zeros((), dtype=torch.long), persistent=False)
+        self._train_count = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of uint8 images (batch, 3, H, W)."""
+        return self.network(self.normalized(images))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """What the network sees of uint8 images."""
         mean, std = cast(Tensor, self.statistics)
-        return self.network((images - mean) / std)
+        return (images - mean) / std
 
     def configure_optimizers(self) -> Any:
         steps = int(self.trainer.estimated_stepping_batches)
@@ -64,20 +76,25 @@ class Classifier(pl.LightningModule):
         torch.manual_seed(
             int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
         )
-        self._zero_counts()
+        self._train_loss.zero_()
+        self._train_wrong.zero_()
+        self._train_count = 0
         for layer in self.quantized:
             with torch.no_grad():
                 layer.quantizer.on_epoch_start(layer.latent, self.current_epoch, self.recipe.epochs)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: Batch, _: int) -> Tensor:
         images, labels = batch
+        self._train_count += len(labels)
+        return self.loss_of(self(images), labels)
+
+    def loss_of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss to be minimized, of one batch; what the epoch's means need is added up."""
         own, weight = labels[self.share.of(len(labels))], self.share.weight(len(labels))
-        logits = self(images)
         loss = F.cross_entropy(logits, own) * weight
         with torch.no_grad():
             self._train_loss += loss.detach() * (len(labels) / self.share.world)
             self._train_wrong += (logits.argmax(1) != own).sum() * bool(weight)
-        self._train_count += len(labels)
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -90,7 +107,7 @@ class Classifier(pl.LightningModule):
         self._test_correct: list[Tensor] = []
         self._test_in_top5: list[Tensor] = []
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: Batch, _: int) -> None:
         images, labels = batch
         own, counts = labels[self.share.of(len(labels))], bool(self.share.weight(len(labels)))
         logits = self(images)
@@ -126,11 +143,6 @@ class Classifier(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._learning_rate = optimizer.param_groups[0]["lr"]
-
-    def _zero_counts(self) -> None:
-        self._train_loss = torch.zeros((), device=self.device)
-        self._train_wrong = torch.zeros((), device=self.device, dtype=torch.long)
-        self._train_count = 0
 
     def _placed(self, hits: Tensor, labels: Tensor) -> Tensor:
         """Which images of a batch were hits: those of the own share, and zeros for the others'."""

@@ -1,0 +1,152 @@
+"""A GPU's replayed step against the usual one, on a CPU with a stand-in that repeats the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ttq_repro.training.fit
+from tests.training.sharing import config_of, few_digits
+from ttq_repro.training import graphed
+from ttq_repro.training.fit import Fitted, fit
+from ttq_repro.training.graphed import GraphedClassifier
+
+METHODS = ("full_precision", "ttq", "ternary_connect", "deep_compression")
+WARNED: list[str] = []
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def repeated(function: Callable[..., Tensor], *example: Tensor) -> Callable[..., Tensor]:
+    """As :func:`graphed.capture`, but each replay is a call: it writes where the first one wrote.
+
+    All of it, so that the optimizer and the next replay find the gradients where they were.
+    """
+    module: Any = function.__self__  # type: ignore[attr-defined]
+    inputs = [given.clone() for given in example]
+    for _ in range(graphed.WARM_UP_CALLS):
+        function(*inputs)
+    result = function(*inputs)
+    parameters = list(module.parameters())
+    gradients = [parameter.grad for parameter in parameters]
+    is_training = module.training
+
+    def replay(*given: Tensor) -> Tensor:
+        found = [parameter.grad for parameter in parameters]
+        assert all(own is kept for own, kept in zip(found, gradients, strict=True))
+        assert module.training == is_training
+        for kept, new in zip(inputs, given, strict=True):
+            kept.copy_(new)
+        result.copy_(function(*inputs))
+        for parameter, kept in zip(parameters, gradients, strict=True):
+            if parameter.grad is not kept:
+                kept.copy_(parameter.grad)
+                parameter.grad = kept
+        return result
+
+    return replay
+
+
+def trained(method: str, folder: Path, **trainer: Any) -> Fitted:
+    config = config_of(method)
+    config["trainer"] |= {"accelerator": "cpu"} | trainer
+    return fit(
+        config,
+        few_digits(),
+        None,
+        scratch=folder,
+        checkpoint=folder / "last.ckpt",
+        loggers=[],
+        say=lambda _: None,
+    )
+
+
+def without_seconds(history: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {name: values for name, values in history.items() if name != "seconds"}
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[GraphedClassifier]:
+    """Has the CPU train as a GPU does; the modules that were made for it."""
+    made: list[GraphedClassifier] = []
+    WARNED.clear()
+
+    def graphed_on_cpu(*arguments: Any) -> GraphedClassifier:
+        made.append(GraphedClassifier(*arguments, warn=WARNED.append))
+        return made[-1]
+
+    monkeypatch.setattr(ttq_repro.training.fit, "Classifier", graphed_on_cpu)
+    monkeypatch.setattr(graphed, "capture", repeated)
+    return made
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_replayed_step_is_the_step(
+    method: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    usual = trained(method, tmp_path / "usual")
+    made = request.getfixturevalue("stand_in")
+    replayed = trained(method, tmp_path / "replayed")
+    assert made[0].graphed
+    assert without_seconds(replayed.history) == without_seconds(usual.history)
+    state = usual.network.state_dict()
+    for name, value in replayed.network.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_step_that_cannot_be_recorded_is_launched_as_usual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = trained("ttq", tmp_path / "usual")
+
+    def fail(function: Callable[..., Tensor], *example: Tensor) -> Callable[..., Tensor]:
+        function(*example)
+        raise RuntimeError("operation not permitted when stream is capturing\nand advice")
+
+    monkeypatch.setattr(graphed, "capture", fail)
+    replayed = trained("ttq", tmp_path / "replayed")
+    assert WARNED == [
+        "no CUDA graph, kernels are launched one by one: RuntimeError: operation not permitted "
+        "when stream is capturing"
+    ]
+    assert without_seconds(replayed.history) == without_seconds(usual.history)
+
+
+@on_gpu
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_on_a_gpu_as_on_the_cpu(method: str, compiled: bool, tmp_path: Path) -> None:
+    torch.compiler.reset()
+    on_cpu = trained(method, tmp_path / "cpu")
+    on_gpu = trained(method, tmp_path / "gpu", accelerator="gpu", compile=compiled)
+    assert on_gpu.execution["graphed"]
+    assert on_gpu.execution["compiled"] == compiled
+    assert on_gpu.execution["accelerator"] == "CUDAAccelerator"
+    # TernaryConnect's samples come from another generator on a GPU.
+    close = 0.3 if method == "ternary_connect" else 1e-2
+    for quantity in ("train_loss", "test_loss"):
+        assert on_gpu.history[quantity] == pytest.approx(on_cpu.history[quantity], rel=close)
+
+
+@on_gpu
+def test_a_step_that_waits_for_the_gpu_trains_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss_of = GraphedClassifier.loss_of
+
+    def waiting(self: GraphedClassifier, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = loss_of(self, logits, labels)
+        assert loss.item() > 0
+        return loss
+
+    expected = trained("ttq", tmp_path / "graphed", accelerator="gpu")
+    monkeypatch.setattr(GraphedClassifier, "loss_of", waiting)
+    fitted = trained("ttq", tmp_path / "waiting", accelerator="gpu")
+    assert not fitted.execution["graphed"]
+    assert "no CUDA graph" in fitted.warnings[0]
+    assert fitted.history["train_loss"] == pytest.approx(expected.history["train_loss"], rel=1e-2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch._inductor as inductor
 from torch import Tensor, fx, nn
+from torch._dynamo import lookup_backend
 
 
 class Compilation:
@@ -28,20 +28,14 @@ class Compilation:
         """Have the network compiled when it is first called; the keys of its state stay."""
         network.compile(backend=self._compile)
 
-    def _compile(self, graph: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+    def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         try:
-            return inductor.compile(graph, inputs, options=_options(inputs))
+            return lookup_backend("inductor")(graph, inputs)
         except Exception as error:
             if self.failure is None:
                 self.failure = f"compiling failed, the network runs uncompiled: {in_a_line(error)}"
                 self._warn(self.failure)
             return graph.forward
-
-
-def _options(inputs: list[Any]) -> dict[str, Any]:
-    """On a GPU a quantizer's small kernels, a few a layer, run side by side in one."""
-    on_gpu = any(isinstance(given, Tensor) and given.is_cuda for given in inputs)
-    return {"combo_kernels": True} if on_gpu else {}
 
 
 def in_a_line(error: Exception) -> str:

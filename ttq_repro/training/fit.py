@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -38,8 +39,8 @@ from ttq_repro.training.watch import REACTIONS, Watch
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 # Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back. On a
-# GPU a step is so much shorter that it takes more of them.
-COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 20_000}
+# GPU only who asks for it compiles: ttq_repro/benchmark/PROFILE.md says why.
+COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": math.inf}
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def fit(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         for library in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(library).setLevel(logging.WARNING)
+        # What is called float32 is: by default cuDNN rounds its inputs to 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
         trainer = _trainer(
             trainer_config,
             share,

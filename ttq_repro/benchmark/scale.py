@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from pathlib import Path
 from statistics import median
@@ -37,7 +36,7 @@ def cost_of_a_step(config: Config) -> Cost:
 def _steps(config: Config, threads: int, sender: Any) -> None:
     torch.set_num_threads(threads)
     source = random_source(config)
-    before = _resident()
+    before = _memory("VmRSS")
     seconds: list[float] = []
     loop = bare(config, source, steps=1)
     next(loop)
@@ -48,9 +47,12 @@ def _steps(config: Config, threads: int, sender: Any) -> None:
     if torch.cuda.is_initialized():
         peak = torch.cuda.max_memory_allocated()
     else:
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        # Not getrusage's, which begins with what the process held that started this one.
+        peak = _memory("VmHWM") - before
     sender.send(Cost(peak / 1e6, median(seconds)))
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def _memory(key: str) -> int:
+    """Bytes that this process holds now, ``VmRSS``, or has held at most, ``VmHWM``."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition(f"{key}:")[2].split()[0])

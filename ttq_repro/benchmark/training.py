@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import partial
@@ -15,17 +18,23 @@ import torch
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
+from ttq_repro.benchmark.photographs import CLASSES, SIZE, write_photographs
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.verdict import verdict
+from ttq_repro.data.load import load_data
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import has_gpu, processor
+from ttq_repro.runs.measure import RandomImages, loader_speed
+from ttq_repro.training.device import device_of
+from ttq_repro.training.fit import COMPILE_FROM_STEPS
 
 #: Steps that are timed as one: on a GPU, waiting for each would be timed as well.
 CPU_STEPS, GPU_STEPS = 1, 50
 WORKERS = (0, 1, 2)
+CIFAR10 = ("data=cifar10", "recipe=paper")
 
 IN_TURNS = (
     "Median of steps taken in turns in one process, ratios step by step with their 95% interval. "
@@ -41,6 +50,7 @@ def measure(request: Config) -> dict[str, Table]:
         "quantizer_cost": cost_table,
         "scale": scale_table,
         "start_up": start_up_table,
+        "photographs": photographs_table,
     }
     hardware = torch.cuda.get_device_name() if has_gpu() else processor()
     return {benchmark_name(part, hardware): parts[part](request) for part in request["parts"]}
@@ -159,6 +169,41 @@ def start_up_table(request: Config) -> Table:
     return Table(caption, header, rows)
 
 
+def photographs_table(request: Config) -> Table:
+    """What preparing photographs and loading them costs beside the steps that they are for."""
+    overrides = ["data=imagenette", f"data.num_classes={CLASSES}", "recipe=short_alexnet"]
+    configs = {
+        name: _config(request, "alexnet_bn", name, overrides) for name in ("full_precision", "ttq")
+    }
+    config = configs["ttq"]
+    recipe, trainer, data = config["recipe"], config["trainer"], config["data"]
+    batch, steps = recipe["batch_size"], _steps(config)
+    with TemporaryDirectory() as folder, _loops() as loops:
+        images = write_photographs(Path(folder))
+        data["root"] = folder
+        started = time.perf_counter()
+        source = load_data(data, Path(folder, "cache"), trainer["workers"])
+        prepared = images / (time.perf_counter() - started)
+        loaded = loader_speed(source, batch)
+        noise = RandomImages(source.image_size, CLASSES, steps)
+        timings = interleaved(
+            {name: loops(bare(one, noise, steps=steps)) for name, one in configs.items()},
+            request["seconds"],
+        )
+    cores = len(os.sched_getaffinity(0))
+    speeds = {
+        f"preparing, once, on {cores} cores": prepared,
+        f"loading, by {trainer['workers']} processes": loaded,
+    } | {f"step, {name}": steps * batch / timings.of(name).median for name in configs}
+    needed = speeds["step, ttq"]
+    rows = [[what, f"{speed:,.0f}", f"{speed / needed:.2f}"] for what, speed in speeds.items()]
+    caption = (
+        f"Photographs: generated ones, {SIZE[0]}x{SIZE[1]} pixels, and AlexNet-BN in batches of "
+        f"{batch}. Each alone, in images a second. {_hardware(request, config)}."
+    )
+    return Table(caption, ["what", "images/s", "over the step of TTQ"], rows)
+
+
 @contextmanager
 def _loops() -> Iterator[Callable[[Loop], Callable[[], None]]]:
     """Makes calls of loops, and ends the loops at last."""
@@ -171,12 +216,15 @@ def _loops() -> Iterator[Callable[[Loop], Callable[[], None]]]:
         yield call
 
 
-def _config(request: Config, model: str, quantizer: str) -> Config:
-    overrides = ["data=cifar10", "recipe=paper", "trainer.progress=false", "trainer.compile=true"]
-    return compose_config(
-        "train",
-        [*overrides, f"model={model}", f"quantizer={quantizer}", *request["overrides"]],
-    )
+def _config(
+    request: Config, model: str, quantizer: str, of_data: Sequence[str] = CIFAR10
+) -> Config:
+    own = ["trainer.progress=false", f"model={model}", f"quantizer={quantizer}"]
+    config = compose_config("train", [*of_data, *own, *request["overrides"]])
+    trainer = config["trainer"]
+    if trainer["compile"] == "auto":  # As in a long run.
+        trainer["compile"] = COMPILE_FROM_STEPS[device_of(trainer["accelerator"]).type] < math.inf
+    return config
 
 
 def _steps(config: Config) -> int:

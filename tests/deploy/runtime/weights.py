@@ -30,6 +30,11 @@ def in_float64(codes: Codes) -> Codes:
     return Codes(codes.words, *(tensor.double() for tensor in codes[1:]))
 
 
+def magnitudes(codes: Codes) -> Codes:
+    """Weights of which nothing cancels: what they sum up to is the scale of rounding."""
+    return Codes(codes.words, *(tensor.abs() for tensor in codes[1:]))
+
+
 def exact_linear(x: Tensor, codes: Codes) -> Tensor:
     codes = in_float64(codes)
     return F.linear(x.double(), codes.unpacked(), codes.bias)

@@ -109,6 +109,6 @@ def test_the_authors_logs_are_optional_but_must_be_readable(tmp_path: Path) -> N
 @pytest.mark.usefixtures("few")
 def test_it_trains_nothing_and_writes_only_results(workspace: Workspace) -> None:
     report(workspace.root)
-    assert not workspace.outputs.exists()
+    assert [path.name for path in workspace.outputs.iterdir()] == ["drawing.lock"]
     shutil.rmtree(workspace.results / "records")
     assert "No run has been recorded yet" in report(workspace.root)

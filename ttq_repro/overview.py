@@ -42,9 +42,10 @@ def overview(request: Config) -> None:
     problems = list(dict.fromkeys(problems))
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
-    claims_table(judgements).write(workspace.results / "tables", "claims")
-    page = write_page(workspace.results, judgements, runs, problems)
-    write_index(workspace.results, judgements, runs)
+    with workspace.drawing(workspace.results):
+        claims_table(judgements).write(workspace.results / "tables", "claims")
+        page = write_page(workspace.results, judgements, runs, problems)
+        write_index(workspace.results, judgements, runs)
     print(f"{summary(judgements)}\nwritten to {page}")
 
 

@@ -57,7 +57,9 @@ def render(request: Config, workspace: Workspace) -> str:
     if is_result:
         cells = result_cells(request)
     home = workspace.home(is_result=is_result)
-    return f"{draw(cells, workspace, home, **options)}\nwritten to {home}"
+    with workspace.drawing(home):
+        drawn = draw(cells, workspace, home, **options)
+    return f"{drawn}\nwritten to {home}"
 
 
 def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:

@@ -127,6 +127,27 @@ def test_while_a_file_is_being_written(
     assert survived == kills
 
 
+def test_while_a_table_is_being_drawn(
+    forkserver: ForkServerContext, plan_request: MakeRequest, tmp_path: Path
+) -> None:
+    request, output = plan_request(), tmp_path / "output"
+    finish(forkserver, request, output)
+    workspace = Path(request["workspace"])
+    (table,) = workspace.rglob("table1.md")
+    drawn = table.read_text()
+    table.unlink()
+    writing = forkserver.Event()
+    process = forkserver.Process(target=carry_out, args=(request, output, writing))
+    process.start()
+    assert writing.wait(60)
+    process.kill()
+    process.join()
+    assert list(workspace.rglob(".table1.md.*.tmp"))
+    finish(forkserver, request, output)
+    assert table.read_text() == drawn
+    assert not list(workspace.rglob("*.tmp"))
+
+
 def test_two_processes_share_one_plan(
     forkserver: ForkServerContext, plan_request: MakeRequest, tmp_path: Path
 ) -> None:

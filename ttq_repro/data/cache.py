@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from ttq_repro.files import write_atomically
+from ttq_repro.files import remove_leftovers, write_atomically
 
 Arrays = dict[str, NDArray]
 
@@ -27,6 +27,7 @@ def cached_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
     with FileLock(path.with_suffix(".lock")):
         arrays = _read(path)
         if arrays is None:
+            remove_leftovers(path)
             arrays = make()
             _write(path, arrays)
     return arrays

@@ -35,7 +35,7 @@ from ttq_repro.data.store import (
     read_part_index,
 )
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.files import write_atomically
+from ttq_repro.files import remove_leftovers, write_atomically
 
 SAMPLE = 48  # Photographs that tell what a store will take before it is made.
 NAMED = 5  # Unreadable photographs that an error names.
@@ -277,6 +277,7 @@ def _make_part(task: _Task, shrinking: Shrinking) -> list[str]:
             jpegs.append(jpeg)
             histogram += counts
     if not unreadable:
+        remove_leftovers(task.part)
         tensors = {
             "jpegs": np.frombuffer(b"".join(jpegs), np.uint8),
             "ends": np.cumsum([len(jpeg) for jpeg in jpegs]),

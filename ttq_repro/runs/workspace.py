@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import ROOT, Config
@@ -41,6 +45,19 @@ class Workspace:
     def home(self, *, is_result: bool) -> Path:
         """Where records and tables go: results/ for results, outputs/ for digits and trials."""
         return self.results if is_result else self.outputs
+
+    @contextmanager
+    def drawing(self, home: Path) -> Iterator[None]:
+        """Alone to draw tables and figures into ``home``.
+
+        Whoever was killed at it left what it was writing, which is removed.
+        """
+        self.outputs.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.outputs / "drawing.lock"):
+            for folder in (home, home / "tables", home / "figures"):
+                for leftover in folder.glob(".*.tmp"):
+                    leftover.unlink()
+            yield
 
     def process_counts(self) -> set[int]:
         """By how many processes together results were trained, as their identities say."""

@@ -24,6 +24,9 @@ Config = dict[str, Any]
 
 OmegaConf.register_new_resolver("fastest_precision", fastest_precision, replace=True)
 OmegaConf.register_new_resolver("loader_workers", loader_workers, replace=True)
+OmegaConf.register_new_resolver(
+    "if_none", lambda value, then, otherwise: then if value == "none" else otherwise, replace=True
+)
 
 
 def compose_config(name: str, overrides: list[str]) -> Config:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Iterator
 
 import pytest
 from torch import Tensor, nn
@@ -13,6 +14,22 @@ from ttq_repro.deploy.runtime import runtime
 from ttq_repro.errors import UserError
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.runs.config import Config, compose_config
+
+
+class SignalStack(ctypes.Structure):
+    """stack_t of sigaltstack(2)."""
+
+    _fields_ = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_signal_stack() -> Iterator[None]:
+    """OpenVINO leaves this thread a stack for signals that the next one overruns, where a process
+    that loads data with workers has asked to be told of the end of its children.
+    """
+    yield
+    disabled = SignalStack(None, 2, 0)
+    assert ctypes.CDLL(None).sigaltstack(ctypes.byref(disabled), None) == 0
 
 
 @pytest.fixture

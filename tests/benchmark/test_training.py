@@ -82,7 +82,8 @@ def test_photographs_are_prepared_loaded_and_trained_on(monkeypatch: pytest.Monk
     monkeypatch.setattr("ttq_repro.benchmark.photographs.DISTINCT", 4)
     monkeypatch.setattr("ttq_repro.benchmark.photographs.NAMES", 6)
     request = compose_config("benchmark", ["parts=[photographs]", "seconds=0", "threads=1"])
-    overrides = ["model=resnet20", "data.crop=32", *SMALL, "recipe.batch_size=2"]
+    overrides = ["model=resnet20", "data.crop=32", "trainer.workers=0", *SMALL]
+    overrides += ["recipe.batch_size=2"]
     (table,) = measure(request | {"overrides": overrides}).values()
     speeds = {row[0].partition(",")[0]: float(row[1].replace(",", "")) for row in table.rows}
     assert speeds.keys() == {"preparing", "loading", "step"}

@@ -18,6 +18,7 @@ from ttq_repro.data.digits import load_digits
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.share import Share
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.training.fit import Fitted
 from ttq_repro.training.module import Classifier
 
 WORLD = 2
@@ -45,6 +46,20 @@ def few_digits() -> ArraySource:
     return ArraySource(few, pad=4, flip=False)
 
 
+def trained(config: Config, folder: Path, **options: Any) -> Fitted:
+    """A run on few digits, in silence, its checkpoint in ``folder``; options are those of fit."""
+    return ttq_repro.training.fit.fit(
+        config,
+        few_digits(),
+        None,
+        scratch=folder,
+        checkpoint=folder / "last.ckpt",
+        loggers=[],
+        say=lambda _: None,
+        **options,
+    )
+
+
 def gradients_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
 
@@ -69,16 +84,7 @@ def main(folder: Path) -> None:
     share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
     for method in METHODS:
         Recorded.steps = []
-        fitted = ttq_repro.training.fit.fit(
-            config_of(method),
-            few_digits(),
-            None,
-            scratch=folder,
-            checkpoint=folder / method / "last.ckpt",
-            loggers=[],
-            say=lambda _: None,
-            share=share,
-        )
+        fitted = trained(config_of(method), folder / method, share=share)
         kept = {
             "steps": Recorded.steps,
             "state": fitted.network.state_dict(),

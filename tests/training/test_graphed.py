@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 import ttq_repro.training.fit
-from tests.training.sharing import BATCH, config_of, few_digits
+from tests.training import sharing
+from tests.training.sharing import BATCH, config_of
 from ttq_repro.training import graphed
 from ttq_repro.training.compilation import Compilation
-from ttq_repro.training.fit import Fitted, attach_quantizer, build_network, fit
+from ttq_repro.training.fit import Fitted, attach_quantizer, build_network
 from ttq_repro.training.graphed import GraphedClassifier
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
@@ -58,15 +59,7 @@ def repeated(function: Callable[..., Tensor], *example: Tensor) -> Callable[...,
 def trained(method: str, folder: Path, **trainer: Any) -> Fitted:
     config = config_of(method)
     config["trainer"] |= {"accelerator": "cpu"} | trainer
-    return fit(
-        config,
-        few_digits(),
-        None,
-        scratch=folder,
-        checkpoint=folder / "last.ckpt",
-        loggers=[],
-        say=lambda _: None,
-    )
+    return sharing.trained(config, folder)
 
 
 def without_seconds(history: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -10,8 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tests.training.sharing import config_of, few_digits
-from ttq_repro.training.fit import fit
+from tests.training.sharing import config_of, trained
 
 # Of logits, and so of the loss of the one image that ends an epoch; over a batch they average out.
 ROUNDING = torch.finfo(torch.bfloat16).eps
@@ -36,16 +35,7 @@ def steps_of(method: str, folder: Path, **trainer: Any) -> Steps:
     # At the start of the cycle: how fast paths part is a matter of how far they go.
     config["recipe"]["schedule"] |= {"max_lr": 1e-3}
     steps = Steps()
-    fit(
-        config,
-        few_digits(),
-        None,
-        scratch=folder,
-        checkpoint=folder / "last.ckpt",
-        loggers=[],
-        say=lambda _: None,
-        observers=[steps],
-    )
+    trained(config, folder, observers=[steps])
     return steps
 
 

@@ -1,5 +1,5 @@
 # make            prints this help
-# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n DATA_DIR=... DRY_RUN=1 MEASURE=1
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -11,7 +11,7 @@ RUN    := $(VENV)/bin/python
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out 0,$(MEASURE)),true,false) \
-	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
+	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n DATA_DIR=... DRY_RUN=1 MEASURE=1"
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
 

@@ -17,15 +17,18 @@ from ttq_repro.runs.workspace import Workspace
 
 def reproduce(request: Config) -> None:
     """Print the plan, train what is missing, render (``configs/reproduce.yaml``)."""
-    if not isinstance(request["seeds"], int) or request["seeds"] < 1:
-        raise UserError(f"seeds={request['seeds']}: must be a whole number from 1")
+    for key in ("seeds", "jobs"):
+        if type(request[key]) is not int or request[key] < 1:
+            raise UserError(f"{key}={request[key]}: must be a whole number from 1")
     log = request["authors_log"]
     if log is not None and not Path(log).is_dir():
         raise UserError(f"authors_log={log}: no such folder")
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)
-    plan = make_plan((cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace)
+    plan = make_plan(
+        (cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace, request["jobs"]
+    )
     if request["measure"]:
         from ttq_repro.runs.measure import measured
 
@@ -33,7 +36,7 @@ def reproduce(request: Config) -> None:
     _announce(request, plan, cells)
     if request["dry_run"]:
         return
-    failed = _train(plan)
+    failed = _train(plan, request["jobs"])
     print()
     print(render(request, workspace))
     if failed:
@@ -76,27 +79,14 @@ def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
         print("on a CPU, BUDGET=short takes a fraction of that")
 
 
-def _train(plan: Plan) -> dict[str, str]:
-    """Train the missing runs and return why which of them failed.
-
-    A run that fails does not stop those that do not need it.
-    """
-    failed: dict[str, str] = {}
+def _train(plan: Plan, jobs: int) -> dict[str, str]:
+    """Train the missing runs, and return why which of them failed."""
     if not plan.missing:
-        return failed
-    from ttq_repro.runs.execute import execute
+        return {}
+    from ttq_repro.runs.side_by_side import train_all
 
-    for number, planned in enumerate(plan.missing, 1):
-        run = planned.run
-        print(f"\nrun {number} of {len(plan.missing)}")
-        try:
-            if run.parent and run.parent.name in failed:
-                raise TrainingError("its parent failed")
-            execute(run, weights_too=True)
-        except TrainingError as error:
-            failed[run.name] = str(error)
-            print(f"failed: {run.name}: {error}", file=sys.stderr)
-        except (KeyboardInterrupt, SystemExit):
-            print("\nstopped; the same command goes on from the last whole epoch", file=sys.stderr)
-            raise
-    return failed
+    try:
+        return train_all([planned.run for planned in plan.missing], jobs)
+    except (KeyboardInterrupt, SystemExit):
+        print("\nstopped; the same command goes on from the last whole epoch", file=sys.stderr)
+        raise

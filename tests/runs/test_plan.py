@@ -18,9 +18,12 @@ def cell(name: str, *overrides: str) -> Run:
     return Run(compose_config("train", [f"experiment=table1/{name}", *overrides]))
 
 
-def write(run: Run, workspace: Workspace, seconds: float, processor: str = "a CPU") -> None:
+def write(
+    run: Run, workspace: Workspace, seconds: float, processor: str = "a CPU", threads: int = 4
+) -> None:
     provenance = {
-        "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": processor
+        "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": processor,
+        "threads": threads,
     }  # fmt: skip
     made = record(config=run.config, metrics={"seconds": [seconds]}, provenance=provenance)
     made.write(workspace.record(run))
@@ -30,6 +33,7 @@ def write(run: Run, workspace: Workspace, seconds: float, processor: str = "a CP
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: False)
     monkeypatch.setattr("ttq_repro.runs.plan.processor", lambda: "a CPU")
+    monkeypatch.setattr("ttq_repro.runs.plan.cores", lambda: 4)
 
 
 def test_parents_come_first_and_shared_runs_once(tmp_path: Path) -> None:
@@ -60,6 +64,17 @@ def test_the_most_alike_record_tells_the_speed(tmp_path: Path) -> None:
     assert "a CPU, in fp32" in plan.lines()[1]
     plan = make_plan([cell("resnet20_ttq", "trainer.precision=bf16")], workspace)
     assert plan.runs[1].seconds == 160 * 10
+
+
+def test_side_by_side_counts_what_trained_with_as_many_threads(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "seed=8"), workspace, 36, threads=4)
+    write(cell("resnet20_fp", "seed=9"), workspace, 45, threads=2)
+    runs = [cell("resnet20_fp", f"seed={seed}") for seed in (1, 2, 3, 4)]
+    assert make_plan(runs, workspace).runs[0].seconds == 164 * 36
+    plan = make_plan(runs, workspace, jobs=2)
+    assert plan.runs[0].seconds == 164 * 45
+    assert plan.lines()[-1] == "4 of 4 runs to train, about 4.1 h, 2 side by side"
 
 
 def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:

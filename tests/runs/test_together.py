@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +12,9 @@ import torch
 
 from tests.conftest import TINY
 from tests.faults.test_kill import results
+from tests.runs.processes import children, started, wait_for_file
 from tests.scripts.test_scripts import script
 from ttq_repro.errors import TrainingError, UserError
-from ttq_repro.runs.config import ROOT
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -74,33 +70,6 @@ def test_more_gpus_than_there_are(tiny_run: MakeRun, monkeypatch: pytest.MonkeyP
         execute(tiny_run("trainer.devices=2", "trainer.accelerator=auto"))
 
 
-@contextmanager
-def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        yield process
-
-
-def wait_for_file(pattern: str, folder: Path) -> Path:
-    for _ in range(1200):
-        if found := next(folder.rglob(pattern), None):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"no {pattern}")
-
-
-def ranks_of(starter: int) -> list[int]:
-    """The processes that train for another, by their numbers."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # It may be gone by now.
-            command = (process / "cmdline").read_bytes()
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if b"ttq_repro.runs.rank" in command and int(parent) == starter:
-                found.append(int(process.name))
-    return found
-
-
 @pytest.mark.slow
 def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> None:
     arguments = [*TINY, *TWO, "recipe.epochs=6"]
@@ -127,7 +96,7 @@ def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
     ]  # fmt: skip
     with started("reproduce", *arguments) as process:
         wait_for_file("last.ckpt", tmp_path)
-        os.kill(ranks_of(process.pid)[-1], signal.SIGKILL)
+        os.kill(children(process.pid, "ttq_repro.runs.rank")[-1], signal.SIGKILL)
         _, said = process.communicate()
     assert process.returncode == 1
     assert "was ended by SIGKILL, one of 2 that train the run" in said

@@ -64,6 +64,12 @@ def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
     assert done.stderr == "error: budget=large: must be one of paper, short, smoke\n"
 
 
+def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
+    done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: jobs=0: must be a whole number from 1\n"
+
+
 def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:
     done = script("reproduce", "+only.depth=[18]", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2

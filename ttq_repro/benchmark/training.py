@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,7 +25,7 @@ from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.data.load import load_data
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
-from ttq_repro.runs.hardware import has_gpu, processor
+from ttq_repro.runs.hardware import cores, has_gpu, processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import COMPILE_FROM_STEPS
@@ -190,9 +189,8 @@ def photographs_table(request: Config) -> Table:
             {name: loops(bare(one, noise, steps=steps)) for name, one in configs.items()},
             request["seconds"],
         )
-    cores = len(os.sched_getaffinity(0))
     speeds = {
-        f"preparing, once, on {cores} cores": prepared,
+        f"preparing, once, on {cores()} cores": prepared,
         f"loading, by {trainer['workers']} processes": loaded,
     } | {f"step, {name}": steps * batch / timings.of(name).median for name in configs}
     needed = speeds["step, ttq"]

@@ -31,7 +31,7 @@ def fastest_precision(accelerator: str) -> str:
 def loader_workers(accelerator: str) -> int:
     """How many processes decode photographs: one a core beside a GPU, else one beside the step."""
     on_gpu = accelerator != "cpu" and has_gpu()
-    return len(os.sched_getaffinity(0)) if on_gpu else 1
+    return cores() if on_gpu else 1
 
 
 def precision_warning(precision: str, accelerator: str) -> str | None:
@@ -51,10 +51,15 @@ def cpu_flags() -> set[str]:
     return set(_cpuinfo("flags").split())
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def processor() -> str:
     """The CPU's model name and the cores at hand."""
     name = _cpuinfo("model name") or platform.processor() or platform.machine()
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    return f"{name}, {cores()} cores"
 
 
 def _cpuinfo(key: str) -> str:

@@ -9,7 +9,7 @@ from statistics import median
 from ttq_repro.data.prepare import Photographs, Survey, survey
 from ttq_repro.errors import DataError
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.hardware import device, has_gpu, processor
+from ttq_repro.runs.hardware import cores, device, has_gpu, processor
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -70,11 +70,13 @@ class Plan:
     """Runs in the order of training, parents before children, each once.
 
     Attributes:
+        jobs: how many train side by side.
         data: what is known of the photographs, or what is wrong with them; None for arrays.
     """
 
     runs: list[PlannedRun]
     device: str
+    jobs: int = 1
     data: Survey | DataError | None = None
 
     @property
@@ -91,7 +93,8 @@ class Plan:
         total = _sum(planned.seconds for planned in self.missing)
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
-            + (f", {duration(total)}" if self.missing else "")
+            + (f", {duration(total and total / self.jobs)}" if self.missing else "")
+            + (f", {self.jobs} side by side" if self.missing and self.jobs > 1 else "")
         )
         return lines
 
@@ -118,8 +121,12 @@ class Plan:
         )
 
 
-def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
-    """Order the runs, add their parents, and estimate times from the last recorded speeds."""
+def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
+    """Order the runs, add their parents, and estimate times from the last recorded speeds.
+
+    Args:
+        jobs: how many of them train side by side.
+    """
     ordered: dict[str, Run] = {}
     for run in runs:
         for needed in filter(None, (run.parent, run)):
@@ -136,9 +143,10 @@ def make_plan(runs: Iterable[Run], workspace: Workspace) -> Plan:
     data = _survey(next(iter(ordered.values())), workspace)
     images = data.images["train"] if isinstance(data, Survey) else None
     planned = [
-        PlannedRun(run, done[name], _alike(run, records), images) for name, run in ordered.items()
+        PlannedRun(run, done[name], _alike(run, records, jobs), images)
+        for name, run in ordered.items()
     ]
-    return Plan(planned, device(), data)
+    return Plan(planned, device(), jobs, data)
 
 
 def _print_warning(message: str) -> None:
@@ -177,8 +185,9 @@ def _recorded(workspace: Workspace) -> list[Record]:
     return sorted(found, key=lambda record: record.provenance["finished"], reverse=True)
 
 
-def _alike(run: Run, records: list[Record]) -> Record | None:
+def _alike(run: Run, records: list[Record], jobs: int) -> Record | None:
     """The latest record of the same kind of network and images, if possible of this hardware."""
+    threads = max(1, cores() // jobs)
     network, data = run.config["model"]["_target_"], run.config["data"]
     candidates = [
         record
@@ -195,6 +204,7 @@ def _alike(run: Run, records: list[Record]) -> Record | None:
             record.config["trainer"].get("devices", 1) != run.processes,
             _precision(record.config) != _precision(run.config),
             record.provenance["processor"] != processor(),
+            record.provenance.get("threads", threads) != threads,
             record.config["data"]["name"] != data["name"],
             record.config["model"] != run.config["model"],
         )

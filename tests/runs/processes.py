@@ -1,0 +1,51 @@
+"""Scripts as processes of their own: started, watched, and the processes that they start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from ttq_repro.runs.config import ROOT
+
+T = TypeVar("T")
+
+
+@contextmanager
+def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+def wait_for_file(pattern: str, folder: Path) -> Path:
+    return wait_for(lambda: next(folder.rglob(pattern), None), pattern)
+
+
+def wait_for(find: Callable[[], T], name: str) -> T:
+    """What ``find`` finds, once that is anything."""
+    for _ in range(1200):
+        if found := find():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {name}")
+
+
+def children(starter: int, named: str) -> list[int]:
+    """The processes that another started, by their numbers, oldest first.
+
+    Args:
+        named: a part of their command lines.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # It may be gone by now.
+            command = (process / "cmdline").read_text()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if named in command and int(parent) == starter:
+                found.append(int(process.name))
+    return sorted(found)

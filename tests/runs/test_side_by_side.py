@@ -1,0 +1,124 @@
+"""Runs trained several at a time: parents first, none lost to the failure of another."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from tests.faults.test_kill import results
+from tests.runs.processes import children, started, wait_for, wait_for_file
+from tests.scripts.test_scripts import script
+from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.runs import side_by_side
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.side_by_side import train_all
+
+MakeRun = Callable[..., Run]
+PLAN = [
+    "artifact=table1", "+only.depth=[20]", "+only.column=[control,ttq]", "budget=smoke",
+    "dataset=digits", "jobs=2", f"overrides={[*TINY[2:], 'recipe.epochs=8']}",
+]  # fmt: skip
+#: What the command line of a run's own process has, as Python starts it.
+WORKER = "spawn_main"
+
+
+def test_parents_come_first_and_threads_are_shared(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, int]] = []
+
+    def note(threads: int, run: Run) -> None:
+        begun.append((run.quantizer, threads))
+
+    monkeypatch.setattr(side_by_side, "_in_a_process", note)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    child = tiny_run("quantizer=twn", "parent=auto")
+    assert child.parent is not None
+    assert train_all([child.parent, child, tiny_run("quantizer=ttq")], jobs=2) == {}
+    assert begun[-1] == ("twn", 2)
+    assert {name for name, _ in begun} == {"full_precision", "twn", "ttq"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failure_costs_a_run_and_its_children(
+    jobs: int,
+    tiny_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tried: list[str] = []
+
+    def train(run: Run) -> None:
+        tried.append(run.name)
+        if run.quantizer == "full_precision":
+            raise TrainingError("diverged")
+
+    monkeypatch.setattr(side_by_side, "_in_a_process", lambda _, run: train(run))
+    monkeypatch.setattr(side_by_side, "execute", lambda run, **_: train(run))
+    child, other = tiny_run("quantizer=twn", "parent=auto"), tiny_run("quantizer=ttq")
+    assert child.parent is not None
+    failed = train_all([child.parent, child, other], jobs)
+    assert failed == {child.parent.name: "diverged", child.name: "its parent failed"}
+    assert sorted(tried) == sorted([child.parent.name, other.name])
+    assert f"failed: {child.name}: its parent failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_would_stop_every_run_stops_the_first(
+    jobs: int, tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    nowhere = tiny_run("data=cifar10", f"data.root={tmp_path / 'nowhere'}")
+    with pytest.raises(DataError, match="nowhere"):
+        train_all([nowhere, nowhere.with_seed(2)], jobs)
+
+
+@pytest.mark.slow
+def test_a_plan_side_by_side_ends_as_one_by_one(tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        workspace = tmp_path / str(jobs)
+        done = script("reproduce", *PLAN, f"jobs={jobs}", f"workspace={workspace}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("% in the final epoch; record") == 3
+    assert "Traceback" not in done.stderr
+    assert len(results(tmp_path / "2")) == 3
+    assert results(tmp_path / "1") == results(tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_a_lost_process_fails_its_run_alone(tmp_path: Path) -> None:
+    with started("reproduce", *PLAN, f"workspace={tmp_path}") as process:
+        wait_for_file("records/**/*.json", tmp_path)
+        first, _ = wait_for(lambda: _pair(process.pid), "two workers")
+        wait_for_file("last.ckpt", tmp_path)
+        os.kill(first, signal.SIGKILL)
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert "error: 1 of 3 runs failed" in said
+    assert "its process ended with exit code -9" in said
+    again = script("reproduce", *PLAN, f"workspace={tmp_path}", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 of 3 runs to train" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_nobody_trains_on_without_the_starter(blow: signal.Signals, tmp_path: Path) -> None:
+    with started("reproduce", *PLAN, f"workspace={tmp_path}") as process:
+        workers = wait_for(lambda: _pair(process.pid), "two workers")
+        wait_for_file("last.ckpt", tmp_path)
+        process.send_signal(blow)
+        _, said = process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "end of all")
+    if blow is signal.SIGINT:
+        assert "the same command goes on from the last whole epoch" in said
+
+
+def _pair(starter: int) -> list[int] | None:
+    found = children(starter, WORKER)
+    return found if len(found) == 2 else None

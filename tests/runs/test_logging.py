@@ -1,13 +1,22 @@
-"""What wandb keeps of an offline run, read back by its own viewer."""
+"""What wandb keeps of an offline run, read back by its own viewer, and what it gets online."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
+import wandb
+
+from ttq_repro.deploy.export import export
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -42,3 +51,91 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     ]
     scales = [item["linear/negative_scale"] for item in history if "linear/zero" in item]
     assert len(scales) == 2
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
+    """What wandb would have sent, were it online: the verb, the artifact's name, its files."""
+    sent: list[tuple[str, str, list[str]]] = []
+    begin = wandb.init
+
+    def remember(verb: str, artifact: wandb.Artifact) -> None:
+        sent.append((verb, artifact.name, sorted(artifact.manifest.entries)))
+
+    def begin_offline(**options: Any) -> wandb.Run:
+        window = begin(**options | {"mode": "offline", "resume": "allow"})
+        monkeypatch.setattr(type(window), "offline", property(lambda _: False))
+        monkeypatch.setattr(window, "use_artifact", partial(remember, "use"))
+        monkeypatch.setattr(window, "log_artifact", partial(remember, "log"))
+        return window
+
+    monkeypatch.setattr(wandb, "init", begin_offline)
+    return sent
+
+
+def test_networks_are_linked_from_parent_to_packed(
+    tiny_run: Callable[..., Run], tmp_path: Path, server: list[tuple[str, str, list[str]]]
+) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto", "recipe.epochs=1", "logger.wandb=online")
+    execute(run)
+    assert run.parent is not None
+    parent, child = f"{run.parent.identity}-seed1", f"{run.identity}-seed1"
+    file = ["seed1.safetensors"]
+    trained = [("log", parent, file), ("use", parent, file), ("log", child, file)]
+    assert server == trained
+    record = Workspace.of(run.config).record(run)
+    out = tmp_path / "net.safetensors"
+    asked = [f"run={record}", f"out={out}", f"workspace={tmp_path}"]
+    export(compose_config("export", asked))
+    assert server == trained
+    export(compose_config("export", [*asked, "link=true"]))
+    packed = ("log", f"{child}-packed", ["net.safetensors"])
+    assert server == [*trained, ("use", child, file), packed]
+
+
+def test_a_parent_of_ones_own_is_linked_too(
+    tiny_run: Callable[..., Run], server: list[tuple[str, str, list[str]]]
+) -> None:
+    parent = tiny_run("recipe.epochs=1")
+    execute(parent)
+    weights = Workspace.of(parent.config).weights(parent)
+    mine = weights.rename(weights.with_name("my own.safetensors"))
+    child = tiny_run("quantizer=ttq", f"parent='{mine}'", "recipe.epochs=1", "logger.wandb=online")
+    execute(child)
+    verb, name, files = server[0]
+    assert verb == "use"
+    assert re.fullmatch("parent-[0-9a-f]{12}", name)
+    assert files == ["my own.safetensors"]
+
+
+def test_offline_nothing_is_linked_and_a_refusal_is_a_warning(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    execute(tiny_run("recipe.epochs=1", "logger.wandb=offline"), say=said.append)
+    assert not any("did not take" in line for line in said)
+
+    def refuse(*_: object) -> None:
+        raise wandb.Error("no quota")
+
+    monkeypatch.setattr("ttq_repro.runs.logging.link_trained", refuse)
+    run = tiny_run("recipe.epochs=1", "logger.wandb=offline", "seed=2")
+    execute(run, say=said.append)
+    assert "warning: wandb did not take the network: no quota" in said
+    assert Workspace.of(run.config).record(run).is_file()
+
+
+def test_a_run_that_wandb_does_not_have_cannot_be_linked(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(**_: object) -> None:
+        raise wandb.errors.UsageError("no such run\nand more")
+
+    monkeypatch.setattr(wandb, "init", absent)
+    run = tiny_run("quantizer=ttq", "recipe.epochs=1")
+    execute(run)
+    record, out = Workspace.of(run.config).record(run), tmp_path / "net.safetensors"
+    asked = [f"run={record}", f"out={out}", f"workspace={tmp_path}", "link=true"]
+    with pytest.raises(UserError, match=r"^link=true: no such run$"):
+        export(compose_config("export", asked))
+    assert out.is_file()

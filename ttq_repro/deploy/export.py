@@ -12,7 +12,8 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.trained import Trained, read_trained
-from ttq_repro.runs.workspace import Workspace
+from ttq_repro.runs.window import link_packed
+from ttq_repro.runs.workspace import Workspace, record_and_weights
 
 MODELS = "ttq_repro.models."
 
@@ -21,12 +22,14 @@ def export(request: Config) -> None:
     """Write the packed or the ONNX file that ``request`` asks for, and say what it holds.
 
     Raises:
-        UserError: the run has no record or weights, or cannot be exported in this way.
+        UserError: the run has no record or weights, cannot be exported in this way, or is not in
+            wandb, to be linked.
     """
     out = Path(request["out"])
     if out.suffix not in (".safetensors", ".onnx"):
         raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
-    trained = read_trained(Path(request["run"]), request["data_dir"], Workspace.of(request))
+    workspace, run = Workspace.of(request), Path(request["run"])
+    trained = read_trained(run, request["data_dir"], workspace)
     try:
         packed = pack_trained(trained, fold=request["fold"])
         if out.suffix == ".onnx":
@@ -36,11 +39,14 @@ def export(request: Config) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     write_atomically(out, content)
-    weights = sum(layer.weights for layer in packed.layers)
+    count = sum(layer.weights for layer in packed.layers)
     print(
-        f"{out}: {len(content):,} bytes; {weights:,} weights in {len(packed.layers)} quantized "
+        f"{out}: {len(content):,} bytes; {count:,} weights in {len(packed.layers)} quantized "
         f"layers, {len(packed.floats) + len(packed.batch_norm):,} float32 numbers beside them"
     )
+    if request["link"]:
+        _, weights = record_and_weights(run.absolute())
+        link_packed(trained.record, weights, out, workspace)
 
 
 def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:

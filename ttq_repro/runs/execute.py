@@ -170,10 +170,11 @@ def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share,
         return
     with loggers(run, workspace, say) as active:
         fitted = fit_share(loggers=active)
-    weights = workspace.weights(run)
-    state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
-    write_atomically(weights, save(state))
-    _record(run, fitted, parent, sha256(weights), source).write(workspace.record(run))
+        weights = workspace.weights(run)
+        state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
+        write_atomically(weights, save(state))
+        record = _record(run, fitted, parent, sha256(weights), source)
+        record.write(workspace.record(run))
 
 
 def _record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.window import link_trained, open_window, window_id
 from ttq_repro.runs.workspace import Workspace
 
 WANDB_MODES = ("offline", "online", "disabled")
@@ -23,7 +23,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
 
     CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch; a resumed run
     starts the next N. wandb: offline unless asked otherwise, so that it never prompts and sends
-    nothing; what it would keep in the home folder lies in the cache.
+    nothing; online it gets the network as well, once that is saved.
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
@@ -33,30 +33,30 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     if config["wandb"] == "disabled":
         yield active
         return
-    # Its own error reports are the one thing that wandb sends in offline mode.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    for kind in ("CACHE", "CONFIG", "DATA"):
-        os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     # Begun here rather than by the logger, which hands over an option that wandb warns about.
-    window = wandb.init(
+    window = open_window(
+        workspace,
         project=config["project"],
+        id=window_id(run.identity, run.seed),
         mode=config["wandb"],
         dir=folder,
-        id=f"{run.identity}-seed{run.seed}",
         group=config["group"] or run.identity,
         name=run.name,
         tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"]],
         config=run.public_config,
         resume="allow",
-        settings=wandb.Settings(silent=True, console="off"),
     )
     window.define_metric("epoch")
     window.define_metric("*", step_metric="epoch")
     try:
         yield [*active, WandbLogger(experiment=window)]
+        try:
+            link_trained(window, run, workspace)
+        except wandb.Error as error:
+            say(f"warning: wandb did not take the network: {error}")
     finally:
         window.finish()
         if config["wandb"] == "offline":

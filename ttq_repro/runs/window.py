@@ -1,0 +1,88 @@
+"""wandb's window on a run: opened to train it, and again for what is made of it later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttq_repro.errors import UserError
+from ttq_repro.files import sha256
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
+
+if TYPE_CHECKING:
+    import wandb
+
+
+def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
+    """Begin a run in wandb, or go on with it.
+
+    Args:
+        workspace: whose cache takes what wandb would keep at home.
+        options: those of ``wandb.init``.
+    """
+    # Its own error reports are the one thing that wandb sends in offline mode.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for kind in ("CACHE", "CONFIG", "DATA"):
+        os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off")
+    return wandb.init(settings=settings, **options)
+
+
+def window_id(identity: str, seed: int) -> str:
+    """Of a run in wandb, and the name of its network."""
+    return f"{identity}-seed{seed}"
+
+
+def link_trained(window: wandb.Run, run: Run, workspace: Workspace) -> None:
+    """Have wandb keep the network of a run, and know which one it was trained from.
+
+    Online only: before, wandb takes no artifact as what a run starts from.
+
+    Raises:
+        wandb.Error: the server is lost, or will not have it.
+    """
+    if window.offline:
+        return
+    if run.parent is not None:
+        name = window_id(run.parent.identity, run.parent.seed)
+        window.use_artifact(_artifact(name, workspace.weights(run.parent)))
+    elif run.config["parent"] != "none":
+        path = Path(run.config["parent"])
+        # Its own name may have letters that wandb does not take.
+        window.use_artifact(_artifact(f"parent-{sha256(path)[:12]}", path))
+    window.log_artifact(_artifact(window.id, workspace.weights(run)))
+
+
+def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspace) -> None:
+    """Have wandb keep a packed network, in the run whose ``weights`` it was packed from.
+
+    Raises:
+        UserError: wandb has no such run, or cannot be reached.
+    """
+    import wandb
+
+    name, project = window_id(record.identity, record.seed), record.config["logger"]["project"]
+    place = workspace.outputs
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with open_window(
+            workspace, project=project, id=name, mode="online", dir=place, resume="must"
+        ) as window:
+            window.use_artifact(_artifact(name, weights))
+            window.log_artifact(_artifact(f"{name}-packed", packed))
+    except wandb.Error as error:
+        raise UserError(f"link=true: {str(error).splitlines()[0]}") from None
+
+
+def _artifact(name: str, path: Path) -> wandb.Artifact:
+    """The network in a file; wandb knows by its content whether it has it already."""
+    import wandb
+
+    artifact = wandb.Artifact(name, type="model")
+    artifact.add_file(str(path), policy="immutable")
+    return artifact

@@ -40,7 +40,13 @@ def test_rows_beside_the_baseline_and_their_parent(workspace: Workspace) -> None
     assert parent is not None
     whole = np.ones(1000, bool)
     trained(
-        planned[0], 1, 0.0, correct=pack_correct(whole), test_images=1000, weights_sha256="p"
+        planned[0],
+        1,
+        0.0,
+        correct=pack_correct(whole),
+        test_images=1000,
+        weights_sha256="p",
+        identity=parent.identity,
     ).write(workspace.record(parent))
     put(workspace, planned[0], failing(planned[0], range(100)))
     put(workspace, planned[2], failing(planned[2], range(110)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +32,21 @@ def made(wrong: range, seed: int = 1, parent: str | None = "p", weights: str = "
     correct = np.ones(1000, bool)
     correct[list(wrong)] = False
     return record(
-        identity=f"net-{weights}",
         seed=seed,
         test_error={"final": len(wrong) / 1000},
         correct=pack_correct(correct),
         test_images=1000,
         weights_sha256=weights,
-        parent=None if parent is None else {"identity": "net-p", "weights_sha256": parent},
+        parent=None if parent is None else {"weights_sha256": parent},
     )
 
 
 def put(cells: list[Cell], workspace: Workspace, method: str, *records: Record) -> None:
     (cell,) = (cell for cell in cells if cell.labels["method"] == method)
     for one in records:
-        one.write(workspace.record(cell.run.with_seed(one.seed)))
+        parent = one.parent and one.parent | {"identity": cell.run.parent.identity}
+        placed = replace(one, identity=cell.run.identity, parent=parent)
+        placed.write(workspace.record(cell.run.with_seed(one.seed)))
 
 
 def test_rows_beside_parent_and_control(workspace: Workspace) -> None:
@@ -95,7 +97,7 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
     planned = cells()
     put(planned, workspace, "full_precision", made(range(100), parent=None, weights="p"))
     put(planned, workspace, "ttq", made(range(110), parent="another"))
-    with pytest.raises(ValueError, match=r"net-w seed 1 started from other weights"):
+    with pytest.raises(ValueError, match=r"resnet20-ttq-.* seed 1 started from other weights"):
         comparison(planned, workspace)
 
 

@@ -56,9 +56,7 @@ def test_reads(quantity: Quantity, expected: float) -> None:
 @pytest.mark.parametrize(
     "quantity",
     [
-        Error("train"),
         Error(top=5),
-        GeneralizationGap(),
         ErrorDrop(64),
         Density((1,)),
         LayerChange("first", "zero"),

@@ -22,7 +22,9 @@ def workspace(tmp_path: Path) -> Workspace:
 def put(cell: Cell, workspace: Workspace, *errors: float) -> None:
     for seed, error in enumerate(errors, 1):
         run = cell.run.with_seed(seed)
-        made = record(seed=seed, config=run.config, test_error={"final": error, "best": 0.0})
+        made = record(
+            identity=run.identity, seed=seed, config=run.config, test_error={"final": error}
+        )
         made.write(workspace.record(run))
 
 

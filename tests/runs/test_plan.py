@@ -25,7 +25,10 @@ def write(
         "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": processor,
         "threads": threads,
     }  # fmt: skip
-    made = record(config=run.config, metrics={"seconds": [seconds]}, provenance=provenance)
+    made = record(
+        identity=run.identity, seed=run.seed, config=run.config,
+        metrics={"seconds": [seconds]}, provenance=provenance,
+    )  # fmt: skip
     made.write(workspace.record(run))
 
 
@@ -97,6 +100,7 @@ def write_imagenette(workspace: Workspace) -> None:
     }  # fmt: skip
     run = on_photographs(Path("elsewhere"), "imagenette")
     made = record(
+        identity=run.identity,
         config=run.config,
         metrics={"seconds": [90.0]},
         provenance=provenance,

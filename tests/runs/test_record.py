@@ -1,24 +1,27 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ttq_repro.runs.config import ROOT
-from ttq_repro.runs.record import Record, pack_correct, read_records
+from ttq_repro.runs.record import METRICS, TEST_ERRORS, Record, pack_correct, read_records
 
 LAST = ', "checksum": "' + "0" * 64 + '"}\n'
 
 
-def record(**fields: object) -> Record:
-    """A record with the fields that matter to a test."""
+def record(**fields: Any) -> Record:
+    """A record with the fields that matter to a test, and what every record has."""
+    epochs = max([len(curve) for curve in fields.get("metrics", {}).values()], default=1)
+    metrics = {name: [0.5] * epochs for name in METRICS} | fields.pop("metrics", {})
+    errors = dict.fromkeys(TEST_ERRORS, 0.5) | fields.pop("test_error", {})
     empty = {
-        "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "metrics": {},
-        "layers": {}, "test_error": {}, "correct": "", "test_images": 0, "weights_sha256": "",
-        "provenance": {},
+        "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "layers": {},
+        "correct": "", "test_images": 0, "weights_sha256": "", "provenance": {},
     }  # fmt: skip
-    return Record(**(empty | fields))
+    return Record(**(empty | fields), metrics=metrics, test_error=errors)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -42,13 +45,46 @@ def test_round_trip(tmp_path: Path) -> None:
     ],
 )
 def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, why: str) -> None:
-    record().write(tmp_path / "good.json")
+    record().write(tmp_path / "a-1" / "seed1.json")
     (tmp_path / "bad.json").write_text(content)
     warnings: list[str] = []
     assert len(list(read_records(tmp_path, warnings.append))) == 1
     assert len(warnings) == 1
     assert "bad.json: not a readable record" in warnings[0]
     assert why in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"metrics": {"train_error": []}}, "its metrics are not of one length"),
+        ({"metrics": {name: [] for name in METRICS}}, "its metrics are not of one length"),
+        ({"test_images": 9000}, "its bits are not those of 9000 test images"),
+    ],
+)
+def test_a_record_that_lacks_something_is_no_record(
+    fields: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "seed1.json"
+    record(**fields).write(path)
+    with pytest.raises(ValueError, match=rf"seed1\.json: not a readable record \({why}\)"):
+        Record.read(path)
+
+
+@pytest.mark.parametrize("name", sorted(METRICS | TEST_ERRORS))
+def test_what_every_record_has_is_missed(name: str, tmp_path: Path) -> None:
+    made = record()
+    (made.metrics if name in METRICS else made.test_error).pop(name)
+    made.write(tmp_path / "seed1.json")
+    with pytest.raises(ValueError, match=rf"\(it has no {name}\)"):
+        Record.read(tmp_path / "seed1.json")
+
+
+def test_a_record_in_the_place_of_another_is_named_and_skipped(tmp_path: Path) -> None:
+    record(seed=1).write(tmp_path / "a-1" / "seed2.json")
+    warnings: list[str] = []
+    assert not list(read_records(tmp_path, warnings.append))
+    assert warnings == [f"skipped {tmp_path}/a-1/seed2.json: it is the record of a-1 seed 1"]
 
 
 def test_the_committed_records_read() -> None:

@@ -17,6 +17,9 @@ from pydantic_core import from_json  # a quarter of the time that json takes
 from ttq_repro.files import write_atomically
 
 SCHEMA = 1
+#: What every record holds by epoch, and of the test error.
+METRICS = {"train_error", "test_error", "seconds"}
+TEST_ERRORS = {"final", "best", "trailing"}
 #: What stands before and after the checksum that ends a file.
 SEAL, END = b', "checksum": "', b'"}\n'
 
@@ -88,9 +91,24 @@ class Record:
             if seal != _digest(sealed) + END:
                 raise ValueError("its checksum does not fit its content")
             del content["checksum"]
-            return cls(**content)
+            record = cls(**content)
+            record._check()
+            return record
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a readable record ({error})") from None
+
+    def _check(self) -> None:
+        """Raise a ValueError if something is missing that tables and figures rely on."""
+        for found, needed in ((self.metrics, METRICS), (self.test_error, TEST_ERRORS)):
+            if missing := needed - found.keys():
+                raise ValueError(f"it has no {min(missing)}")
+        if (
+            len({len(values) for values in self.metrics.values()}) > 1
+            or not self.metrics["seconds"]
+        ):
+            raise ValueError("its metrics are not of one length")
+        if len(base64.b64decode(self.correct)) != -(-self.test_images // 8):
+            raise ValueError(f"its bits are not those of {self.test_images} test images")
 
     def correct_images(self) -> NDArray[np.bool_]:
         """Which test images the final network gets right, in the order of the test set."""
@@ -133,14 +151,21 @@ def _digest(content: bytes) -> bytes:
 
 
 def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
-    """The record at ``path`` if it is there and sound; ``warn`` hears of a damaged one."""
+    """The record at ``path`` if it is there and sound; ``warn`` hears of a damaged one.
+
+    One that lies in the place of another run, copied by hand perhaps, is not sound.
+    """
     if not path.is_file():
         return None
     try:
-        return Record.read(path)
+        record = Record.read(path)
     except ValueError as error:
         warn(f"skipped {error}")
         return None
+    if (path.parent.name, path.stem) != (record.identity, f"seed{record.seed}"):
+        warn(f"skipped {path}: it is the record of {record.identity} seed {record.seed}")
+        return None
+    return record
 
 
 def read_records(folder: Path, warn: Callable[[str], Any]) -> Iterator[Record]:

@@ -37,6 +37,48 @@ def test_quantizer_keeps_shape(quantizer: str) -> None:
     assert module(latent).shape == latent.shape
 
 
+#: What each config of a quantizer stands for, by its sources. Spelled out, as a slip in a preset
+#: would make another method of it.
+METHODS: dict[str, dict[str, object]] = {
+    "full_precision": {},
+    "ttq": {"threshold": 0.05, "tie": "zero", "normalize": "none"},
+    "ttq_paper": {"threshold": 0.05, "tie": "zero", "normalize": "max"},
+    "ttq_authors_code": {"threshold": 0.05, "tie": "unit", "normalize": "none"},
+    "ttq_sparsity": {"threshold": None, "sparsity": 0.5, "normalize": "none"},
+    "twn": {"factor": 0.7, "granularity": "layer"},
+    "twn_per_filter": {"factor": 0.75, "granularity": "filter"},
+    "dorefa": {"bits": 1},
+    "bwn": {"center": False, "clamp": False, "latent_gradient": "straight_through"},
+    "bwn_authors_code": {"center": True, "clamp": True, "latent_gradient": "released"},
+    "binary_connect": {"stochastic": False, "evaluation": "quantized", "rescale": True},
+    "ternary_connect": {"stochastic": False, "evaluation": "quantized", "rescale": True},
+    "deep_compression": {
+        "density": 0.4, "conv_bits": 8, "fc_bits": 5, "prune_at": 0.0, "cluster_at": 0.75
+    },
+    "lsq": {},
+    "absmean": {},
+    "seq": {},
+}  # fmt: skip
+EVERY_TTQ = {
+    "negative_gradient": "true", "reduction": "sum", "latent_gradient": "scaled", "tanh": False,
+    "positive_scales": False, "granularity": "layer", "decay_scales": True,
+}  # fmt: skip
+EVERY_CONNECT = {"rate_scaling": "glorot_squared"}
+
+
+@pytest.mark.parametrize("quantizer", choices("quantizer"))
+def test_a_quantizers_config_is_the_method_of_its_name(quantizer: str) -> None:
+    node = compose_config("train", [f"quantizer={quantizer}"])["quantizer"]
+    module = instantiate({key: value for key, value in node.items() if key != "name"})
+    expected = dict(METHODS[quantizer])
+    if quantizer.startswith("ttq"):
+        expected |= EVERY_TTQ
+        assert [p.item() for p in module.parameters()] == [1.0, 1.0]
+    if quantizer.endswith("_connect"):
+        expected |= EVERY_CONNECT
+    assert {name: getattr(module, name) for name in expected} == expected
+
+
 @pytest.mark.parametrize("recipe", choices("recipe"))
 def test_recipe_names_known_classes(recipe: str) -> None:
     node = compose_config("train", [f"recipe={recipe}"])["recipe"]

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize
 
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import (
@@ -19,6 +19,7 @@ from ttq_repro.quantizers import (
     quantize_,
     quantized_layers,
 )
+from ttq_repro.quantizers.attach import Policy
 
 
 def network() -> nn.Sequential:
@@ -121,6 +122,28 @@ def test_a_layer_quantized_twice() -> None:
     with pytest.raises(ValueError, match="2: quantized already"):
         quantize_(model, TWN)
     assert all(isinstance(layer.quantizer, TTQ) for layer in quantized_layers(model))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_module_that_has_no_filters_or_no_weights() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.ConvTranspose2d(2, 2, 1), nn.Linear(0, 3))
+
+    def policy(place: int) -> Policy:
+        return lambda model: [Decision(str(n), model[n], True, "all") for n in (0, place)]
+
+    for place, kind in ((1, "ReLU"), (2, "ConvTranspose2d")):
+        with pytest.raises(TypeError, match=f"{place}: {kind} is no convolution or linear layer"):
+            quantize_(model, TTQ, policy(place))
+    with pytest.raises(ValueError, match=r"3: there are no latent weights.* \(3, 0\)"):
+        quantize_(model, TTQ, policy(3))
+    assert not quantized_layers(model), "nothing is attached to the layer before either"
+
+
+def test_a_layer_that_another_library_has_parametrized() -> None:
+    model = network()
+    parametrizations.weight_norm(model[3])
+    with pytest.raises(ValueError, match="3: quantized already, or parametrized by another"):
+        quantize_(model, TTQ)
 
 
 def test_a_layer_that_the_policy_names_twice() -> None:

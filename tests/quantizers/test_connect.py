@@ -171,6 +171,12 @@ def test_trained_weights_round_to_zeros_unless_rescaled() -> None:
     assert 0.3 < quantizer(latent).abs().mean() < 0.5
 
 
+@pytest.mark.parametrize("argument", ["stochastic", "rescale"])
+def test_a_word_is_no_truth_value(argument: str) -> None:
+    with pytest.raises(TypeError, match=f"{argument} must be true or false, got 'no'"):
+        BinaryConnect(**{argument: "no"})
+
+
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="evaluation must be one of float, quantized; got 'both'"):
         BinaryConnect(evaluation="both")

@@ -62,6 +62,19 @@ def test_weights_and_gradients_are_sound(name: str, shape: str, content: str, dt
     assert all(torch.tensor(value).isfinite() for value in statistics.values())
 
 
+def test_no_level_goes_unused(method: str) -> None:
+    """A layer of zeros would have few enough of them."""
+    torch.manual_seed(0)
+    latent = latent_of((64, 32, 3, 3))
+    quantizer = prepare(METHODS[method], latent)
+    used = len(quantizer(latent)[0].unique())
+    if LEVELS.get(method, 256) == 256:
+        assert used > 30  # Of a filter of 288 weights.
+    else:
+        # Ties, the fourth and fifth value of the released TTQ, need equal magnitudes.
+        assert used == {"ttq_released": 3}.get(method, LEVELS[method])
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_codes_and_levels_spell_out_the_weight_of_evaluation(method: str, shape: str) -> None:
     latent = latent_of(SHAPES[shape])
@@ -76,6 +89,21 @@ def test_codes_and_levels_spell_out_the_weight_of_evaluation(method: str, shape:
     assert set(codes.unique().tolist()) <= levels.keys()
     for code, level in levels.items():
         assert (torch.sign(level) == (code > 0) - (code < 0)).all() or (level == 0).all()
+
+
+#: The parameters of their own that take part in weight decay; no entry: none.
+DECAYED = {
+    "ttq": 2, "ttq_released": 2, "ttq_sparsity": 2, "ttq_tied": 1, "ttq_per_filter": 2,
+    "deep_compression": 1, "deep_compression_2bit": 1,
+}  # fmt: skip
+
+
+def test_what_takes_part_in_weight_decay(method: str) -> None:
+    quantizer = prepare(METHODS[method], latent_of(SHAPES["conv"]))
+    decayed = quantizer.decayed()
+    assert len(decayed) == DECAYED.get(method, 0)
+    own = {id(parameter) for parameter in quantizer.parameters()}
+    assert {id(parameter) for parameter in decayed} <= own
 
 
 def test_evaluation_is_deterministic(method: str) -> None:
@@ -111,14 +139,17 @@ def test_it_compiles_into_one_graph(method: str) -> None:
     torch._dynamo.reset()
     latent = latent_of(SHAPES["conv"])
     quantizer = prepare(METHODS[method], latent)
+    parameters = [latent, *quantizer.parameters()]
     outputs, gradients = [], []
     for call in (quantizer, torch.compile(quantizer, backend="aot_eager", fullgraph=True)):
         torch.manual_seed(0)
-        latent.grad = None
+        for parameter in parameters:
+            parameter.grad = None
         weight = call(latent)
         weight.square().sum().backward()
         outputs.append(weight.detach())
-        gradients.append(torch.zeros(()) if latent.grad is None else latent.grad)
+        gradients.append([parameter.grad for parameter in parameters])
+    assert any(grad is not None and grad.any() for grad in gradients[0])
     torch.testing.assert_close(outputs[0], outputs[1])
     torch.testing.assert_close(gradients[0], gradients[1])
 

@@ -287,12 +287,33 @@ def test_the_stage_reaches_a_compiled_network() -> None:
     assert not torch.equal(outputs[2], outputs[3])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.29, 0.5, 0.57, 0.75])
+@pytest.mark.parametrize("epochs", [4, 30, 100])
+def test_a_stage_begins_with_the_epoch_in_which_its_share_is_over(
+    share: float, epochs: int
+) -> None:
+    latent = torch.randn(4, 5, 3, 3)
+    quantizer = DeepCompression(prune_at=share, cluster_at=share)
+    quantizer.initialize(latent)
+    for epoch in range(epochs):
+        with torch.no_grad():
+            quantizer.on_epoch_start(latent, epoch, epochs)
+        begun = 100 * (epoch + 1) > round(100 * share) * epochs
+        assert (quantizer.stage > 0) == begun, epoch
+
+
+def test_a_density_that_is_no_number_is_named() -> None:
+    with pytest.raises(TypeError, match=r"density must be a number, got '0\.4'"):
+        DeepCompression(density="0.4")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"density": 0.0}, r"density must lie in \(0, 1\], got 0\.0"),
         ({"density": 1.1}, r"density must lie in \(0, 1\]"),
-        ({"density": float("nan")}, r"density must lie in \(0, 1\], got nan"),
+        ({"density": float("nan")}, "density must be finite, got nan"),
+        ({"conv_bits": 8.0}, r"conv_bits must be a whole number from 2 to 15, got 8\.0"),
         ({"conv_bits": 1}, "conv_bits must be a whole number from 2 to 15, got 1"),
         ({"fc_bits": 2.5}, r"fc_bits must be a whole number from 2 to 15, got 2\.5"),
         ({"prune_at": 1.0}, r"prune_at must lie in \[0, 1\)"),

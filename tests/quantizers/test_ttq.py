@@ -152,6 +152,19 @@ def test_the_sign_as_printed_climbs_the_loss() -> None:
     assert changes["as_printed"] == pytest.approx(-changes["true"])
 
 
+def test_the_mean_of_a_filter_counts_its_own_weights() -> None:
+    """One weight of the first filter is positive, three of the second."""
+    latent = torch.tensor([[1.0, -1, -1, -1], [1, 1, 1, -1]], dtype=torch.float64)
+    total, mean = (
+        gradients(quantizer, latent, np.ones((2, 4)), quantizer.positive_scale)[1]
+        for quantizer in (
+            ready(partial(TTQ, granularity="filter", reduction=r), latent) for r in ("sum", "mean")
+        )
+    )
+    np.testing.assert_allclose(total.ravel(), [1, 3])
+    np.testing.assert_allclose(mean.ravel(), [1, 1])
+
+
 def test_the_mean_reduction_is_too_small_by_the_number_of_weights() -> None:
     g = pull(LATENT)
     total, mean = (
@@ -253,10 +266,13 @@ def test_constant_sparsity_holds_in_every_layer_at_every_step(sparsity: float) -
     [
         ({"threshold": -0.1}, r"threshold must lie in \[0, 1\), got -0\.1"),
         ({"threshold": 1.0}, r"threshold must lie in \[0, 1\)"),
-        ({"threshold": float("nan")}, r"threshold must lie in \[0, 1\), got nan"),
         ({"sparsity": 1.0}, r"sparsity must lie in \[0, 1\)"),
         ({"sparsity": -1e-9}, r"sparsity must lie in \[0, 1\)"),
-        ({"threshold": 0.05, "sparsity": 0.5}, r"threshold=0\.05 and sparsity=0\.5 exclude"),
+        ({"threshold": 0.05, "sparsity": 0.5}, "not 0.05 and 0.5"),
+        ({"threshold": None}, "give one of threshold and sparsity, not None and None"),
+        ({"threshold": float("nan")}, "threshold must be finite, got nan"),
+        ({"init": float("inf")}, "init must be finite, got inf"),
+        ({"negative_gradient": True}, "got True, which is no string"),
         ({"sparsity": 0.5, "tie": "unit"}, r"tie='unit' needs a threshold"),
         ({"tie": "one"}, "tie must be one of zero, unit; got 'one'"),
         ({"negative_gradient": "wrong"}, "negative_gradient must be one of true, as_printed"),
@@ -271,7 +287,15 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
         TTQ(**arguments)
 
 
-@pytest.mark.parametrize("argument", ["threshold", "sparsity"])
-def test_what_is_no_number_is_named(argument: str) -> None:
-    with pytest.raises(TypeError, match=f"{argument} must be a number, got '0.05'"):
-        TTQ(**{argument: "0.05"})
+@pytest.mark.parametrize("argument", ["threshold", "sparsity", "init"])
+@pytest.mark.parametrize("value", ["0.05", False])
+def test_what_is_no_number_is_named(argument: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{argument} must be a number, got {value!r}"):
+        TTQ(**{argument: value})
+
+
+@pytest.mark.parametrize("argument", ["tanh", "tied_scales", "positive_scales", "decay_scales"])
+def test_a_word_is_no_truth_value(argument: str) -> None:
+    """A command line hands over `no` as a string, which Python takes for true."""
+    with pytest.raises(TypeError, match=f"{argument} must be true or false, got 'no'"):
+        TTQ(**{argument: "no"})

@@ -66,8 +66,19 @@ def test_the_gradient_goes_straight_through() -> None:
 
 @pytest.mark.parametrize("factor", [-0.1, float("nan"), float("inf")])
 def test_a_bad_factor_is_named(factor: float) -> None:
-    with pytest.raises(ValueError, match="factor must be a finite number from 0"):
+    with pytest.raises(ValueError, match=r"factor must be (0 or more|finite)"):
         TWN(factor)
+
+
+def test_a_factor_that_is_no_number_is_named() -> None:
+    with pytest.raises(TypeError, match=r"factor must be a number, got '0\.7'"):
+        TWN("0.7")
+
+
+def test_the_scale_of_a_large_layer_does_not_overflow_in_half_precision() -> None:
+    latent = (0.05 * torch.randn(1024, 2048)).half()
+    (scale,) = TWN()(latent).unique()[2:]
+    assert scale.item() == pytest.approx(TWN()(latent.double()).max().item(), rel=1e-3)
 
 
 def test_a_bad_granularity_is_named() -> None:

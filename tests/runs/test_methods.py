@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from ttq_repro.data.digits import load_digits
 from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.runs.config import choices
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.module import Classifier
 
 MakeRun = Callable[..., Run]
@@ -28,6 +31,13 @@ REPORTED = {
     "binary_connect": SHARES | SCALES,
     "ternary_connect": SHARES | SCALES,
     "deep_compression": SHARES | {"stage", "distinct_values"},
+    "lsq": SHARES | SCALES,
+    "absmean": SHARES | SCALES,
+    "seq": SHARES | SCALES,
+    "ttq_paper": SHARES | SCALES,
+    "ttq_authors_code": SHARES | SCALES,
+    "twn_per_filter": SHARES | SCALES,
+    "bwn_authors_code": SHARES | SCALES,
 }
 
 
@@ -45,7 +55,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("quantizer", REPORTED)
 def test_it_trains_without_a_branch_for_it(tiny_run: MakeRun, quantizer: str) -> None:
-    epochs = 2 if quantizer == "deep_compression" else 1
+    epochs = 4 if quantizer == "deep_compression" else 1
     record = execute(tiny_run(f"quantizer={quantizer}", f"recipe.epochs={epochs}"))
     assert record.test_error["final"] <= 1
     assert len(record.layers) == (7 if REPORTED[quantizer] else 0)
@@ -53,7 +63,31 @@ def test_it_trains_without_a_branch_for_it(tiny_run: MakeRun, quantizer: str) ->
         assert set(layer) == REPORTED[quantizer]
         assert {len(values) for values in layer.values()} == {epochs}
     if quantizer == "deep_compression":
-        assert all(layer["stage"] == [1, 2] for layer in record.layers.values())
+        assert all(layer["stage"] == [1, 1, 1, 2] for layer in record.layers.values())
+
+
+def test_every_config_of_a_quantizer_is_tried() -> None:
+    assert choices("quantizer") == sorted(REPORTED)
+
+
+@pytest.mark.parametrize("quantizer", ["binary_connect", "bwn_authors_code"])
+def test_latent_weights_are_clipped_after_the_last_step_too(
+    tiny_run: MakeRun, quantizer: str
+) -> None:
+    """From weights far outside of [-1, 1] that one epoch would not bring back."""
+    parent = tiny_run()
+    execute(parent)
+    path = Workspace.of(parent.config).weights(parent)
+    save_file({name: 50 * tensor for name, tensor in load_file(path).items()}, path)
+    run = tiny_run(
+        f"quantizer={quantizer}", f"parent='{path}'", "recipe.epochs=1",
+        *(["quantizer.rescale=false"] if quantizer == "binary_connect" else []),
+    )  # fmt: skip
+    execute(run)
+    trained = load_file(Workspace.of(run.config).weights(run))
+    latent = [trained[name] for name in trained if name.endswith("weight.original")]
+    assert len(latent) == 7
+    assert max(weight.abs().max() for weight in latent) <= 1
 
 
 @pytest.mark.parametrize(

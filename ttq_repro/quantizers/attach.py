@@ -99,8 +99,9 @@ def quantize_(
 
     Raises:
         ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
-            weight is not finite.
-        TypeError: a weight is not floating point.
+            weight is empty or not finite.
+        TypeError: a module is no convolution or linear layer, or a weight not floating point.
+            No layer is quantized then.
     """
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
@@ -113,14 +114,17 @@ def quantize_(
         if decision.module in taken:
             raise ValueError(f"{decision.name}: chosen twice by the policy")
         taken.add(decision.module)
+        if not isinstance(decision.module, QUANTIZABLE):
+            kind = type(decision.module).__name__
+            raise TypeError(f"{decision.name}: {kind} is no convolution or linear layer")
         if parametrize.is_parametrized(decision.module, "weight"):
-            raise ValueError(f"{decision.name}: quantized already")
+            raise ValueError(f"{decision.name}: quantized already, or parametrized by another")
         try:
             check_latent(_weight(decision.module))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
-    for decision in chosen:
-        quantizer = factory()
+    quantizers = [factory() for _ in chosen]
+    for decision, quantizer in zip(chosen, quantizers, strict=True):
         weight = _weight(decision.module)
         quantizer.to(weight.device)
         quantizer.initialize(weight.detach())

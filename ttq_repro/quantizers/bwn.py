@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice
+from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_flag
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import mean_magnitude
 
@@ -34,7 +34,8 @@ class BWN(Quantizer):
 
     The trap: the released code does two more things that the paper does not mention. Before each
     step it subtracts from the latent weights their mean over the input channels (``center``) and
-    clamps them to [-1, 1] (``clamp``). sign(0) is +1, so that there are two levels.
+    clamps them to [-1, 1] (``clamp``). And its gradient is zero where c = 1: depthwise filters
+    never train. sign(0) is +1, so that there are two levels.
 
     Args:
         center, clamp: these two, before each epoch and after each step. A filter of one input
@@ -44,6 +45,7 @@ class BWN(Quantizer):
     Shapes: (out, in, ...); the scales are (out, 1, ...).
 
     Raises:
+        TypeError: ``center`` or ``clamp`` is neither true nor false.
         ValueError: ``latent_gradient`` is none of these.
     """
 
@@ -55,6 +57,8 @@ class BWN(Quantizer):
         latent_gradient: LatentGradient = "straight_through",
     ) -> None:
         super().__init__()
+        check_flag("center", center)
+        check_flag("clamp", clamp)
         check_choice("latent_gradient", latent_gradient, LatentGradient)
         self.center = center
         self.clamp = clamp

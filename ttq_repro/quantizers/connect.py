@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice
+from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_flag
 from ttq_repro.quantizers.gradients import straight_through
 
 Evaluation = Literal["float", "quantized"]
@@ -35,6 +35,7 @@ class Connect(Quantizer):
     Shapes: any; the latent weights are in units of the levels, which are -1, +1 (and 0).
 
     Raises:
+        TypeError: ``stochastic`` or ``rescale`` is neither true nor false.
         ValueError: ``evaluation`` or ``rate_scaling`` is none of these.
     """
 
@@ -50,6 +51,8 @@ class Connect(Quantizer):
         rate_scaling: RateScaling = "none",
     ) -> None:
         super().__init__()
+        check_flag("stochastic", stochastic)
+        check_flag("rescale", rescale)
         if evaluation is None:
             evaluation = "float" if stochastic else "quantized"
         check_choice("evaluation", evaluation, Evaluation)

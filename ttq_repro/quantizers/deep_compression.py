@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_share, sign_shares
+from ttq_repro.quantizers.base import (
+    Levels,
+    Quantizer,
+    check_number,
+    check_share,
+    check_whole,
+    sign_shares,
+)
 from ttq_repro.quantizers.magnitude import smallest
 
 # The stages of a run.
@@ -44,12 +51,14 @@ class DeepCompression(Quantizer):
         density: share of a layer's weights that is kept, in (0, 1], exact to one weight; at least
             one is.
         conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 15.
-        prune_at, cluster_at: when the stages begin, in shares of the run's epochs, in [0, 1);
-            0.75 is where the schedule of the paper's recipe drops for the last time.
+        prune_at, cluster_at: when the stages begin, in shares of the run's epochs, in [0, 1): with
+            the epoch in which that share is over. 0.75 is where the schedule of the paper's recipe
+            drops for the last time.
 
     Shapes: any; the codebook is (2^b - 1,), in units of the weights.
 
     Raises:
+        TypeError: a share is no number.
         ValueError: an argument is outside its range, or ``cluster_at`` lies before ``prune_at``.
     """
 
@@ -68,11 +77,11 @@ class DeepCompression(Quantizer):
         cluster_at: float = 0.75,
     ) -> None:
         super().__init__()
+        check_number("density", density)
         if not 0 < density <= 1:
             raise ValueError(f"density must lie in (0, 1], got {density}")
-        for argument, bits in (("conv_bits", conv_bits), ("fc_bits", fc_bits)):
-            if bits not in range(2, 16):
-                raise ValueError(f"{argument} must be a whole number from 2 to 15, got {bits}")
+        check_whole("conv_bits", conv_bits, 2, 15)
+        check_whole("fc_bits", fc_bits, 2, 15)
         check_share("prune_at", prune_at)
         check_share("cluster_at", cluster_at)
         if cluster_at < prune_at:
@@ -116,9 +125,10 @@ class DeepCompression(Quantizer):
         return [self.codebook]
 
     def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
-        if self.stage == DENSE and epoch >= int(self.prune_at * epochs):
+        end = (epoch + 1) / epochs
+        if self.stage == DENSE and end > self.prune_at:
             self._prune(latent)
-        if self.stage == PRUNED and epoch >= int(self.cluster_at * epochs):
+        if self.stage == PRUNED and end > self.cluster_at:
             self._cluster(latent)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, check_whole
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import largest, mean_magnitude
 
@@ -42,8 +42,7 @@ class DoReFa(Quantizer):
 
     def __init__(self, bits: int = 1) -> None:
         super().__init__()
-        if bits not in range(1, 9):
-            raise ValueError(f"bits must be a whole number from 1 to 8, got {bits}")
+        check_whole("bits", bits, 1, 8)
         self.bits = bits
         self.steps = 2**bits - 1
 

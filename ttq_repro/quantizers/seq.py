@@ -22,14 +22,16 @@ class SEQ(Quantizer):
     Forward (section 4 with k = 3 levels), over each output filter of a layer of n weights:
 
     .. math::
-        w_q = \frac{\alpha}{1.5} \, \mathrm{round}(1.5 \, \mathrm{clip}(w / \alpha, -1, 1))
+        w_q = \frac{\alpha}{1.5} \, \mathrm{round}(1.5 \, \mathrm{clip}(w / \alpha, -0.99, 0.99))
 
     Backward, with :math:`g = \partial L / \partial w_q`, from straight-through rounding:
 
     .. math::
-        \partial w = g \; 1[\,|w| < \alpha\,], \qquad
+        \partial w = g \; 1[\,|w| < 0.99\,\alpha\,], \qquad
         \partial \alpha = \frac{1}{\sqrt n} \sum g \cdot
-            \begin{cases} (w_q - w) / \alpha & |w| < \alpha \\ \pm \frac23 & \text{else} \end{cases}
+            \begin{cases}
+                (w_q - w) / \alpha & |w| < 0.99\,\alpha \\ \pm \frac23 & \text{else}
+            \end{cases}
 
     Chosen among the ternary schemes of the 2020s because ParetoQ compared them at equal training
     and found it best: a ternary model of 600M parameters ahead of the previous best one of 3B. It
@@ -37,8 +39,9 @@ class SEQ(Quantizer):
 
     The trap: it is LSQ (step :math:`s = \frac23\alpha`) but for the clip, which lies at 1.5 s and
     not at s. So the three levels get bins of equal width, and weights of the outer bins still feel
-    a gradient, where LSQ's outermost ones are stuck. The released code clips at 0.99 (as here) and
-    takes :math:`\pm 1`, not the derivative's :math:`\pm\frac23`, beyond it.
+    a gradient, where LSQ's outermost ones are stuck. The clip at 0.99, where the source writes 1,
+    is its released code's: at 1 rounding would find a fourth level. Beyond the clip that code
+    takes :math:`\pm 1` for the range's gradient, not the derivative's :math:`\pm\frac23`.
 
     The range starts at the filter's largest magnitude (as in the released code) and is kept at
     0.00001 or above after every step of the optimizer; it has no weight decay.

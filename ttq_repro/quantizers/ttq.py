@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_share
+from ttq_repro.quantizers.base import (
+    Levels,
+    Quantizer,
+    check_choice,
+    check_flag,
+    check_number,
+    check_share,
+)
 from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
 
 Tie = Literal["zero", "unit"]
@@ -19,6 +26,8 @@ Normalize = Literal["none", "max"]
 
 THRESHOLD = 0.05
 SMALLEST_SCALE = 1e-3
+#: In place of a threshold: none was asked for. None is an answer.
+UNSAID: Any = object()
 
 
 class TTQ(Quantizer):
@@ -40,8 +49,8 @@ class TTQ(Quantizer):
     and so does this class unless ``negative_gradient="as_printed"`` asks for the misprint.
 
     Args:
-        threshold: t, the threshold as a share of the layer's largest magnitude, in [0, 1); 0.05 if
-            neither this nor ``sparsity`` is given.
+        threshold: t, the threshold as a share of the layer's largest magnitude, in [0, 1); by
+            default 0.05, or None where there is a ``sparsity``.
         sparsity: the paper's second mode: this share of the layer's weights, in [0, 1), is zero at
             every step, exact to one weight, and the others go by their sign (0 counts as
             positive). Excludes ``threshold``.
@@ -69,14 +78,14 @@ class TTQ(Quantizer):
     (out, 1, ...) for each filter.
 
     Raises:
-        TypeError: ``threshold`` or ``sparsity`` is no number.
-        ValueError: an argument is outside its range, threshold and sparsity are both given, or
-            ``tie="unit"`` comes with a sparsity, which knows no ties.
+        TypeError: an argument is no number, or neither true nor false, where it should be.
+        ValueError: an argument is outside its range, threshold and sparsity are both given or both
+            None, or ``tie="unit"`` comes with a sparsity, which knows no ties.
     """
 
     def __init__(
         self,
-        threshold: float | None = None,
+        threshold: float | None = UNSAID,
         *,
         sparsity: float | None = None,
         tie: Tie = "zero",
@@ -92,12 +101,10 @@ class TTQ(Quantizer):
         init: float = 1.0,
     ) -> None:
         super().__init__()
-        if threshold is None and sparsity is None:
-            threshold = THRESHOLD
-        elif threshold is not None and sparsity is not None:
-            raise ValueError(
-                f"threshold={threshold} and sparsity={sparsity} exclude each other: give one"
-            )
+        if threshold is UNSAID:
+            threshold = THRESHOLD if sparsity is None else None
+        if (threshold is None) == (sparsity is None):
+            raise ValueError(f"give one of threshold and sparsity, not {threshold} and {sparsity}")
         if threshold is not None:
             check_share("threshold", threshold)
         if sparsity is not None:
@@ -110,6 +117,11 @@ class TTQ(Quantizer):
         check_choice("latent_gradient", latent_gradient, LatentGradient)
         check_choice("normalize", normalize, Normalize)
         check_choice("granularity", granularity, Granularity)
+        check_flag("tanh", tanh)
+        check_flag("tied_scales", tied_scales)
+        check_flag("positive_scales", positive_scales)
+        check_flag("decay_scales", decay_scales)
+        check_number("init", init)
         self.threshold = threshold
         self.sparsity = sparsity
         self.tie = tie

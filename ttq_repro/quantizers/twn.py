@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice
+from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_number
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import Granularity, dims_of, mean_magnitude
 
@@ -35,13 +33,15 @@ class TWN(Quantizer):
     Shapes: any; the scale is (1, 1, ...), or (out, 1, ...) for each filter.
 
     Raises:
+        TypeError: ``factor`` is no number.
         ValueError: ``factor`` is negative or not finite, or ``granularity`` unknown.
     """
 
     def __init__(self, factor: float = 0.7, *, granularity: Granularity = "layer") -> None:
         super().__init__()
-        if not 0 <= factor < math.inf:
-            raise ValueError(f"factor must be a finite number from 0, got {factor}")
+        check_number("factor", factor)
+        if factor < 0:
+            raise ValueError(f"factor must be 0 or more, got {factor}")
         check_choice("granularity", granularity, Granularity)
         self.factor = factor
         self.granularity = granularity
@@ -68,4 +68,7 @@ class TWN(Quantizer):
         kept = magnitude > self.factor * mean_magnitude(weight, self.granularity)
         dims = dims_of(weight, self.granularity)
         count = kept.sum(dims, keepdim=True).clamp(min=1)
-        return kept, torch.where(kept, magnitude, 0).sum(dims, keepdim=True) / count
+        # Sums of millions of weights are beyond float16.
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        total = torch.where(kept, magnitude, 0).sum(dims, keepdim=True, dtype=wide)
+        return kept, total / count

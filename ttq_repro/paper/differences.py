@@ -10,9 +10,15 @@ from typing import NamedTuple
 
 
 class Difference(NamedTuple):
-    """One contested choice: what each source says, what we do, and the override that changes it."""
+    """One contested choice: what each source says, what we do, and the override that changes it.
+
+    Attributes:
+        source: where in paper, released code and logs it stands.
+        override: ``none`` where no option of ours leads all the way to what a source says.
+    """
 
     topic: str
+    source: str
     paper: str
     released: str
     ours: str
@@ -23,6 +29,7 @@ DIFFERENCES = (
     # The quantizer.
     Difference(
         "gradient of W_n",
+        "Eq. 7; released AlexNet log",
         "Eq. 7 as printed has no minus",
         "true derivative (in the AlexNet log W_p + W_n stays within 0.006 of 2)",
         "true derivative",
@@ -30,6 +37,7 @@ DIFFERENCES = (
     ),
     Difference(
         "gradients of W_p and W_n over the layer",
+        "Eq. 7; ternary.py; public PyTorch ports",
         "sum (Eq. 7)",
         "sum; several ports take the mean",
         "sum",
@@ -37,6 +45,7 @@ DIFFERENCES = (
     ),
     Difference(
         "gradient of the latent weights",
+        "Eq. 8; ternary.py",
         "times W_p, 1 or W_n (Eq. 8)",
         "the same",
         "the same",
@@ -44,15 +53,26 @@ DIFFERENCES = (
     ),
     Difference(
         "normalization by the largest weight",
+        "section 3.1; ternary.py",
         "yes, before Eq. 6",
         "no: Delta = t max|w| of the raw weights",
         "no: the ternary weights are the same, and Eq. 8 has no factor for it",
         "quantizer.normalize=max",
     ),
-    Difference("tie, |w| = Delta", "0", "+1 or -1, a fourth value", "0", "quantizer.tie=unit"),
-    Difference("first value of W_p, W_n", "not stated", "1.0", "1.0", "quantizer.init=..."),
+    Difference(
+        "tie, |w| = Delta",
+        "Eq. 6; ternary.py",
+        "0",
+        "+1 or -1, a fourth value",
+        "0",
+        "quantizer.tie=unit",
+    ),
+    Difference(
+        "first value of W_p, W_n", "ternary.py", "not stated", "1.0", "1.0", "quantizer.init=0.5"
+    ),
     Difference(
         "sign of W_p, W_n",
+        "ternary.py",
         "not stated",
         "nothing keeps them positive",
         "nothing keeps them positive",
@@ -60,6 +80,7 @@ DIFFERENCES = (
     ),
     Difference(
         "scales",
+        "Eq. 6; ternary.py; public PyTorch ports",
         "two a layer",
         "two a layer; several ports have two for every filter",
         "two a layer",
@@ -67,6 +88,7 @@ DIFFERENCES = (
     ),
     Difference(
         "weight decay on W_p, W_n",
+        "training scripts",
         "not stated",
         "yes, 2e-4 on CIFAR-10, 5e-6 in AlexNet's fully connected layers",
         "yes",
@@ -74,6 +96,7 @@ DIFFERENCES = (
     ),
     Difference(
         "threshold t of AlexNet",
+        "section 5.2; AlexNet script and log",
         "0.05",
         "0.05 in the script, 0.049 in the log",
         "0.05",
@@ -81,15 +104,17 @@ DIFFERENCES = (
     ),
     Difference(
         "constant sparsity",
+        "section 3.1; code of the fixed-sparsity mode",
         "W_p and W_n trained as with a threshold",
         "none trained: -1, 0 and +1 after tanh, threshold renewed once an epoch by a module that "
         "was not released",
-        "trained, without tanh; exact at every step",
+        "trained, without tanh; exact at every step; tanh alone can be switched on",
         "quantizer=ttq_sparsity quantizer.tanh=true",
     ),
     # Training on CIFAR-10.
     Difference(
         "float layers on CIFAR-10",
+        "section 3.1; ResNet-20 log",
         "first layer implied",
         "first convolution only: the log lists scales of the last layer",
         "first convolution only, because the log's trailing mean gives the paper's 8.87%",
@@ -97,6 +122,7 @@ DIFFERENCES = (
     ),
     Difference(
         "network on CIFAR-10",
+        "section 5.1; CIFAR-10 script",
         "ResNet",
         "pre-activation, shortcuts of 2x2 average pooling and zero channels",
         "pre-activation, for the same reason",
@@ -104,14 +130,23 @@ DIFFERENCES = (
     ),
     Difference(
         "batch norm momentum",
+        "CIFAR-10 script",
         "not stated",
         "running statistics keep 0.9 of their value a step",
         "the same (momentum=0.1 in PyTorch)",
         "none",
     ),
-    Difference("weight decay on batch norm", "not stated", "no", "no, nor on biases", "none"),
+    Difference(
+        "weight decay on batch norm",
+        "CIFAR-10 script",
+        "not stated",
+        "no",
+        "no, nor on biases",
+        "none",
+    ),
     Difference(
         "learning rate of TTQ on CIFAR-10",
+        "section 5.1; ResNet-20 log and script",
         "0.1, x0.1 at epochs 80, 120, 300",
         "log: 0.1, drops from 83 and 124, 2e-4 from 301 of 400; script: 1e-4 at 150",
         "0.1, drops at 80 and 120, 160 epochs",
@@ -119,6 +154,7 @@ DIFFERENCES = (
     ),
     Difference(
         "length of an epoch",
+        "ResNet-20 log and script",
         "not stated",
         "two passes over the data (390 steps on two GPUs)",
         "one pass",
@@ -126,13 +162,15 @@ DIFFERENCES = (
     ),
     Difference(
         "epochs of the float network",
+        "ResNet-20 log; He et al. 2015",
         "not stated",
         "log starts at the learning rate of a parent trained past epoch 300",
         "164, drops at 82 and 123 (He et al. 2015)",
-        "recipe=...",
+        "none",
     ),
     Difference(
         "batch",
+        "CIFAR-10 script",
         "not stated",
         "128 on each of 2 GPUs, batch norm over each GPU's own",
         "128",
@@ -140,13 +178,15 @@ DIFFERENCES = (
     ),
     Difference(
         "input on CIFAR-10",
+        "CIFAR-10 script",
         "not stated",
         "padded to 40, crop 32, flip; minus per-pixel mean of train and test; /128 - 1",
         "padded to 40 with black, crop 32, flip; channel mean and deviation of train",
-        "data.pad=... data.flip=...",
+        "none",
     ),
     Difference(
         "reported error",
+        "Figure 3; both logs",
         "moving average over epochs, window not given",
         "ResNet-20 log: final 9.25, best 8.48, last 100 epochs 8.99; AlexNet log: final 42.83, "
         "best 42.38",
@@ -156,6 +196,7 @@ DIFFERENCES = (
     # ImageNet.
     Difference(
         "network of Table 2",
+        "section 5.2; AlexNet script",
         "AlexNet with batch norm, without dropout",
         "DoReFa-Net's AlexNet: 12x12 first kernels, no batch norm behind the first and the last "
         "layer, batch norm eps 1e-4",
@@ -164,6 +205,7 @@ DIFFERENCES = (
     ),
     Difference(
         "float layers on ImageNet",
+        "section 5.2; AlexNet script",
         "first convolution and last layer",
         "the same",
         "the same",
@@ -171,6 +213,7 @@ DIFFERENCES = (
     ),
     Difference(
         "AlexNet's weight decay and Adam",
+        "section 5.2; AlexNet script",
         "L2 5e-6",
         "L2 5e-6 on the fully connected layers and their scales alone; Adam's epsilon 1e-5",
         "on all layers; epsilon 1e-8",
@@ -178,13 +221,15 @@ DIFFERENCES = (
     ),
     Difference(
         "length of AlexNet's training",
+        "section 5.2; AlexNet log",
         "learning rate x0.2 at epochs 56 and 64; no end stated",
         "log: 80 epochs",
         "80 epochs",
-        "recipe=...",
+        "recipe=paper_alexnet recipe.epochs=64",
     ),
     Difference(
         "augmentation on ImageNet",
+        "section 5.2; AlexNet script",
         "resized to 256x256, random crop of 224",
         "short side 224 to 308, height and width stretched by up to 15% each, random crop of 224, "
         "mirrored",
@@ -193,6 +238,7 @@ DIFFERENCES = (
     ),
     Difference(
         "input and evaluation on ImageNet",
+        "AlexNet script",
         "not stated",
         "minus per-pixel mean, /255; short side 256, centre crop of 224",
         "channel mean and deviation of train; short side 256, centre crop of 224",
@@ -200,14 +246,16 @@ DIFFERENCES = (
     ),
     Difference(
         "recipe of Table 3",
+        "fb.resnet.torch",
         "not stated",
         "none released",
         "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
         "precision",
-        "recipe=...",
+        "none",
     ),
     Difference(
         "networks of Table 3",
+        "Table 3; arXiv 1603.05279, 1605.04711",
         "ResNet-18B for all rows",
         "rows as cited: BWN's is ResNet-18, TWN's is 1.5 times as wide",
         "ResNet-18 of any width",
@@ -216,13 +264,23 @@ DIFFERENCES = (
     # The other methods.
     Difference(
         "TWN: threshold",
+        "arXiv 1605.04711; a public PyTorch port",
         "0.7 E|w| and one scale a layer",
         "a widely used port: 0.75 E|w| and a scale for every filter",
         "the paper's",
         "quantizer=twn_per_filter",
     ),
     Difference(
+        "DoReFa: float layers",
+        "arXiv 1606.06160; DoReFa-Net's code",
+        "first and last",
+        "first and last",
+        "those of the policy, the same for all methods that are compared",
+        "policy=first_last_float",
+    ),
+    Difference(
         "BWN: latent weights",
+        "arXiv 1603.05279; XNOR-Net's code",
         "as they are (Algorithm 1)",
         "centred over the input channels and clamped to [-1, 1] before each step",
         "as they are",
@@ -230,6 +288,7 @@ DIFFERENCES = (
     ),
     Difference(
         "BWN: gradient",
+        "arXiv 1603.05279; XNOR-Net's code",
         "straight through (Algorithm 1) or with the scale's derivative (section 3.1)",
         "the latter times n (1 - 1/c)",
         "straight through",
@@ -237,6 +296,7 @@ DIFFERENCES = (
     ),
     Difference(
         "BWN: float layers",
+        "Table 3; XNOR-Net's code",
         "none, as TTQ's Table 3 cites it",
         "first and last",
         "those of the policy",
@@ -244,6 +304,7 @@ DIFFERENCES = (
     ),
     Difference(
         "BinaryConnect, TernaryConnect: evaluation",
+        "arXiv 1511.00363, 1510.03009",
         "float weights after stochastic training, binary ones after deterministic",
         "the same",
         "deterministic in training and evaluation",
@@ -251,6 +312,7 @@ DIFFERENCES = (
     ),
     Difference(
         "BinaryConnect: learning rate",
+        "arXiv 1511.00363; BinaryConnect's code",
         "scaled by Glorot's coefficients, by their squares under SGD",
         "divided by the coefficients (under Adam)",
         "divided by their squares (under SGD)",
@@ -258,6 +320,7 @@ DIFFERENCES = (
     ),
     Difference(
         "Deep Compression: codes",
+        "arXiv 1510.00149; its released AlexNet",
         "2^b shared values, zeros apart",
         "2^b values, zero among them",
         "2^b values, zero among them",

@@ -11,8 +11,11 @@ from ttq_repro.report.table import Table
 
 def difference_table() -> Table:
     """The contested choices, one a row."""
-    rows = [[d.topic, d.paper, d.released, d.ours, _code(d.override)] for d in DIFFERENCES]
-    return Table("", ["topic", "paper", "released code, log", "ours", "override"], rows)
+    rows = [
+        [d.topic, d.paper, d.released, d.ours, _code(d.override), d.source] for d in DIFFERENCES
+    ]
+    header = ["topic", "paper", "released code, log", "ours", "override", "source"]
+    return Table("", header, rows)
 
 
 def fill(text: str, results: Path) -> str:

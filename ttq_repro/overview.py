@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ttq_repro.errors import UserError
 from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.report.authors_log import checked_folder
 from ttq_repro.report.claims_table import claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
@@ -28,7 +29,7 @@ def overview(request: Config) -> None:
         UserError: the authors' logs are asked for and cannot be read.
     """
     workspace = Workspace.of(request)
-    log = None if request["authors_log"] is None else Path(request["authors_log"])
+    log = checked_folder(request["authors_log"])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         judgements, runs = _read(workspace, log)
@@ -73,3 +74,12 @@ def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
             render(request | {"dataset": dataset}, workspace)
         except (UserError, ValueError) as error:
             warnings.warn(f"{name}: not drawn ({error})")
+            _withdraw(name if dataset is None else f"{name}_{dataset}", workspace)
+
+
+def _withdraw(name: str, workspace: Workspace) -> None:
+    """Remove what was drawn under this name before: it shows what is not so any more."""
+    with workspace.drawing(workspace.results):
+        for folder in ("tables", "figures"):
+            for path in (workspace.results / folder).glob(f"{name}.*"):
+                path.unlink()

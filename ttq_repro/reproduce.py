@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from hydra.utils import get_method
 
 from ttq_repro.errors import TrainingError, UserError
+from ttq_repro.report.authors_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import has_gpu, precision_warning
@@ -20,9 +20,7 @@ def reproduce(request: Config) -> None:
     for key in ("seeds", "jobs"):
         if type(request[key]) is not int or request[key] < 1:
             raise UserError(f"{key}={request[key]}: must be a whole number from 1")
-    log = request["authors_log"]
-    if log is not None and not Path(log).is_dir():
-        raise UserError(f"authors_log={log}: no such folder")
+    checked_folder(request["authors_log"])
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)

@@ -23,7 +23,7 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
         "DoReFa 1-32-32: 10.00 (n=1)",
         "TWN: 9.50 (n=1)",
         "TTQ: 9.00 (n=1)",
-        "TTQ, released log: 16.00 (n=1)",
+        "TTQ, released log: 16.00 (n=1), epoch 160",
     ]
     for line, error in zip(axes.lines, (*errors, 0.16), strict=True):
         assert line.get_ydata()[-1] == pytest.approx(100 * error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +191,7 @@ def test_what_stands_in_place_of_a_measurement_is_warned_about(tmp_path: Path) -
     assert isinstance(claim.rule, Measured)
     row = claim.rule.where | {claim.rule.column: "fast"}
     (tmp_path / "inference.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
-    with pytest.warns(UserWarning, match=r"inference\.csv: .* is no number: fast"):
+    with pytest.warns(UserWarning, match=r"inference\.csv: no number: fast"):
         assert judge(claim.id, [], tmp_path).verdict == Verdict.NOT_RUN
 
 
@@ -198,7 +200,83 @@ def test_the_authors_log_stands_beside_its_claim(tmp_path: Path) -> None:
     assert claim.log is not None
     (tmp_path / claim.log.file).write_text(f"{claim.log.column}\n0.09\n0.08\n")
     (judgement,) = Ledger([claim]).judge(Path("none"), tmp_path)
-    assert judgement.log == summarize([0.09, 0.08])
+    assert judgement.log == str(summarize([0.09, 0.08]))
+
+
+def test_scales_and_drops_are_read_off_the_log_too(tmp_path: Path) -> None:
+    scale, dropping = BY_ID["figure2-last-linear-positive-scale"], BY_ID["figure4-drop-at-64"]
+    assert scale.log is not None
+    assert dropping.log is not None
+    (tmp_path / scale.log.file).write_text(f"{scale.log.column}\n0.15\n1\n2.25\n")
+    errors = "\n".join(["0.5"] * 64 + ["0.49"] * 16)
+    (tmp_path / dropping.log.file).write_text(f"{dropping.log.column}\n{errors}\n")
+    change, fall = Ledger([scale, dropping]).judge(Path("none"), tmp_path)
+    assert change.log == "0.15 after epoch 1, 2.25 after epoch 3"
+    assert fall.log == "-1.00"
+
+
+def test_a_log_that_is_not_there_is_warned_about(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"there is no authors_log_resnet20"):
+        (judgement,) = Ledger([BY_ID[LEVEL]]).judge(Path("none"), tmp_path)
+    assert judgement.log is None
+
+
+def test_seeds_of_their_own_are_no_difference_and_say_what_to_train() -> None:
+    ttq, parent = cell(20, "ttq"), cell(20, "full_precision")
+    apart = [made(parent, seed, 830) for seed in (1, 2)] + [made(ttq, seed, 800) for seed in (3, 4)]
+    judgement = judge(DIFFERENCE, apart)
+    assert judgement.verdict == Verdict.NOT_RUN
+    assert judgement.ours is None
+    (command,) = judgement.commands
+    assert " SEEDS=4 DATA_DIR=" in command
+
+
+def test_what_is_undecided_asks_for_more_seeds() -> None:
+    judgement = judge(DIFFERENCE, pairs(20, 64, 170, 10))
+    assert judgement.verdict == Verdict.UNDECIDED
+    assert all(" SEEDS=4 DATA_DIR=" in command for command in judgement.commands)
+
+
+def test_a_child_of_another_parent_is_not_compared() -> None:
+    parent, child = pairs(20, 64)
+    mother = {"identity": parent.identity, "weights_sha256": "of another"}
+    with pytest.warns(UserWarning, match="is left out: it started from other weights"):
+        judgement = judge(DIFFERENCE, [parent, replace(child, parent=mother)])
+    assert judgement.ours is None
+    known = mother | {"weights_sha256": parent.weights_sha256}
+    assert judge(DIFFERENCE, [parent, replace(child, parent=known)]).ours is not None
+
+
+@pytest.mark.parametrize(
+    ("spread", "expected"),
+    [
+        ("20.0 to 29.0", Verdict.REPRODUCED),
+        ("20.0 to 35.0", Verdict.UNDECIDED),
+        ("31.0 to 45.0", Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_a_timing_is_judged_by_its_interval_on_the_last_date(
+    spread: str, expected: Verdict, tmp_path: Path
+) -> None:
+    claim = BY_ID["forward-time"]
+    assert isinstance(claim.rule, Measured)
+    low, _, high = spread.partition(" to ")
+    middle = str((float(low) + float(high)) / 2)
+    for name, value in (("z_2026-01-01", "99"), ("a_2026-02-01", middle)):
+        row = claim.rule.where | {"percent of float32": value, "percent, 95%": spread}
+        with (tmp_path / f"inference_{name}.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(row))
+            writer.writeheader()
+            writer.writerow(row)
+    judgement = judge(claim.id, [], tmp_path)
+    assert judgement.basis == "inference_a_2026-02-01.csv"
+    assert judgement.verdict == expected
+
+
+def test_a_benchmark_that_is_no_text_is_warned_about(tmp_path: Path) -> None:
+    (tmp_path / "sizes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.warns(UserWarning, match=r"sizes\.csv"):
+        assert judge("size-ternary-layers", [], tmp_path).verdict == Verdict.NOT_RUN
 
 
 def test_an_interval_inside_outside_or_neither() -> None:

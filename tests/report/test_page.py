@@ -79,12 +79,15 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
             ("figure2-first-zero", Verdict.NOT_RUN, None, ""),
         )
     ]
-    assert [row[2:] for row in claims_table(judgements).rows] == [
+    rows = claims_table(judgements).rows
+    assert [[row[2], *row[4:7]] for row in rows] == [
         ["8.87%", "within ±0.5", "8.90% [8.80%, 9.00%] (n=3; paper, fp32)", "reproduced"],
         ["16x", "within ±1", "14.50x (sizes.csv)", "not reproduced"],
         ["-0.25", "below 0", "-0.20 (n=1; paper, bf16)", "undecided at this n"],
         ["-", "below 0", "-", "not run"],
     ]
+    assert rows[2][3] == "difference of test error, by seed"
+    assert [row[8] for row in rows] == [judgement.claim.id for judgement in judgements]
     assert summary(judgements) == (
         "4 claims: 1 reproduced, 1 not reproduced, 1 undecided at this n, 1 not run"
     )

@@ -32,6 +32,15 @@ def test_images_that_all_seeds_share_widen_the_interval() -> None:
     )
 
 
+def test_seeds_that_agree_by_chance_do_not_make_images_certain() -> None:
+    """Two seeds with the same mean over other images each."""
+    per_image = np.zeros((2, 1000))
+    per_image[0, :20] = per_image[1, 500:520] = 1
+    estimate = over_seeds_and_images(per_image)
+    assert estimate.image_error == pytest.approx(per_image.mean(0).std(ddof=1) / math.sqrt(1000))
+    assert estimate.half_width == pytest.approx(1.96 * estimate.image_error, 1e-3)
+
+
 def test_networks_that_are_wrong_on_the_same_images_do_not_differ() -> None:
     assert over_seeds_and_images(np.zeros((3, 100))).interval == (0, 0)
 

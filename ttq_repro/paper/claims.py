@@ -65,6 +65,13 @@ LOGS = {
     "table1-resnet20-ttq": LogColumn(CIFAR10_LOG, "validation_error"),
     "table2-ttq-top1": LogColumn(ALEXNET_LOG, "val-error-top1"),
     "table2-ttq-top5": LogColumn(ALEXNET_LOG, "val-error-top5"),
+    "figure4-drop-at-64": LogColumn(ALEXNET_LOG, "val-error-top1"),
+    "figure2-first-positive-scale": LogColumn(CIFAR10_LOG, "res1.0/conv1/Wp"),
+    "figure2-first-negative-scale": LogColumn(CIFAR10_LOG, "res1.0/conv1/Wn"),
+    "figure2-last-convolution-positive-scale": LogColumn(CIFAR10_LOG, "res3.2/conv2/Wp"),
+    "figure2-last-convolution-negative-scale": LogColumn(CIFAR10_LOG, "res3.2/conv2/Wn"),
+    "figure2-last-linear-positive-scale": LogColumn(CIFAR10_LOG, "linear/Wp"),
+    "figure2-last-linear-negative-scale": LogColumn(CIFAR10_LOG, "linear/Wn"),
 }
 
 
@@ -220,13 +227,14 @@ def _figure2() -> list[Claim]:
     }
     return [
         Claim(
-            f"figure2-{layer.replace(' ', '-')}-{of.replace('_', '-')}",
+            name := f"figure2-{layer.replace(' ', '-')}-{of.replace('_', '-')}",
             f"ResNet-20, {place}: {symbol} {verb} over training",
             "Figure 2",
             None,
             unit,
             Level(resnet(20, "ttq"), LayerChange(layer, of)),
             accept,
+            LOGS.get(name),
         )
         for layer, (place, verb, accept) in layers.items()
         for of, (symbol, unit) in quantities.items()
@@ -354,6 +362,7 @@ def _alexnet_claims() -> list[Claim]:
             "points",
             Level(ttq, ErrorDrop(64)),
             Below(0),
+            LOGS["figure4-drop-at-64"],
         ),
         Claim(
             "sparse-filters",
@@ -444,6 +453,7 @@ def _deployment() -> list[Claim]:
                 "inference",
                 {"network": "AlexNet-BN", "batch": "1", "computed by": "ternary"},
                 "percent of float32",
+                "percent, 95%",
             ),
             Below(30),
         ),

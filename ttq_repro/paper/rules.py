@@ -157,12 +157,14 @@ class Measured:
     """A number that needs no seeds: column ``column`` of the row ``where`` of a benchmark's CSV.
 
     Attributes:
-        benchmark: start of the file's name in ``results/benchmarks``; the last such file counts.
+        benchmark: start of the file's name in ``results/benchmarks``; that of the last date counts.
+        interval: the column with the 95% interval, ``LOW to HIGH``; None for what is exact.
     """
 
     benchmark: str
     where: dict[str, str]
     column: str
+    interval: str | None = None
 
     def __str__(self) -> str:
         return f"measured, {self.benchmark}.csv"
@@ -234,7 +236,7 @@ class AtLeast:
 
 @dataclass(frozen=True)
 class LogColumn:
-    """A column of one of the authors' released logs, in shares by epoch."""
+    """A column of one of the authors' released logs, a value an epoch; errors are shares."""
 
     file: str
     column: str

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from ttq_repro.paper.rules import Measured
 
+DATE = re.compile(r"\d{4}-\d\d-\d\d$")
+
 
 class Measurement(NamedTuple):
-    """A number and the name of the file that holds it."""
+    """A number, its 95% interval, and the name of the file that holds it."""
 
     value: float
+    interval: tuple[float, float]
     file: str
 
 
 def look_up(rule: Measured, folder: Path) -> Measurement | None:
     """The number that a rule asks for, from the last file of its name; None if it is not there.
 
-    What stands in place of a number is warned about.
+    What stands in place of a number, and a file that is none of text, is warned about.
     """
-    for path in sorted(folder.glob(f"{rule.benchmark}*.csv"), reverse=True)[:1]:
-        with path.open(newline="") as stream:
-            for row in csv.DictReader(stream):
-                if rule.column not in row or not rule.where.items() <= row.items():
-                    continue
-                try:
-                    return Measurement(float(row[rule.column].replace(",", "")), path.name)
-                except ValueError:
-                    warnings.warn(f"{path}: {rule.column} is no number: {row[rule.column]}")
+    files = sorted(folder.glob(f"{rule.benchmark}*.csv"), key=_date)
+    for path in files[-1:]:
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                for row in csv.DictReader(stream):
+                    if rule.column in row and rule.where.items() <= row.items():
+                        return _read(rule, row, path)
+        except (ValueError, csv.Error) as error:
+            warnings.warn(f"{path}: {error}")
     return None
+
+
+def _date(path: Path) -> tuple[str, str]:
+    """When a file was measured, as its name says in the end; then by name."""
+    found = DATE.search(path.stem)
+    return found[0] if found else "", path.name
+
+
+def _read(rule: Measured, row: dict[str, str], path: Path) -> Measurement:
+    value = _number(row[rule.column])
+    if rule.interval is None:
+        return Measurement(value, (value, value), path.name)
+    low, _, high = row[rule.interval].partition(" to ")
+    return Measurement(value, (_number(low), _number(high)), path.name)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        raise ValueError(f"no number: {text}") from None

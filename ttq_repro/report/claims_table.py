@@ -16,7 +16,9 @@ CAPTION = (
     "decides nothing. Only runs at the `paper` budget judge: what stands beside a claim that is "
     "not run comes from a shorter one."
 )
-HEADER = ["claim", "source", "paper", "accepted", "ours", "verdict"]
+HEADER = [
+    "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
+]  # fmt: skip
 NOTHING = "-"
 
 
@@ -27,9 +29,12 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
             judgement.claim.text,
             judgement.claim.source,
             paper_number(judgement.claim),
+            str(judgement.claim.rule),
             str(judgement.claim.accept),
             f"{our_number(judgement)} ({basis(judgement)})" if judgement.ours else NOTHING,
             judgement.verdict,
+            judgement.log or NOTHING,
+            judgement.claim.id,
         ]
         for judgement in judgements
     ]
@@ -53,7 +58,8 @@ def our_number(judgement: Judgement) -> str:
     if estimate is None:
         return NOTHING
     text = _number(estimate.value, unit, ".2f")
-    if estimate.count and estimate.interval is not None:
+    if estimate.half_width:
+        assert estimate.interval is not None
         low, high = (_number(bound, unit, ".2f") for bound in estimate.interval)
         text += f" [{low}, {high}]"
     return text

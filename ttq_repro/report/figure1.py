@@ -23,8 +23,8 @@ CAPTION = (
     "training the latent weights are those of the full-precision network and both scales are 1."
 )
 NO_HISTOGRAMS = "The record was written before records kept the weights of their layers."
-STAGES = ("latent $w$", r"normalized $w\,/\,\max|w|$", "intermediate ternary", "final ternary")
-SIGNS = {"negative": style.NEGATIVE, "zero": style.GREY, "positive": style.POSITIVE}
+STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")
+SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:

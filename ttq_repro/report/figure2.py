@@ -92,7 +92,7 @@ def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
     axes.stackplot(x, *means, labels=list(SHARES), colors=colors, alpha=0.6, linewidth=0)
     for boundary in (shares[0], shares[0] + shares[1]):
         style.band(axes, x, boundary, color=style.BLACK, linewidth=0.6)
-    axes.set(ylim=(0, 100), xlim=(x[0], x[-1]))
+    axes.set(ylim=(0, 100), xlim=(0, x[-1]))
     # The final shares stand beside their areas, apart from each other where those are thin.
     ends = [mean[-1] for mean in means]
     height = -np.inf

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ttq_repro.paper.claims import ALEXNET_LOG
 from ttq_repro.paper.rules import LogColumn
 from ttq_repro.report import released, style
-from ttq_repro.report.authors_log import read_column
+from ttq_repro.report.authors_log import holds, read_column
 from ttq_repro.report.captions import file_name, not_run, stand_in
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import Found, at_one_setting
@@ -37,6 +37,8 @@ def render(
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
     log = Path(authors_log) if authors_log and not stand_in(cells[0]) else None
+    if log is not None and not holds(log, ALEXNET_LOG):
+        log = None
     drawn = [one for one in found if one.records]
     figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     caption = CAPTION + (LOG_CAPTION if log else "")

@@ -27,6 +27,8 @@ CAPTION = (
     "as TTQ. Dotted: a mark in the paper's figure; shaded: where its text sees the least error."
 )
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
+#: The sparsities that the horizontal axis shows at least, in percent.
+SPAN = (-2, 72)
 PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}
 LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},
@@ -70,6 +72,9 @@ def figure5(found: list[Found]) -> Figure:
         axes.axvline(FIGURE5_MARK, color=style.GREY, linewidth=0.8, linestyle=":", label=mark)
         axes.axvspan(*FIGURE5_LEAST_ERROR, color="#EFEFEF", linewidth=0, zorder=0, label=least)
         axes.set(xlabel="sparsity reached (%)", ylabel=name)
+        axes.margins(y=0.12)
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, SPAN[0]), max(high, SPAN[1]))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

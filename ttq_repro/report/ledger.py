@@ -7,8 +7,9 @@ and precision) are never mixed; of several settings, the one with the most seeds
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.paper.rules import Claim, Difference, Error, Level, Measured, Quantity, Trend
-from ttq_repro.report.authors_log import LogSummary, read_column, summarize
+from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
@@ -27,6 +28,8 @@ from ttq_repro.runs.record import Record
 
 #: The budget whose runs judge.
 JUDGING = "paper"
+#: How many more seeds an undecided claim is worth at a time.
+MORE_SEEDS = 2
 
 
 class Verdict(StrEnum):
@@ -45,8 +48,8 @@ class Judgement:
     Attributes:
         ours: our number, None if there is none.
         basis: the setting of its runs, or the benchmark's file.
-        commands: what a user types to train what is missing at the paper's budget.
-        log: the authors' own number, where their log was given and holds it.
+        commands: what a user types for runs at the paper's budget that would decide it.
+        log: what the authors' own log says, where it was given and holds it.
     """
 
     claim: Claim
@@ -54,7 +57,7 @@ class Judgement:
     ours: Estimate | None = None
     basis: str = ""
     commands: tuple[str, ...] = ()
-    log: LogSummary | None = None
+    log: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,16 @@ class Ledger:
                 self._wanted[cell.run.identity].add(one.quantity)
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
+        # Checksums of networks, and of the parents that others started from.
+        self._weights: dict[tuple[str, int], str] = {}
+        self._parents: dict[tuple[str, int], tuple[str, str]] = {}
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
+        self._weights[record.identity, record.seed] = record.weights_sha256
+        if record.parent is not None:
+            parent = record.parent["identity"], record.parent["weights_sha256"]
+            self._parents[record.identity, record.seed] = parent
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -110,40 +120,57 @@ class Ledger:
         return [self._judge(claim, benchmarks, authors_log) for claim in self._claims]
 
     def _judge(self, claim: Claim, benchmarks: Path, authors_log: Path | None) -> Judgement:
-        log = None
-        if claim.log and authors_log:
-            log = summarize(read_column(authors_log, claim.log))
+        log = number_in_log(claim, authors_log) if authors_log else None
         if isinstance(claim.rule, Measured):
             found = look_up(claim.rule, benchmarks)
             if found is None:
                 return Judgement(claim, Verdict.NOT_RUN, log=log)
-            exact = Estimate(found.value, 0, half_width=0.0)
-            return Judgement(claim, verdict(exact, claim.region), exact, found.file, log=log)
+            half_width = max(abs(found.value - bound) for bound in found.interval)
+            ours = Estimate(found.value, 0, half_width)
+            return Judgement(claim, verdict(ours, claim.region), ours, found.file, log=log)
         sums = self._sums[claim.id]
         missing = [self._missing(one) for one in sums if one.judges]
-        fewest: list[str] = min(missing, key=len, default=[])
-        commands = tuple(dict.fromkeys(fewest))
+        commands = min(missing, key=len, default=())
         recorded = [(one, seeds) for one in sums if (seeds := self._seeds(one))]
         if not recorded:
             return Judgement(claim, Verdict.NOT_RUN, commands=commands, log=log)
         best, seeds = max(recorded, key=lambda pair: (pair[0].judges, len(pair[1])))
         estimate = self._estimate(best, seeds)
         decided = verdict(estimate, claim.region) if best.judges else Verdict.NOT_RUN
-        return Judgement(
-            claim, decided, estimate, best.setting, () if best.judges else commands, log
-        )
+        if decided is Verdict.UNDECIDED:
+            commands = _commands(best, range(len(best.terms)), max(seeds) + MORE_SEEDS)
+        elif best.judges:
+            commands = ()
+        return Judgement(claim, decided, estimate, best.setting, commands, log)
 
     def _seeds(self, one: Sum) -> list[int]:
-        """The seeds that every network of a sum has."""
-        by_network = [self._values[cell.run.identity, one.quantity] for _, cell in one.terms]
-        return sorted(set.intersection(*map(set, by_network)))
+        """The seeds that every network of a sum has; those whose parents differ are left out."""
+        common = set.intersection(*self._seeds_by_network(one))
+        return [seed for seed in sorted(common) if self._of_one_family(one, seed)]
 
-    def _missing(self, one: Sum) -> list[str]:
-        return [
-            cell.command
-            for _, cell in one.terms
-            if not self._values[cell.run.identity, one.quantity]
-        ]
+    def _seeds_by_network(self, one: Sum) -> list[set[int]]:
+        return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]
+
+    def _of_one_family(self, one: Sum, seed: int) -> bool:
+        """Whether networks know their parents by the same weights, which may be one of them."""
+        names = {cell.run.identity for _, cell in one.terms}
+        known = {name: self._weights[name, seed] for name in names}
+        for name in names:
+            parent, weights = self._parents.get((name, seed), (None, ""))
+            if parent is not None and known.setdefault(parent, weights) != weights:
+                warnings.warn(
+                    f"{name} seed {seed} is left out: it started from other weights of {parent} "
+                    "than those it is compared with"
+                )
+                return False
+        return True
+
+    def _missing(self, one: Sum) -> tuple[str, ...]:
+        """What to type for the networks that lack a seed that another one has."""
+        by_network = self._seeds_by_network(one)
+        seeds = set.union(*by_network)
+        lacking = [place for place, found in enumerate(by_network) if not found or found < seeds]
+        return _commands(one, lacking, max(seeds, default=1))
 
     def _estimate(self, one: Sum, seeds: list[int]) -> Estimate:
         terms = [(weight, cell.run.identity) for weight, cell in one.terms]
@@ -154,6 +181,13 @@ class Ledger:
         return over_seeds(
             [sum(w * values[name, one.quantity][seed] for w, name in terms) for seed in seeds]
         )
+
+
+def _commands(one: Sum, places: Iterable[int], seeds: int) -> tuple[str, ...]:
+    """What to type for terms of a sum, each command once."""
+    option = f" SEEDS={seeds}" if seeds > 1 else ""
+    found = dict.fromkeys(one.terms[place][1].command for place in places)
+    return tuple(command.replace(" DATA_DIR=", f"{option} DATA_DIR=") for command in found)
 
 
 def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:

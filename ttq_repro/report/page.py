@@ -50,7 +50,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"markdown": markdown, "strip": strip, "basis": basis}
-    environment.filters["title_of"] = title
+    environment.filters |= {"title_of": title, "alt": alternative}
     environment.filters |= {"paper": paper_number, "ours": our_number}
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     page = environment.get_template("page.html.jinja").render(
@@ -101,6 +101,11 @@ def title(name: str) -> str:
     """A file's name as a heading: ``table1`` is Table 1."""
     words = re.sub(r"(?<=[a-z])(?=\d)", " ", re.sub(r"[_-]", " ", name))
     return words[:1].upper() + words[1:]
+
+
+def alternative(caption: str) -> str:
+    """What a figure shows, for who cannot see it: the first sentence of its caption."""
+    return re.sub(r"[`*]", "", caption).partition(". ")[0]
 
 
 def markdown(text: str) -> Markup:

@@ -25,11 +25,7 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             test, train = _final_error(record, "test"), _final_error(record, "train")
             return None if test is None or train is None else test - train
         case ErrorDrop(epoch, window):
-            errors = record.metrics.get("test_error", [])
-            if epoch < window or len(errors) < epoch + window:
-                return None
-            before, after = errors[epoch - window : epoch], errors[epoch : epoch + window]
-            return 100 * (mean(after) - mean(before))
+            return error_drop(record.metrics["test_error"], epoch, window)
         case Density(layers):
             return _density(record, layers)
         case LayerChange(layer, of):
@@ -38,6 +34,13 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             return _sparse_filters(record)
         case _:
             return None
+
+
+def error_drop(errors: list[float], epoch: int, window: int) -> float | None:
+    """:class:`ErrorDrop` in points, None where there are too few epochs on either side."""
+    if epoch < window or len(errors) < epoch + window:
+        return None
+    return 100 * (mean(errors[epoch : epoch + window]) - mean(errors[epoch - window : epoch]))
 
 
 def _final_error(record: Record, split: str, top: int = 1) -> float | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.paper.rules import LogColumn
-from ttq_repro.report.authors_log import read_column
+from ttq_repro.report.authors_log import holds, read_column
 from ttq_repro.report.style import GREY
 from ttq_repro.runs.cell import Cell
 
@@ -47,8 +47,10 @@ class ReleasedLog:
 
 
 def beside(cells: list[Cell], folder: str | None) -> ReleasedLog | None:
-    """The log to draw beside ``cells``; none without a folder, or where they are a trial."""
-    return ReleasedLog(Path(folder)) if folder and cells[0].run.is_result else None
+    """The log to draw beside ``cells``; none without it, or where they are a trial."""
+    if not folder or not cells[0].run.is_result or not holds(Path(folder), CIFAR10_LOG):
+        return None
+    return ReleasedLog(Path(folder))
 
 
 def released_name(layer: str) -> str:

@@ -9,7 +9,8 @@ ignore that and is done nowhere.
 The variance between seeds already holds what a seed does to single images. What it misses is what
 all seeds have in common on an image, the covariance of the per-image differences between two
 seeds. The half width of an interval is the root of the sum of squares of the two half widths: t for
-the seeds, normal for the images.
+the seeds, normal for the images. Few seeds may lie close to each other by chance: an interval is
+never narrower than the images alone make it.
 
 No correction is made for the number of claims: of 20 true statements, one may fail at 95%.
 """
@@ -65,15 +66,15 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
     seeds, images = per_image.shape
     variance_of_mean = float(per_image.mean(axis=0).var(ddof=1))
     seed_half_width = _seed_half_width(per_image.mean(axis=1))
+    image_error = math.sqrt(variance_of_mean / images)
     half_width = None
     if seed_half_width is not None:
         variance = float(per_image.var(axis=1, ddof=1).mean())
         covariance = max(0.0, (seeds * variance_of_mean - variance) / (seeds - 1))
         normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-        half_width = math.hypot(seed_half_width, normal * math.sqrt(covariance / images))
-    return Estimate(
-        float(per_image.mean()), seeds, half_width, math.sqrt(variance_of_mean / images)
-    )
+        of_images = normal * math.sqrt(covariance / images)
+        half_width = max(math.hypot(seed_half_width, of_images), normal * image_error)
+    return Estimate(float(per_image.mean()), seeds, half_width, image_error)
 
 
 def _seed_half_width(values: NDArray[np.float64]) -> float | None:

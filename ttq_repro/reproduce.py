@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from hydra.utils import get_method
 
 from ttq_repro.errors import TrainingError, UserError
@@ -83,8 +81,4 @@ def _train(plan: Plan, jobs: int) -> dict[str, str]:
         return {}
     from ttq_repro.runs.side_by_side import train_all
 
-    try:
-        return train_all([planned.run for planned in plan.missing], jobs)
-    except (KeyboardInterrupt, SystemExit):
-        print("\nstopped; the same command goes on from the last whole epoch", file=sys.stderr)
-        raise
+    return train_all([planned.run for planned in plan.missing], jobs)

@@ -96,6 +96,14 @@ def test_a_missing_parent_is_an_error_that_says_how_to_get_it(tiny_run: MakeRun)
         execute(run)
 
 
+def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: MakeRun) -> None:
+    said: list[str] = []
+    run = tiny_run("quantizer=ttq_sparsity", "quantizer.sparsity=1.5", "parent=auto")
+    with pytest.raises(UserError, match=r"^quantizer ttq_sparsity: sparsity must lie in \[0, 1\)"):
+        execute(run, say=said.append)
+    assert not said
+
+
 def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path) -> None:
     run = tiny_run("recipe.epochs=1", f"data.root={tmp_path}")
     execute(run)

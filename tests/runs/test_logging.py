@@ -25,7 +25,8 @@ WANDB = Path(sys.executable).with_name("wandb")
 
 
 def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
-    run = tiny_run("quantizer=ttq", "recipe.epochs=2", "logger=default", "logger.group=table1")
+    options = ["quantizer=ttq", "quantizer.threshold=0.1", "recipe.epochs=2"]
+    run = tiny_run(*options, "logger=default", "logger.group=table1")
     said: list[str] = []
     record = execute(run, say=said.append)
     (folder,) = Workspace.of(run.config).scratch(run).glob("wandb/offline-run-*")
@@ -36,11 +37,11 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     lines = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True)
     entries = [json.loads(line) for line in lines.stdout.splitlines()]
     (begun,) = (entry["run"] for entry in entries if entry["type"] == "run")
-    assert begun["display_name"] == run.name
+    assert begun["display_name"] == f"{run.name} (threshold=0.1)"
     assert begun["run_group"] == "table1"
-    assert {"digits", "ttq", "smoke"} <= set(begun["tags"])
+    assert {"digits", "ttq", "smoke", "threshold=0.1"} <= set(begun["tags"])
     config = begun["config"]["update"]
-    assert config["quantizer"]["threshold"] == 0.05
+    assert config["quantizer"]["threshold"] == 0.1
     assert "workspace" not in config, "no path of this machine"
     steps = {entry["metric"].get("step_metric") for entry in entries if entry["type"] == "metric"}
     assert "epoch" in steps

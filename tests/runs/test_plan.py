@@ -9,9 +9,10 @@ from tests.runs.test_record import record
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.measure import measured
-from ttq_repro.runs.plan import duration, make_plan
+from ttq_repro.runs.plan import make_plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.words import duration
 
 
 def cell(name: str, *overrides: str) -> Run:

@@ -20,6 +20,13 @@ def test_names_are_readable() -> None:
     assert run(TTQ_CELL).identity.startswith("resnet20-ttq-paper_finetune-")
 
 
+def test_what_a_sweep_changes_can_be_read() -> None:
+    assert run(TTQ_CELL).options == []
+    assert run(TTQ_CELL).label == run(TTQ_CELL).name
+    swept = run("experiment=figure5/resnet20", "quantizer.sparsity=0.3", "+quantizer.tie=unit")
+    assert swept.label == f"{swept.name} (sparsity=0.3, tie=unit)"
+
+
 @pytest.mark.parametrize(
     "override",
     [

@@ -52,11 +52,10 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
         pytest.skip("no Slurm: sbatch is not installed, or no node of a cluster is free")
     arguments = [
         "-m",
-        *TINY,
+        "experiment=figure5/resnet20",
+        *(override for override in TINY if not override.startswith("train_parent")),
         *SHORT,
-        "quantizer=ttq",
-        "parent=auto",
-        "quantizer.threshold=0.05,1.5,0.1",
+        "quantizer.sparsity=0.3,1.5,0.5",
         f"workspace={tmp_path}",
         f"hydra.sweep.dir={tmp_path}/sweep",
         *LAUNCHERS[launcher],
@@ -64,14 +63,16 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
     done = script("train", *arguments, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "2 of 3 jobs done" in done.stdout
-    (failure,) = (line for line in done.stderr.splitlines() if "threshold must lie" in line)
-    assert "quantizer.threshold=1.5" in failure
+    (failure,) = (line for line in done.stderr.splitlines() if "sparsity must lie" in line)
+    assert "quantizer.sparsity=1.5" in failure
     assert "Traceback" not in done.stderr
-    assert len(list(tmp_path.glob("outputs/records/digits/resnet20-ttq-*/seed1.json"))) == 2
+    assert (
+        len(list(tmp_path.glob("outputs/records/digits/resnet20-ttq_sparsity-*/seed1.json"))) == 2
+    )
     assert len(list(tmp_path.glob("outputs/records/digits/resnet20-full_precision-*/*"))) == 1
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/records/**/*.json")}
-    arguments[arguments.index("quantizer.threshold=0.05,1.5,0.1")] = "quantizer.threshold=0.05,0.1"
+    arguments[arguments.index("quantizer.sparsity=0.3,1.5,0.5")] = "quantizer.sparsity=0.3,0.5"
     again = script("train", *arguments[: -len(LAUNCHERS[launcher]) or None], cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("done already") == 2

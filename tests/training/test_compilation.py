@@ -18,7 +18,7 @@ def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> Non
         record = execute(run, say=said.append)
     (warning,) = record.warnings
     assert warning.startswith("compiling failed, the network runs uncompiled: ")
-    assert said.count(f"warning: {warning}") == 1
+    assert said.count(f"{run.name}: warning: {warning}") == 1
     assert record.provenance["compiled"] is False
     torch.compiler.reset()
     eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}

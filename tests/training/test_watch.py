@@ -51,11 +51,14 @@ def test_a_scale_that_is_not_positive_is_named(tiny_run: MakeRun) -> None:
     overrides = ("quantizer=ttq", "quantizer.init=-0.5", "recipe.optimizer.lr=1e-9",
                  "recipe.schedule.max_lr=1e-9", "recipe.epochs=2")  # fmt: skip
     said: list[str] = []
-    record = execute(tiny_run(*overrides), say=said.append)
+    run = tiny_run(*overrides)
+    record = execute(run, say=said.append)
     layers = [decision["layer"] for decision in record.decisions if decision["quantize"]]
     assert len(record.warnings) == 2 * len(layers), "each scale once, not in every epoch"
     assert f"epoch 1: {layers[0]}: positive_scale is -0.5" in record.warnings
-    assert [f"warning: {w}" for w in record.warnings] == [w for w in said if "warning" in w]
+    assert [f"{run.name}: warning: {w}" for w in record.warnings] == [
+        line for line in said if "warning" in line
+    ]
     with pytest.raises(TrainingError, match=r"epoch 1: blocks\.0\.conv1: positive_scale is -0\.5"):
         execute(tiny_run(*overrides, "trainer.degenerate=stop", "seed=2"))
 

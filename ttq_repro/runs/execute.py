@@ -29,9 +29,11 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound
-from ttq_repro.training.fit import Fitted, fit
+from ttq_repro.training.fit import Fitted, attach_quantizer, build_network, fit
 
 Say = Callable[[str], Any]
+#: What becomes of a run after Ctrl-C.
+STOPPED = "\nstopped; the same command goes on from the last whole epoch"
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,16 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         say: takes messages and warnings.
 
     Raises:
-        UserError: the parent is missing and ``train_parent`` is false, or its weights are unusable.
+        UserError: an option of the quantizer is none, the parent is missing and ``train_parent`` is
+            false, or its weights are unusable.
         TrainingError: the run cannot go on: it diverged, or the machine failed it.
     """
     with explained(run):
         workspace = Workspace.of(run.config)
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
+        # Before hours go into a parent.
+        attach_quantizer(build_network(run.config, None), run.config)
         parent = parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -133,10 +138,14 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     trainer = run.config["trainer"]
     if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
         warn(warning)
-    if run.processes == 1:
-        train_share(run, parent, data, WHOLE, say)
-    else:
-        train_together(run)
+    try:
+        if run.processes == 1:
+            train_share(run, parent, data, WHOLE, say)
+        else:
+            train_together(run)
+    except (KeyboardInterrupt, SystemExit):
+        say(STOPPED)
+        raise
     checkpoint.unlink(missing_ok=True)
     record = Record.read(workspace.record(run))
     say(
@@ -162,7 +171,7 @@ def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share,
         parent.weights if parent else None,
         scratch=workspace.scratch(run),
         checkpoint=workspace.resume_checkpoint(run),
-        say=say,
+        say=lambda message: say(f"{run.name}: {message}"),
         share=share,
     )
     if share.rank > 0:

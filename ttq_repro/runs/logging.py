@@ -44,8 +44,8 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
         mode=config["wandb"],
         dir=folder,
         group=config["group"] or run.identity,
-        name=run.name,
-        tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"]],
+        name=run.label,
+        tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"], *run.options],
         config=run.public_config,
         resume="allow",
     )

@@ -13,6 +13,7 @@ from ttq_repro.runs.hardware import cores, device, has_gpu, processor
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.words import duration
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,11 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan as text, a line a run."""
-        width = max(len(planned.run.name) for planned in self.runs)
+        width = max(len(planned.run.label) for planned in self.runs)
         lines = [f"device: {self.device}", f"speed: {self._speed()}"]
         if self.data is not None:
             lines += [f"data: {self.data}", f"disk: {self._disk()}"]
-        lines += [f"  {planned.run.name:{width}}  {planned.state()}" for planned in self.runs]
+        lines += [f"  {planned.run.label:{width}}  {planned.state()}" for planned in self.runs]
         total = _sum(planned.seconds for planned in self.missing)
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
@@ -151,17 +152,6 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
 
 def _print_warning(message: str) -> None:
     print(f"warning: {message}")
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person would say them."""
-    if seconds is None:
-        return "time unknown"
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
 
 
 def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:

@@ -124,6 +124,24 @@ class Run:
         """Identity and seed: what tells any two runs apart."""
         return f"{self.identity} seed {self.seed}"
 
+    @cached_property
+    def options(self) -> list[str]:
+        """In which options its quantizer is not that of ``configs/quantizer``, for people to read.
+
+        Such as ``sparsity=0.3``; the runs of a sweep differ in their hashes else.
+        """
+        usual = committed_choice("quantizer", self.quantizer) or {}
+        return [
+            f"{option}={value}"
+            for option, value in self.config["quantizer"].items()
+            if option not in usual or usual[option] != value
+        ]
+
+    @property
+    def label(self) -> str:
+        """:attr:`name` and :attr:`options`."""
+        return f"{self.name} ({', '.join(self.options)})" if self.options else self.name
+
     @property
     def is_result(self) -> bool:
         """Whether it belongs into results/: a real data set and an unaltered recipe of a budget."""

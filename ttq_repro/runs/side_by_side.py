@@ -17,7 +17,7 @@ import torch
 
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.execute import execute
+from ttq_repro.runs.execute import STOPPED, execute
 from ttq_repro.runs.run import Run
 
 #: Fresh processes: a forked one would inherit threads and a GPU that it cannot use.
@@ -48,6 +48,9 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
     with ThreadPoolExecutor(jobs) as pool:
         try:
             return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, threads, run))
+        except KeyboardInterrupt:
+            print(STOPPED, file=sys.stderr)
+            raise
         finally:
             # None is left unless this was interrupted, or a run met what all would.
             for process in multiprocessing.active_children():
@@ -99,8 +102,10 @@ def _now(run: Run) -> Future[None]:
 
 def _in_a_process(threads: int, run: Run) -> None:
     """Train in a process of its own, and wait for its end."""
-    # Bars of several runs would overwrite each other.
-    config = run.config | {"trainer": run.config["trainer"] | {"progress": False}}
+    trainer = run.config["trainer"]
+    if trainer["progress"]:  # Bars of several runs would overwrite each other.
+        trainer = trainer | {"progress": "lines"}
+    config = run.config | {"trainer": trainer}
     receiver, sender = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_work, args=(config, threads, sender))
     process.start()

@@ -15,7 +15,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -35,6 +35,7 @@ from ttq_repro.training.history import History
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
+from ttq_repro.training.progress import Progress
 from ttq_repro.training.watch import REACTIONS, Watch
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
@@ -106,9 +107,13 @@ def fit(
     """
     recipe = Recipe(**config["recipe"])
     trainer_config = config["trainer"]
-    for key, choices in (("precision", PRECISIONS), ("degenerate", REACTIONS)):
+    for key, choices in (
+        ("precision", PRECISIONS),
+        ("degenerate", REACTIONS),
+        ("progress", (True, False, "lines")),
+    ):
         if (value := trainer_config[key]) not in choices:
-            raise UserError(f"trainer.{key}={value}: must be one of {', '.join(choices)}")
+            raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     # Before a checkpoint is loaded, so that a resumed run sees the same start.
@@ -146,8 +151,8 @@ def fit(
         ),
         *observers,
     ]
-    if trainer_config["progress"]:
-        callbacks.append(TQDMProgressBar(refresh_rate=max(1, len(loader) // 20)))
+    if trainer_config["progress"] and share.rank == 0:
+        callbacks.append(Progress(lines=trainer_config["progress"] == "lines", say=say))
     with warnings.catch_warnings():
         # Batches are made in the main process on purpose, metrics are logged once an epoch and
         # summed over processes before, the checkpoint's folder is meant to be there already, and
@@ -224,7 +229,7 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
             # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
             benchmark=True,
             num_sanity_val_steps=0,
-            enable_progress_bar=config["progress"],
+            enable_progress_bar=False,  # Ours counts epochs.
             enable_model_summary=False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
@@ -14,8 +16,11 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
 
+SERVER = "https://api.wandb.ai"
 METHOD = "config.quantizer.name"
 ERROR = "test_error"
+#: As reached, of runs at a set threshold as well.
+SPARSITY = "sparsity"
 #: Names of metrics by layer, as the LightningModule logs them.
 BY_LAYER = {
     "W_p by layer": r".*/positive_scale",
@@ -35,12 +40,23 @@ def dashboard(request: Config) -> None:
     path = Path(request["out"])
     write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
-    if "WANDB_API_KEY" not in os.environ:
-        print("not saved to the server: there is no WANDB_API_KEY")
+    if not _has_key():
+        print("not saved to the server: there is no key to it, see `wandb login`")
         return
     if request["entity"] is None:
         raise UserError("entity=null: name the user or team whose project the workspace is for")
     print(f"saved: {workspace.save().url}")
+
+
+def _has_key() -> bool:
+    """Whether wandb finds a key in the environment, or where ``wandb login`` puts it."""
+    if "WANDB_API_KEY" in os.environ:
+        return True
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", SERVER)).hostname
+    try:
+        return netrc().authenticators(server or "") is not None
+    except (OSError, NetrcParseError):
+        return False
 
 
 def build(entity: str, project: str) -> workspaces.Workspace:
@@ -75,7 +91,7 @@ def build(entity: str, project: str) -> workspaces.Workspace:
                 panels=[
                     panels.ScatterPlot(
                         title="Error against sparsity",
-                        x=panels.Config("quantizer.sparsity"),
+                        x=panels.SummaryMetric(SPARSITY),
                         y=panels.SummaryMetric(ERROR),
                     ),
                     panels.ParallelCoordinatesPlot(

@@ -62,6 +62,9 @@ def test_it_trains_without_a_branch_for_it(tiny_run: MakeRun, quantizer: str) ->
     for layer in record.layers.values():
         assert set(layer) == REPORTED[quantizer]
         assert {len(values) for values in layer.values()} == {epochs}
+    assert ("sparsity" in record.metrics) == bool(REPORTED[quantizer])
+    if REPORTED[quantizer]:
+        assert record.metrics["sparsity"][-1] == pytest.approx(record.sparsity(), abs=1e-5)
     if quantizer == "deep_compression":
         assert all(layer["stage"] == [1, 1, 1, 2] for layer in record.layers.values())
 

@@ -200,7 +200,7 @@ DIFFERENCES = (
         "AlexNet with batch norm, without dropout",
         "DoReFa-Net's AlexNet: 12x12 first kernels, no batch norm behind the first and the last "
         "layer, batch norm eps 1e-4",
-        "the released one",
+        "the released one; full precision with dropout, as a baseline would have it, and without",
         "model=alexnet_bn_dropout",
     ),
     Difference(

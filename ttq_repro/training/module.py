@@ -133,13 +133,14 @@ class Classifier(pl.LightningModule):
         if self._test_in_top5:
             hits = self._total(torch.cat(self._test_in_top5))
             self.log("test_top5_error", 1 - hits.float().mean().item())
+        found = [(layer, layer.quantizer.statistics(layer.latent)) for layer in self.quantized]
         self.log_dict(
-            {
-                f"{layer.name}/{quantity}": value
-                for layer in self.quantized
-                for quantity, value in layer.quantizer.statistics(layer.latent).items()
-            }
+            {f"{layer.name}/{name}": value for layer, own in found for name, value in own.items()}
         )
+        zeros = [(own["zero"], layer.latent.numel()) for layer, own in found if "zero" in own]
+        if zeros:
+            shares, sizes = zip(*zeros, strict=True)
+            self.log("sparsity", float(np.average(shares, weights=sizes)))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._learning_rate = optimizer.param_groups[0]["lr"]

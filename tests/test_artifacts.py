@@ -21,6 +21,7 @@ ARTIFACTS = {
     "figure5": ("figures/figure5.png", 15),
     "authors_code": ("figures/authors_code.png", 2),
     "ablations": ("tables/ablations.md", 16),
+    "best_ternary": ("tables/best_ternary.md", 15),
 }
 
 
@@ -55,6 +56,8 @@ def test_artifacts_share_their_runs() -> None:
     assert table1["control"] == figure5["full precision trained on"]
     for method in ("DoReFa 1-32-32", "TWN"):
         assert figure3[method] == compared[method]
+    tested = [cell for cell in cells("best_ternary", "paper") if cell.labels["stage"] == "test"]
+    assert tested[0].run.identity == table1["full_precision"]
     assert figure5["r = 0.5"] == compared["TTQ at sparsity 0.5"]
     swept = {title for title in ablations if title.startswith("t = ")}
     assert {ablations[title] for title in swept} == {figure5[title] for title in swept}

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from ttq_repro.data.cifar10 import CLASSES, load_cifar10
-from ttq_repro.errors import DataError
+from ttq_repro.data.load import load_data
+from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.errors import DataError, UserError
 
 
 @pytest.fixture
@@ -35,6 +37,28 @@ def test_reads_a_tree(tree: Path, tmp_path: Path) -> None:
     assert arrays.test_labels.tolist() == [label for label in range(10) for _ in range(2)]
     expected = np.asarray(Image.open(tree / "train" / "cat" / "1.webp"))
     assert np.array_equal(arrays.train_images[7], expected)
+
+
+def test_images_are_held_out_of_training(tree: Path, tmp_path: Path) -> None:
+    node = {"name": "cifar10", "num_classes": 10, "root": str(tree), "pad": 4, "flip": True}
+    whole = load_cifar10(tree, tmp_path / "cache")
+    source = load_data(node | {"held_out": 0.25}, tmp_path / "cache", workers=0)
+    assert isinstance(source, ArraySource)
+    part = source.arrays
+    assert (source.train_images, len(part.test_labels)) == (15, 5)
+    together = [*part.train_images, *part.test_images]
+    assert {image.tobytes() for image in together} == {one.tobytes() for one in whole.train_images}
+    again = whole.held_out(0.25)
+    assert np.array_equal(again.test_images, part.test_images)
+    assert part.test_labels.tolist() != [0, 0, 1, 1, 2], "files come sorted by class"
+    assert part.source.endswith("5 training images held out to test on")
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1e-3, "much"])
+def test_a_share_that_leaves_nothing_is_named(share: object, tree: Path, tmp_path: Path) -> None:
+    node = {"name": "cifar10", "num_classes": 10, "root": str(tree), "pad": 4, "flip": True}
+    with pytest.raises(UserError, match=rf"^data\.held_out={share}: "):
+        load_data(node | {"held_out": share}, tmp_path / "cache", workers=0)
 
 
 def test_accepts_the_folder_above(tree: Path, tmp_path: Path) -> None:

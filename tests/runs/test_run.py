@@ -25,6 +25,22 @@ def test_what_a_sweep_changes_can_be_read() -> None:
     assert run(TTQ_CELL).label == run(TTQ_CELL).name
     swept = run("experiment=figure5/resnet20", "quantizer.sparsity=0.3", "+quantizer.tie=unit")
     assert swept.label == f"{swept.name} (sparsity=0.3, tie=unit)"
+    taught = run("experiment=best_ternary/resnet20", "+data.held_out=0.1")
+    assert taught.options == ["distilled", "held_out=0.1"]
+
+
+def test_a_teacher_and_images_held_out_tell_runs_apart() -> None:
+    ours = "experiment=best_ternary/resnet20"
+    plain, taught = run(ours, "distillation=null"), run(ours)
+    hotter, apart = run(ours, "distillation.temperature=8"), run(ours, "+data.held_out=0.1")
+    assert len({one.identity for one in (plain, taught, hotter, apart)}) == 4
+    assert plain.parent is not None
+    assert apart.parent is not None
+    assert taught.parent == plain.parent
+    assert apart.parent.config["data"]["held_out"] == 0.1, "its parent has not seen them either"
+    of_the_first_records = run(ours, "distillation=null")
+    del of_the_first_records.config["distillation"]
+    assert of_the_first_records.identity == plain.identity
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from torch import Tensor
 import ttq_repro.training.fit
 from tests.training import sharing
 from tests.training.sharing import BATCH, config_of
+from ttq_repro.runs.execute import execute
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training import graphed
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.fit import Fitted, attach_quantizer, build_network
@@ -95,6 +98,17 @@ def test_the_replayed_step_is_the_step(
         assert torch.equal(value, state[name]), name
 
 
+def test_a_teacher_is_replayed_along(
+    tiny_run: Callable[..., Run], request: pytest.FixtureRequest
+) -> None:
+    run = tiny_run("quantizer=seq", "parent=auto", "distillation={weight: 0.9, temperature: 4}")
+    usual = execute(run)
+    workspace = Workspace.of(run.config)
+    workspace.record(run).unlink()
+    request.getfixturevalue("stand_in")
+    assert execute(run).weights_sha256 == usual.weights_sha256
+
+
 @pytest.mark.usefixtures("stand_in")
 def test_a_step_that_cannot_be_recorded_is_launched_as_usual(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -165,8 +179,8 @@ def test_a_step_that_waits_for_the_gpu_trains_all_the_same(
 ) -> None:
     loss_of = GraphedClassifier.loss_of
 
-    def waiting(self: GraphedClassifier, logits: Tensor, labels: Tensor) -> Tensor:
-        loss = loss_of(self, logits, labels)
+    def waiting(self: GraphedClassifier, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = loss_of(self, inputs, logits, labels)
         assert loss.item() > 0
         return loss
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,30 @@ class ImageArrays:
     test_labels: NDArray[np.int64]
     classes: tuple[str, ...]
     source: str
+
+    def held_out(self, share: float) -> ImageArrays:
+        """The same with a share of the training images in place of the test images.
+
+        What is chosen on them, a method or its options, has not seen the test set. They are the
+        same in every run: drawn at random once for all, as files come sorted by class.
+
+        Raises:
+            ValueError: the share leaves nothing on one of the sides.
+        """
+        count = len(self.train_labels)
+        held = round(share * count)
+        if not 0 < held < count:
+            raise ValueError(f"{share} of {count} images leaves none to train on or none to test")
+        order = np.random.default_rng(0).permutation(count)
+        tested, trained = np.sort(order[:held]), np.sort(order[held:])
+        return replace(
+            self,
+            train_images=self.train_images[trained],
+            train_labels=self.train_labels[trained],
+            test_images=self.train_images[tested],
+            test_labels=self.train_labels[tested],
+            source=f"{self.source}, {held:,} training images held out to test on",
+        )
 
     def channel_statistics(self) -> ChannelStatistics:
         """Of the training images."""

@@ -25,7 +25,7 @@ def load_data(node: dict[str, Any], cache: Path, workers: int) -> DataSource:
         workers: processes that decode photographs.
 
     Raises:
-        UserError: there is no such data set.
+        UserError: there is no such data set, or nothing of it to hold out.
         DataError: its files are missing or damaged, or it has another number of classes.
     """
     if "augmentation" in node:
@@ -42,5 +42,10 @@ def load_data(node: dict[str, Any], cache: Path, workers: int) -> DataSource:
         arrays = load_cifar10(node["root"] or "data", cache)
     else:
         raise UserError(f"data.name={node['name']}: unknown; known are cifar10 and digits")
+    if "held_out" in node:
+        try:
+            arrays = arrays.held_out(node["held_out"])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"data.held_out={node['held_out']}: {error}") from None
     check_count(arrays.name, len(arrays.classes), node["num_classes"])
     return ArraySource(arrays, pad=node["pad"], flip=node["flip"])

@@ -91,6 +91,9 @@ class Run:
         config = self.config
         # Part of it like the precision, but where there is one process, as in the first records.
         shared = {"processes": self.processes} if self.processes > 1 else {}
+        # Likewise, but where there is none.
+        distillation = self.config.get("distillation")
+        taught = {"distillation": distillation} if distillation else {}
         return {
             "model": _without(config["model"], "name"),
             "quantizer": _without(config["quantizer"], "name"),
@@ -100,6 +103,7 @@ class Run:
             "precision": config["trainer"]["precision"],
             "parent": self._parent_identity(),
             **shared,
+            **taught,
         }
 
     @cached_property
@@ -126,16 +130,21 @@ class Run:
 
     @cached_property
     def options(self) -> list[str]:
-        """In which options its quantizer is not that of ``configs/quantizer``, for people to read.
+        """What sets it apart from runs that its name does not tell it from, for people to read.
 
-        Such as ``sparsity=0.3``; the runs of a sweep differ in their hashes else.
+        The options in which its quantizer is not that of ``configs/quantizer``, such as
+        ``sparsity=0.3``, a teacher, and images held out.
         """
         usual = committed_choice("quantizer", self.quantizer) or {}
-        return [
+        unusual = [
             f"{option}={value}"
             for option, value in self.config["quantizer"].items()
             if option not in usual or usual[option] != value
         ]
+        distilled = ["distilled"] if self.config.get("distillation") else []
+        data = self.config["data"]
+        held_out = [f"held_out={data['held_out']}"] if "held_out" in data else []
+        return [*unusual, *distilled, *held_out]
 
     @property
     def label(self) -> str:

@@ -29,6 +29,7 @@ from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_l
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
+from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.graphed import GraphedClassifier
 from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
@@ -84,6 +85,21 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
         raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
 
 
+def _distillation(
+    config: dict[str, Any], parent: dict[str, torch.Tensor] | None
+) -> Distillation | None:
+    """The loss that learns from the run's parent, if the run asks for one."""
+    if config["distillation"] is None:
+        return None
+    if parent is None:
+        raise UserError("distillation: the teacher is the run's parent, but parent=none")
+    teacher = build_network(config, parent).to(memory_format=torch.channels_last)
+    try:
+        return Distillation(teacher, **config["distillation"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"distillation: {error}") from None
+
+
 def fit(
     config: dict[str, Any],
     data: DataSource,
@@ -114,6 +130,7 @@ def fit(
     ):
         if (value := trainer_config[key]) not in choices:
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
+    distillation = _distillation(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     # Before a checkpoint is loaded, so that a resumed run sees the same start.
@@ -133,7 +150,7 @@ def fit(
     compilation = Compilation(warn)
     if compiled:
         compilation.apply(network)
-    arguments = (network, recipe, *data.channel_statistics(), config["seed"], share)
+    arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
     # Between the passes of several processes are their exchanges.
     alone_on_gpu = device.type == "cuda" and share.world == 1
     module = GraphedClassifier(*arguments, warn=warn) if alone_on_gpu else Classifier(*arguments)

@@ -112,7 +112,8 @@ class GraphedClassifier(Classifier):
     def _both_passes(self, images: Tensor, labels: Tensor) -> Tensor:
         self.zero_grad(set_to_none=True)
         with self._casts_not_kept():
-            loss = self.loss_of(self.network(self.normalized(images)), labels)
+            inputs = self.normalized(images)
+            loss = self.loss_of(inputs, self.network(inputs), labels)
         loss.backward()
         return loss.detach()
 

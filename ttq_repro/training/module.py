@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import quantized_layers
+from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 #: With fewer classes most labels are among five.
@@ -28,6 +29,7 @@ class Classifier(pl.LightningModule):
         mean, std: channel statistics of the training images in [0, 1].
         seed: seeds the quantizers that sample.
         share: whose images of each batch this process gets, with the labels of all.
+        distillation: a loss that learns from another network, too; None for cross-entropy.
     """
 
     _train_loss: Tensor
@@ -41,12 +43,14 @@ class Classifier(pl.LightningModule):
         std: np.ndarray,
         seed: int,
         share: Share = WHOLE,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.seed = seed
         self.share = share
+        self.distillation = distillation
         self.quantized = quantized_layers(network)
         statistics = torch.tensor(np.stack([mean, std]) * 255, dtype=torch.float32)
         self.register_buffer("statistics", statistics[:, None, :, None, None], persistent=False)
@@ -70,6 +74,10 @@ class Classifier(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         return optimizer_and_schedule(self.network, self.recipe, steps)
 
+    def on_fit_start(self) -> None:
+        if self.distillation is not None:
+            self.distillation.teacher.to(self.device)
+
     def on_train_epoch_start(self) -> None:
         # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it and
         # all processes sample the same; the masks of a dropout are the same in all of them, too.
@@ -86,12 +94,16 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         images, labels = batch
         self._train_count += len(labels)
-        return self.loss_of(self(images), labels)
+        inputs = self.normalized(images)
+        return self.loss_of(inputs, self.network(inputs), labels)
 
-    def loss_of(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss_of(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss to be minimized, of one batch; what the epoch's means need is added up."""
         own, weight = labels[self.share.of(len(labels))], self.share.weight(len(labels))
-        loss = F.cross_entropy(logits, own) * weight
+        if self.distillation is None:
+            loss = F.cross_entropy(logits, own) * weight
+        else:
+            loss = self.distillation.loss(inputs, logits, own) * weight
         with torch.no_grad():
             self._train_loss += loss.detach() * (len(labels) / self.share.world)
             self._train_wrong += (logits.argmax(1) != own).sum() * bool(weight)

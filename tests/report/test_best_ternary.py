@@ -1,0 +1,84 @@
+"""The table of our own target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.report.plain_records import cells, put, trained
+from ttq_repro.report.best_ternary import best_ternary, render
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.workspace import Workspace
+
+CHOSEN = "twn_distilled"
+
+
+def failing(cell: Cell, seed: int, wrong: int) -> Record:
+    """A record of a network that fails on the first ``wrong`` of 1,000 images."""
+    correct = np.arange(1000) >= wrong
+    return trained(cell, seed, wrong / 1000, correct=pack_correct(correct), test_images=1000)
+
+
+def by_place(planned: list[Cell]) -> dict[tuple[str, str], Cell]:
+    return {(cell.labels["stage"], cell.labels["method"]): cell for cell in planned}
+
+
+def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
+    workspace, planned = Workspace(tmp_path), cells("best_ternary")
+    place = by_place(planned)
+    for method, wrong in (("full_precision", 100), ("seq", 95), (CHOSEN, 90)):
+        put(workspace, place["selection", method], failing(place["selection", method], 1, wrong))
+    for seed, (float_wrong, ternary_wrong) in enumerate(((105, 85), (106, 88), (104, 86)), 1):
+        for method, wrong in (("full_precision", float_wrong), (CHOSEN, ternary_wrong)):
+            cell = place["test", method]
+            put(workspace, cell, failing(cell, seed, wrong))
+    table = best_ternary(planned, workspace, CHOSEN)
+    rows = {row[0]: row[2:] for row in table.rows}
+    assert len(rows) == 13
+    assert rows["full precision"] == ["10.00 (n=1)", "10.50 ± 0.10 (n=3)", "-"]
+    held_out, tested, against = rows["TWN, distilled (chosen)"]
+    assert (held_out, tested) == ("9.00 (n=1)", "8.63 ± 0.15 (n=3)")
+    assert against.startswith("-1.87 [-")
+    assert rows["SEQ"] == ["9.50 (n=1)", "-", "-"]
+    assert rows["TTQ"] == ["not run", "-", "-"]
+    assert "is not the best" not in table.note
+    note = best_ternary(planned, workspace, "seq").note
+    assert (
+        "`artifact.options.chosen=seq` is not the best one held out, which is `twn_distilled`"
+        in note
+    )
+
+
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    workspace, planned = Workspace(tmp_path), cells("best_ternary")
+    place = by_place(planned)
+    for method, wrong in (("full_precision", 100), (CHOSEN, 90)):
+        put(workspace, place["test", method], failing(place["test", method], 1, wrong))
+    rows = {row[0]: row[2:] for row in best_ternary(planned, workspace, CHOSEN).rows}
+    assert rows["TWN, distilled (chosen)"][2] == "-1.00 (n=1)"
+
+
+def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
+    text = render(cells("best_ternary"), Workspace(tmp_path), tmp_path, CHOSEN)
+    assert "make reproduce-best-ternary BUDGET=short DATA_DIR=..." in text
+    assert text.count("not run") == 13 + 2 + 1, "held out, tested, and the command"
+    assert (tmp_path / "tables" / "best_ternary.csv").is_file()
+
+
+def test_what_is_tested_is_what_is_chosen() -> None:
+    artifact = compose_config("reproduce", ["artifact=best_ternary"])["artifact"]
+    tested = [cell["method"] for cell in artifact["cells"] if cell["stage"] == "test"]
+    assert tested == ["full_precision", artifact["options"]["chosen"]]
+
+
+@pytest.mark.parametrize("method", ["twn", "twn_distilled"])
+def test_candidates_differ_in_the_teacher_alone(method: str) -> None:
+    run = by_place(cells("best_ternary"))["selection", method].run
+    assert bool(run.config["distillation"]) == method.endswith("_distilled")
+    assert run.config["data"]["held_out"] == 0.1
+    assert run.parent is not None
+    assert run.parent.config["data"]["held_out"] == 0.1

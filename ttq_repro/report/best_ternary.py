@@ -1,0 +1,88 @@
+"""Our own target: a ternary network that beats full precision, chosen on images held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
+from ttq_repro.report.comparison import check_parents
+from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
+from ttq_repro.report.statistics import over_seeds_and_images
+from ttq_repro.report.table import Table
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.workspace import Workspace
+
+CAPTION = (
+    "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch (never "
+    "the best one). Methods are compared on 5,000 training images that were held out of training, "
+    "the parent's as well. The chosen one is trained on all training images and tested; its "
+    "difference to full precision, in points, is that of the same seeds and the same test images, "
+    "with its 95% interval. Distilled: learns from its full-precision parent, too."
+)
+HEADER = ["method", "budget, precision", "error held out", "test error", "minus full precision"]
+FULL_PRECISION = "full_precision"
+
+
+def render(cells: list[Cell], workspace: Workspace, home: Path, chosen: str) -> str:
+    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
+    return best_ternary(cells, workspace, chosen).publish(home, "best_ternary")
+
+
+def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
+    """One row a method, all at the setting of ``cells`` at which most have a record."""
+    found = at_one_setting(cells, workspace)
+    check_parents(found)
+    held_out, tested = (
+        {_method(one): one for one in found if one.cell.labels["stage"] == stage}
+        for stage in ("selection", "test")
+    )
+    rows = [_row(one, tested, chosen) for one in held_out.values()]
+    missing = [one.cell for one in found if not one.records]
+    note = "\n".join(filter(None, (_choice(held_out, chosen), how_to_run(missing))))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
+
+
+def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
+    method = _method(one)
+    mark = " (chosen)" if method == chosen else ""
+    row = [f"{one.title}{mark}", one.cell.setting, _error(one)]
+    if method not in tested:
+        return [*row, "-", "-"]
+    ours, full_precision = tested[method].records, tested[FULL_PRECISION].records
+    against = "-" if method == FULL_PRECISION else _difference(ours, full_precision)
+    return [*row, _error(tested[method]), against]
+
+
+def _choice(held_out: dict[str, Found], chosen: str) -> str:
+    """What is to be said if another method does better on the images held out."""
+    errors = {
+        method: error.mean
+        for method, one in held_out.items()
+        if method != FULL_PRECISION and (error := error_over_seeds(one.records.values()))
+    }
+    best = min(errors, key=errors.__getitem__, default=chosen)
+    if best == chosen:
+        return ""
+    return f"- `artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
+
+
+def _error(one: Found) -> str:
+    return str(error_over_seeds(one.records.values()) or NOT_RUN)
+
+
+def _difference(ours: BySeed, theirs: BySeed) -> str:
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return "-"
+    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
+    estimate = over_seeds_and_images(100.0 * np.stack(per_image))
+    if estimate.interval is None:
+        return f"{estimate.value:+.2f} (n=1)"
+    low, high = estimate.interval
+    return f"{estimate.value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _method(one: Found) -> str:
+    return one.cell.labels["method"]

@@ -1,0 +1,50 @@
+"""Knowledge distillation (Hinton, Vinyals, Dean; 2015; arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Distillation:
+    r"""Adds what a trained network makes of the images to what their labels say.
+
+    .. math:: (1 - \lambda) \, H(y, p) + \lambda \, T^2 \,
+        \mathrm{KL}(\sigma(z_t / T) \,\|\, \sigma(z / T))
+
+    of logits z, the teacher's logits z_t on the same augmented images, labels y, p = softmax(z), in
+    the mean over the batch. The factor T^2 keeps gradients at one size whatever the temperature
+    (section 2).
+
+    The teacher is frozen and evaluates: its batch norm uses running statistics. It is no part of a
+    module, and so neither of its checkpoints nor of what an optimizer sees.
+
+    Args:
+        teacher: maps normalized images (batch, 3, H, W) to logits (batch, classes).
+        weight: lambda, in (0, 1].
+        temperature: T, above 0.
+
+    Raises:
+        ValueError: weight or temperature is out of range.
+    """
+
+    def __init__(self, teacher: nn.Module, *, weight: float, temperature: float) -> None:
+        if not 0 < weight <= 1:
+            raise ValueError(f"weight must lie in (0, 1], got {weight}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.weight = weight
+        self.temperature = temperature
+
+    def loss(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of a batch of normalized images, the student's logits on them, and their labels."""
+        with torch.no_grad():
+            soft = self.teacher(inputs)
+        log_student, log_teacher = (
+            F.log_softmax(one.float() / self.temperature, dim=1) for one in (logits, soft)
+        )
+        divergence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+        hard = F.cross_entropy(logits, labels)
+        return (1 - self.weight) * hard + self.weight * self.temperature**2 * divergence

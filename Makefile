@@ -18,7 +18,7 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 .PHONY: help setup lock test sanitize soak dashboard report readme lint quickstart benchmark \
 	benchmark-inference sizes reproduce-table1 reproduce-comparison reproduce-figure1 \
 	reproduce-figure2 reproduce-figure3 reproduce-figure5 reproduce-ablations \
-	reproduce-best-ternary reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 reproduce-figure4 \
+	reproduce-equality reproduce-best-ternary reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 reproduce-figure4 \
 	reproduce-figure6
 
 help: ## this list
@@ -102,6 +102,10 @@ reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagen
 
 reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
 	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+
+reproduce-equality: setup ## bf16 against fp32, the same runs in both (BUDGET=short SEEDS=3)
+	$(REPRODUCE) artifact=equality precision=bf16
+	$(REPRODUCE) artifact=equality precision=fp32
 
 reproduce-best-ternary: setup ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
 	$(REPRODUCE) artifact=best_ternary $(if $(METHODS),'+only.method=[$(METHODS)]')

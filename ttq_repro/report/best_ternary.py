@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.comparison import check_parents
-from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
-from ttq_repro.report.statistics import over_seeds_and_images
+from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, paired_difference
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -51,8 +48,8 @@ def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     if method not in tested:
         return [*row, "-", "-"]
     ours, full_precision = tested[method].records, tested[FULL_PRECISION].records
-    against = "-" if method == FULL_PRECISION else _difference(ours, full_precision)
-    return [*row, _error(tested[method]), against]
+    difference = None if method == FULL_PRECISION else paired_difference(ours, full_precision)
+    return [*row, _error(tested[method]), difference.signed() if difference else "-"]
 
 
 def _choice(held_out: dict[str, Found], chosen: str) -> str:
@@ -70,18 +67,6 @@ def _choice(held_out: dict[str, Found], chosen: str) -> str:
 
 def _error(one: Found) -> str:
     return str(error_over_seeds(one.records.values()) or NOT_RUN)
-
-
-def _difference(ours: BySeed, theirs: BySeed) -> str:
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return "-"
-    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
-    estimate = over_seeds_and_images(100.0 * np.stack(per_image))
-    if estimate.interval is None:
-        return f"{estimate.value:+.2f} (n=1)"
-    low, high = estimate.interval
-    return f"{estimate.value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _method(one: Found) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
-from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds
-from ttq_repro.report.statistics import over_seeds_and_images
+from ttq_repro.report.seeds import (
+    BySeed,
+    Found,
+    at_one_setting,
+    error_over_seeds,
+    paired_difference,
+)
 from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -41,17 +44,9 @@ def comparison(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def difference(ours: BySeed, theirs: BySeed) -> str:
-    """Final error of ``ours`` minus that of ``theirs`` in points, over the seeds of both.
-
-    The standard error is that of the paired images: two networks that fail on the same images
-    differ by less than their errors' own binomial scatter suggests.
-    """
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return "-"
-    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
-    estimate = over_seeds_and_images(100.0 * np.stack(per_image))
-    return f"{estimate.value:+.2f} ± {estimate.image_error:.2f}"
+    """The paired difference ± its standard error on the test images."""
+    estimate = paired_difference(ours, theirs)
+    return "-" if estimate is None else f"{estimate.value:+.2f} ± {estimate.image_error:.2f}"
 
 
 def check_parents(found: list[Found]) -> None:

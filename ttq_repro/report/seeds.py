@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from ttq_repro.report.statistics import Estimate, over_seeds_and_images
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
@@ -63,6 +66,19 @@ def at_one_setting(
     recorded = [cell.setting for cell, records in found if any(map(usable, records.values()))]
     setting = max((cell.setting for cell in cells), key=recorded.count)
     return [one for one in found if one.cell.setting == setting]
+
+
+def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
+    """Final error of ``ours`` minus that of ``theirs`` in points, over the seeds of both.
+
+    None without such seeds. It is taken image by image: two networks that fail on the same images
+    differ by less than their errors' own binomial scatter suggests.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
+    return over_seeds_and_images(100.0 * np.stack(per_image))
 
 
 def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:

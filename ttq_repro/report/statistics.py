@@ -51,6 +51,13 @@ class Estimate:
             return None
         return self.value - self.half_width, self.value + self.half_width
 
+    def signed(self) -> str:
+        """A difference as tables show it: its interval where there is one, and n."""
+        if self.interval is None:
+            return f"{self.value:+.2f} (n={self.count})"
+        low, high = self.interval
+        return f"{self.value:+.2f} [{low:+.2f}, {high:+.2f}] (n={self.count})"
+
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed: for numbers on the very test images that the paper used."""

@@ -1,0 +1,64 @@
+"""Mixed bfloat16 beside float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.report.plain_records import put, trained
+from ttq_repro.report.equality import equality, render
+from ttq_repro.runs.cell import Cell, result_cells
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.record import pack_correct
+from ttq_repro.runs.workspace import Workspace
+
+IMAGES = 10_000
+
+
+@pytest.fixture
+def planned() -> list[Cell]:
+    return result_cells(compose_config("reproduce", ["artifact=equality"]))
+
+
+def fill(planned: list[Cell], workspace: Workspace, precision: str, wrong: Sequence[int]) -> None:
+    """Records of full precision at ``short``, seed by seed, wrong on so many images."""
+    (cell,) = (
+        cell
+        for cell in planned
+        if (cell.labels["method"], cell.setting) == ("full_precision", f"short, {precision}")
+    )
+    for seed, count in enumerate(wrong, 1):
+        correct = pack_correct(np.arange(IMAGES) >= count)
+        made = trained(cell, seed, count / IMAGES, correct=correct, test_images=IMAGES)
+        put(workspace, cell, made)
+
+
+@pytest.mark.parametrize(
+    ("bf16", "difference", "said"),
+    [
+        ((1002, 1011, 999), "+0.04 [", "agree"),
+        ((1102, 1111, 1099), "+1.04 [", "differ"),
+        ((1052, 1011, 960), "+0.08 [", "undecided at this n"),
+        ((1000,), "+0.00 (n=1)", "undecided at this n"),
+    ],
+)
+def test_the_interval_of_the_difference_decides(
+    bf16: tuple[int, ...], difference: str, said: str, planned: list[Cell], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    fill(planned, workspace, "fp32", (1000, 1005, 995))
+    fill(planned, workspace, "bf16", bf16)
+    rows = equality(planned, workspace).rows
+    (row,) = (row for row in rows if row[:2] == ["full precision", "short"])
+    assert row[2] == "10.00 ± 0.05 (n=3)"
+    assert row[4].startswith(difference)
+    assert row[5] == said
+
+
+def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:
+    text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "agree" not in text.partition("| --- |")[2]
+    assert "make reproduce-equality BUDGET=paper PRECISION=fp32 DATA_DIR=..." in text

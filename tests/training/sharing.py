@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import ttq_repro.data.pipeline
-import ttq_repro.training.fit
+import ttq_repro.training.graphed
 from tests.conftest import TINY
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.digits import load_digits
@@ -80,7 +80,7 @@ class Recorded(Classifier):
 
 def main(folder: Path) -> None:
     ttq_repro.data.pipeline.TEST_BATCH = TEST_BATCH
-    ttq_repro.training.fit.Classifier = Recorded
+    ttq_repro.training.graphed.Classifier = Recorded
     share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
     for method in METHODS:
         Recorded.steps = []

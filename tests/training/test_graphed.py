@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import ttq_repro.training.fit
 from tests.training import sharing
 from tests.training.sharing import BATCH, config_of
 from ttq_repro.runs.execute import execute
@@ -79,7 +78,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[GraphedClassifier]:
         made.append(GraphedClassifier(*arguments, warn=WARNED.append))
         return made[-1]
 
-    monkeypatch.setattr(ttq_repro.training.fit, "Classifier", graphed_on_cpu)
+    monkeypatch.setattr(graphed, "Classifier", graphed_on_cpu)
     monkeypatch.setattr(graphed, "capture", repeated)
     return made
 

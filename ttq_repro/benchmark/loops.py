@@ -24,8 +24,7 @@ from ttq_repro.runs.config import Config
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import attach_quantizer, build_network, fit
-from ttq_repro.training.graphed import GraphedClassifier
-from ttq_repro.training.module import Classifier
+from ttq_repro.training.graphed import classifier
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 #: Takes the steps of one turn whenever it is advanced, and ends with the device idle.
@@ -91,9 +90,7 @@ def bare(config: Config, source: DataSource, *, steps: int) -> Loop:
         Compilation(print).apply(network)
     mean, std = source.channel_statistics()
     arguments = (network, recipe, mean, std, config["seed"])
-    on_gpu = device.type == "cuda"
-    module = GraphedClassifier(*arguments, warn=print) if on_gpu else Classifier(*arguments)
-    module.to(device)
+    module = classifier(*arguments, device=device, alone=True, warn=print).to(device)
     loader = source.train_loader(recipe.batch_size, config["seed"], device=device)
     made = optimizer_and_schedule(network, recipe, recipe.epochs * len(loader))
     optimizer = made["optimizer"]

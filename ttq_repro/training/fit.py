@@ -30,10 +30,9 @@ from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
 from ttq_repro.training.distillation import Distillation
-from ttq_repro.training.graphed import GraphedClassifier
+from ttq_repro.training.graphed import classifier
 from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
-from ttq_repro.training.module import Classifier
 from ttq_repro.training.optimization import Recipe
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.progress import Progress
@@ -151,9 +150,7 @@ def fit(
     if compiled:
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
-    # Between the passes of several processes are their exchanges.
-    alone_on_gpu = device.type == "cuda" and share.world == 1
-    module = GraphedClassifier(*arguments, warn=warn) if alone_on_gpu else Classifier(*arguments)
+    module = classifier(*arguments, device=device, alone=share.world == 1, warn=warn)
     history = History()
     watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
@@ -223,7 +220,7 @@ def fit(
             "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
             "compiled": bool(compiled) and compilation.failure is None,
-            "graphed": isinstance(module, GraphedClassifier) and module.graphed,
+            "graphed": module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,
             # More than two gradients may be added in another order after a resume.

@@ -32,6 +32,8 @@ class Classifier(pl.LightningModule):
         distillation: a loss that learns from another network, too; None for cross-entropy.
     """
 
+    #: Whether its passes are replayed as CUDA graphs.
+    graphed = False
     _train_loss: Tensor
     _train_wrong: Tensor
 

@@ -104,8 +104,9 @@ reproduce-ablations: setup ## what the paper leaves open or claims, one change a
 	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
 reproduce-equality: setup ## bf16 against fp32, the same runs in both (BUDGET=short SEEDS=3)
-	$(REPRODUCE) artifact=equality precision=bf16
-	$(REPRODUCE) artifact=equality precision=fp32
+	@# One after another, whatever becomes of the first.
+	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
+		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16
 
 reproduce-best-ternary: setup ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
 	$(REPRODUCE) artifact=best_ternary $(if $(METHODS),'+only.method=[$(METHODS)]')

@@ -89,6 +89,13 @@ def test_recipe_names_known_classes(recipe: str) -> None:
         get_class(part["_target_"])
 
 
+@pytest.mark.parametrize("recipe", choices("recipe"))
+def test_the_optimizers_rate_is_the_one_that_counts(recipe: str) -> None:
+    """Of a schedule of its own rates the highest follows it."""
+    node = compose_config("train", [f"recipe={recipe}", "recipe.optimizer.lr=0.0123"])["recipe"]
+    assert node["schedule"].get("max_lr", 0.0123) == 0.0123
+
+
 @pytest.mark.parametrize("artifact", [a for a in choices("artifact") if "/" not in a])
 def test_artifact_names_what_is_there(artifact: str) -> None:
     node = compose_config("reproduce", [f"artifact={artifact}"])["artifact"]

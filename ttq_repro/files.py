@@ -27,7 +27,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 

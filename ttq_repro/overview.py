@@ -52,7 +52,7 @@ def overview(request: Config) -> None:
 
 def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunList]:
     """Go once through the records, and keep of each no more than the report shows."""
-    ledger, runs = Ledger(CLAIMS), RunList()
+    ledger, runs = Ledger(CLAIMS, workspace), RunList()
     for record in read_records(workspace.results / "records", warn=warnings.warn):
         ledger.add(record)
         runs.add(record)

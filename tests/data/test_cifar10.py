@@ -39,6 +39,17 @@ def test_reads_a_tree(tree: Path, tmp_path: Path) -> None:
     assert np.array_equal(arrays.train_images[7], expected)
 
 
+def test_a_part_of_it_is_no_cifar10(tree: Path, tmp_path: Path) -> None:
+    node = {"name": "cifar10", "num_classes": 10, "root": str(tree), "pad": 4, "flip": True}
+    with pytest.raises(DataError, match="20 training and 20 test images; CIFAR-10 has 50,000 and"):
+        load_data(node, tmp_path / "cache", workers=0, whole=True)
+
+
+def test_hidden_files_are_no_images(tree: Path, tmp_path: Path) -> None:
+    (tree / "train" / "cat" / "._1.webp").write_bytes(b"of a Mac")
+    assert len(load_cifar10(tree, tmp_path / "cache").train_labels) == 20
+
+
 def test_images_are_held_out_of_training(tree: Path, tmp_path: Path) -> None:
     node = {"name": "cifar10", "num_classes": 10, "root": str(tree), "pad": 4, "flip": True}
     whole = load_cifar10(tree, tmp_path / "cache")

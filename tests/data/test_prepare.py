@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
-from ttq_repro.data.store import INDEX, ImageStore, Shrinking
+from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
 
-SHRINKING = Shrinking(32, 90)
+SHRINKING = StoredFormat(32, 90)
 
 pytestmark = pytest.mark.usefixtures("prepare_in_threads")
 
@@ -60,7 +60,7 @@ def test_statistics_are_those_of_the_stored_training_photographs(wanted: Photogr
 
 def test_small_photographs_stay_as_they_are(wanted: Photographs, photographs: Path) -> None:
     prepare(wanted)
-    large = Photographs(photographs, "mine", 3, Shrinking(500, 10), wanted.cache)
+    large = Photographs(photographs, "mine", 3, StoredFormat(500, 10), wanted.cache)
     train = open_store(large).split("train")
     files = sorted((photographs / "train" / "n01").iterdir())
     assert train[0] == files[0].read_bytes()
@@ -145,8 +145,8 @@ def test_a_store_can_be_given_in_place_of_the_photographs(
         given = Photographs(root, "mine", 3, SHRINKING, tmp_path / "unused")
         assert open_store(given).root == store
     assert not (tmp_path / "unused").exists()
-    with pytest.raises(DataError, match=r"Shrinking\(short_side=32, .*Shrinking\(short_side=99"):
-        open_store(Photographs(store, "mine", 3, Shrinking(99, 90), tmp_path))
+    with pytest.raises(DataError, match=r"short_side=32, .*StoredFormat\(short_side=99"):
+        open_store(Photographs(store, "mine", 3, StoredFormat(99, 90), tmp_path))
     with pytest.raises(DataError, match=r"mine: 3 classes, but data\.num_classes=4"):
         open_store(Photographs(store, "mine", 4, SHRINKING, tmp_path))
 

@@ -108,7 +108,7 @@ def test_weights_that_no_level_stands_for_are_an_error() -> None:
     with torch.no_grad():
         network.blocks[0].conv2.weight.flatten()[:2] = torch.tensor([1.0, 0.5])
     quantize_(network, partial(TTQ, threshold=0.5, tie="unit", init=2.0))
-    with pytest.raises(ValueError, match=r"blocks\.0\.conv2: 1 of 2304 weights are none of its"):
+    with pytest.raises(ValueError, match=r"blocks\.0\.conv2: 1 of 2304 weights match none of its"):
         pack(network, "CifarResNet", {"depth": 8}, INPUTS)
 
 
@@ -116,7 +116,7 @@ def test_a_scale_that_is_not_a_number_is_an_error() -> None:
     network = trained()
     with torch.no_grad():
         network.linear.parametrizations.weight[0].positive_scale.fill_(torch.nan)
-    with pytest.raises(ValueError, match=r"linear: \d+ of 320 weights are none of its levels"):
+    with pytest.raises(ValueError, match=r"linear: \d+ of 320 weights match none of its levels"):
         packed(network)
     network = trained()
     with torch.no_grad():

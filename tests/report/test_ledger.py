@@ -20,8 +20,11 @@ from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.workspace import Workspace
 
 IMAGES = 10_000
+#: Has no records of several processes.
+NOWHERE = Workspace(Path("nowhere"))
 BY_ID = {claim.id: claim for claim in CLAIMS}
 LEVEL, DIFFERENCE = "table1-resnet20-ttq", "table1-resnet20-difference"
 ORDER, TREND = "ttq-beats-full-precision-resnet32", "deeper-gains-more"
@@ -49,7 +52,7 @@ def made(cell: Cell, seed: int, wrong: int, start: int = 0) -> Record:
 
 
 def judge(claim: str, records: Iterable[Record], benchmarks: Path = Path("none")) -> Judgement:
-    ledger = Ledger([BY_ID[claim]])
+    ledger = Ledger([BY_ID[claim]], NOWHERE)
     for one in records:
         ledger.add(one)
     (judgement,) = ledger.judge(benchmarks, None)
@@ -199,7 +202,7 @@ def test_the_authors_log_stands_beside_its_claim(tmp_path: Path) -> None:
     claim: Claim = BY_ID[LEVEL]
     assert claim.log is not None
     (tmp_path / claim.log.file).write_text(f"{claim.log.column}\n0.09\n0.08\n")
-    (judgement,) = Ledger([claim]).judge(Path("none"), tmp_path)
+    (judgement,) = Ledger([claim], NOWHERE).judge(Path("none"), tmp_path)
     assert judgement.log == str(summarize([0.09, 0.08]))
 
 
@@ -210,14 +213,14 @@ def test_scales_and_drops_are_read_off_the_log_too(tmp_path: Path) -> None:
     (tmp_path / scale.log.file).write_text(f"{scale.log.column}\n0.15\n1\n2.25\n")
     errors = "\n".join(["0.5"] * 64 + ["0.49"] * 16)
     (tmp_path / dropping.log.file).write_text(f"{dropping.log.column}\n{errors}\n")
-    change, fall = Ledger([scale, dropping]).judge(Path("none"), tmp_path)
+    change, fall = Ledger([scale, dropping], NOWHERE).judge(Path("none"), tmp_path)
     assert change.log == "0.15 after epoch 1, 2.25 after epoch 3"
     assert fall.log == "-1.00"
 
 
 def test_a_log_that_is_not_there_is_warned_about(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"there is no authors_log_resnet20"):
-        (judgement,) = Ledger([BY_ID[LEVEL]]).judge(Path("none"), tmp_path)
+        (judgement,) = Ledger([BY_ID[LEVEL]], NOWHERE).judge(Path("none"), tmp_path)
     assert judgement.log is None
 
 

@@ -44,13 +44,13 @@ def test_a_composition_is_kept_for_the_next_process(composed: list[list[str]]) -
     assert composed == [OVERRIDES]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "0" * 64 + "\n{}"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"0" * 64 + b"\n{}", b"\xff\xfe"])
 def test_a_damaged_one_is_composed_again(
-    composed: list[list[str]], tmp_path: Path, damage: str
+    composed: list[list[str]], tmp_path: Path, damage: bytes
 ) -> None:
     first = compose_config(NAME, OVERRIDES)
     (kept,) = tmp_path.iterdir()
-    kept.write_text(damage)
+    kept.write_bytes(damage)
     forget()
     assert compose_config(NAME, OVERRIDES) == first
     assert len(composed) == 2

@@ -34,6 +34,7 @@ def test_a_child_trains_from_its_parent_and_leaves_a_record(tiny_run: MakeRun) -
 
     assert set(record.metrics) == {
         "train_loss", "train_error", "test_loss", "test_error", "learning_rate", "seconds",
+            "sparsity",
     }  # fmt: skip
     assert {len(values) for values in record.metrics.values()} == {2}
     assert len(record.layers) == 7
@@ -102,6 +103,20 @@ def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: 
     with pytest.raises(UserError, match=r"^quantizer ttq_sparsity: sparsity must lie in \[0, 1\)"):
         execute(run, say=said.append)
     assert not said
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("recipe.epochs=0", r"recipe\.epochs=0: must be a whole number from 1"),
+        ("recipe.epochs=1.5", r"recipe\.epochs=1\.5: must be a whole number from 1"),
+        ("recipe.batch_size=0", r"recipe\.batch_size=0: must be a whole number from 1"),
+        ("trainer.compile=never", r"trainer\.compile=never: must be one of True, False, auto"),
+    ],
+)
+def test_what_no_run_can_have_is_named(override: str, said: str, tiny_run: MakeRun) -> None:
+    with pytest.raises(UserError, match=f"^{said}"):
+        execute(tiny_run(override))
 
 
 def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path) -> None:

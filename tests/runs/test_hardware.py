@@ -35,6 +35,29 @@ def test_the_precision_is_one_the_hardware_is_fast_in(
     assert (warning is None) == (precision == "bf16")
 
 
+@pytest.mark.parametrize(
+    ("visible", "there", "found"),
+    [
+        (None, True, True),
+        ("0", True, True),
+        ("", True, False),
+        ("-1", True, False),
+        (None, False, False),
+    ],
+)
+def test_a_gpu_that_may_not_be_used_is_none(
+    visible: str | None, there: bool, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia0"
+    if there:
+        driver.touch()
+    monkeypatch.setattr(hardware, "GPU_PATHS", (str(driver),))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert hardware.has_gpu() == found
+
+
 def test_a_run_has_a_concrete_precision_that_its_parent_shares() -> None:
     run = Run(compose_config("train", ["quantizer=ttq", "parent=auto"]))
     assert run.config["trainer"]["precision"] == hardware.fastest_precision("auto")

@@ -137,7 +137,7 @@ def test_only_results_go_into_results(overrides: list[str], home: str, tmp_path:
 
 
 def test_the_control_is_not_its_own_parent() -> None:
-    control = run("experiment=methods/resnet20_control", "recipe=short")
+    control = run("experiment=table1/resnet20_control", "recipe=short")
     assert control.parent is not None
     assert control.parent.identity == run("recipe=short").identity
     assert control.parent.identity != control.identity

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.conftest import TINY
@@ -68,6 +70,25 @@ def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
     done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: jobs=0: must be a whole number from 1\n"
+
+
+def test_scripts_that_sweep_nothing_say_their_errors_under_multirun_too(tmp_path: Path) -> None:
+    done = script("reproduce", "-m", "budget=large", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: budget=large: must be one of paper, short, smoke" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_enough_for_a_plan(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    done = script("reproduce", "dry_run=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_call_leaves_no_folder_behind(tmp_path: Path) -> None:
+    done = script("reproduce", "dry_run=true", f"workspace={tmp_path / 'elsewhere'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:

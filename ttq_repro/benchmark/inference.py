@@ -16,7 +16,7 @@ from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import runtime
-from ttq_repro.deploy.sizes import pack_as_it_stands, tell_scales_apart
+from ttq_repro.deploy.sizes import pack_as_it_stands, perturb_scales
 from ttq_repro.errors import UserError
 from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
@@ -82,7 +82,7 @@ def measure(request: Config) -> Table:
 def _packed(entry: dict[str, Any]) -> PackedNetwork:
     config = compose_config("train", entry["overrides"])
     network = starting_network(config)
-    tell_scales_apart(network)
+    perturb_scales(network)
     return pack_as_it_stands(network, config, entry["side"], fold=True)
 
 

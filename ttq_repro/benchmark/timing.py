@@ -40,7 +40,7 @@ class Timings:
         return Interval.of(self.seconds[name])
 
     def ratio(self, name: str, to: str) -> Interval:
-        """Of the seconds within each round, in which both met the same weather."""
+        """Of the seconds within each round, in which both ran under the same load."""
         pairs = zip(self.seconds[name], self.seconds[to], strict=True)
         return Interval.of([ours / theirs for ours, theirs in pairs])
 

@@ -37,8 +37,12 @@ def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, sorted."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """The image files directly in ``folder``, sorted, hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
 
 
 def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -54,7 +58,7 @@ def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np
         try:
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{path}: not a readable image ({error})") from None
         if pixels.shape[:2] != size:
             height, width = pixels.shape[:2]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from ttq_repro.data.cifar10 import load_cifar10
+from ttq_repro.data.cifar10 import check_whole, load_cifar10
 from ttq_repro.data.digits import load_digits
 from ttq_repro.data.imagenet import check_count
 from ttq_repro.data.photographs import PhotographSource
@@ -17,18 +17,23 @@ from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 
 
-def load_data(node: dict[str, Any], cache: Path, workers: int) -> DataSource:
+def load_data(
+    node: dict[str, Any], cache: Path, workers: int, *, whole: bool = False
+) -> DataSource:
     """The data set that a node of ``configs/data`` describes.
 
     Args:
         cache: where decoded arrays and prepared photographs are kept.
         workers: processes that decode photographs.
+        whole: whether a part of CIFAR-10 is an error.
 
     Raises:
         UserError: there is no such data set, or nothing of it to hold out.
         DataError: its files are missing or damaged, or it has another number of classes.
     """
     if "augmentation" in node:
+        if "held_out" in node:
+            raise UserError("data.held_out: of photographs none can be held out yet")
         return PhotographSource(
             node["name"],
             open_store(Photographs.of(node, cache)),
@@ -40,6 +45,8 @@ def load_data(node: dict[str, Any], cache: Path, workers: int) -> DataSource:
         arrays = load_digits()
     elif node["name"] == "cifar10":
         arrays = load_cifar10(node["root"] or "data", cache)
+        if whole:
+            check_whole(arrays)
     else:
         raise UserError(f"data.name={node['name']}: unknown; known are cifar10 and digits")
     if "held_out" in node:

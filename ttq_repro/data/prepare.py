@@ -30,7 +30,7 @@ from ttq_repro.data.store import (
     FORMAT,
     INDEX,
     ImageStore,
-    Shrinking,
+    StoredFormat,
     part_path,
     read_part_index,
 )
@@ -55,7 +55,7 @@ class Photographs:
     root: Path
     name: str
     num_classes: int
-    shrinking: Shrinking
+    shrinking: StoredFormat
     cache: Path
 
     @classmethod
@@ -67,7 +67,7 @@ class Photographs:
         """
         if "short_side" not in node:
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
-        shrinking = Shrinking(node["short_side"], node["quality"])
+        shrinking = StoredFormat(node["short_side"], node["quality"])
         return cls(
             Path(node["root"] or "data"), node["name"], node["num_classes"], shrinking, cache
         )
@@ -201,7 +201,7 @@ def _tasks(listing: dict[str, Listing], store: Path) -> list[_Task]:
     ]
 
 
-def _fingerprint(folder: Path, shrinking: Shrinking) -> str:
+def _fingerprint(folder: Path, shrinking: StoredFormat) -> str:
     """Changes when a file is added to a class folder, removed or renamed."""
     folders = [folder / split for split in SPLITS]
     folders += [entry for split in folders for entry in sorted(split.iterdir()) if entry.is_dir()]
@@ -209,7 +209,7 @@ def _fingerprint(folder: Path, shrinking: Shrinking) -> str:
     return _sha256(state, shrinking)
 
 
-def _cost(tasks: list[_Task], shrinking: Shrinking) -> Cost:
+def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
     """Estimated from a sample of the photographs that are not stored yet."""
     missing = [path for task in tasks if not task.part.is_file() for path in task.files]
     sample = missing[:: max(1, len(missing) // SAMPLE)]
@@ -228,7 +228,7 @@ def _check_disk(store: Path, cost: Cost) -> None:
         )
 
 
-def _make_parts(tasks: list[_Task], shrinking: Shrinking) -> None:
+def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
     unreadable: list[str] = []
     total = sum(len(task.files) for task in tasks)
     with (
@@ -261,7 +261,7 @@ def _start_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _make_part(task: _Task, shrinking: Shrinking) -> list[str]:
+def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
     """Store one class, unless it is there as its files are now; returns what is unreadable."""
     made_from = _sha256([(path.name, path.stat().st_size) for path in task.files], shrinking)
     if task.part.is_file() and _metadata(task.part).get("made_from") == made_from:
@@ -288,7 +288,7 @@ def _make_part(task: _Task, shrinking: Shrinking) -> list[str]:
     return unreadable
 
 
-def _shrink(path: Path, shrinking: Shrinking) -> tuple[bytes, NDArray[np.int64]]:
+def _shrink(path: Path, shrinking: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
     """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
     try:
         content = path.read_bytes()
@@ -309,7 +309,7 @@ def _shrink(path: Path, shrinking: Shrinking) -> tuple[bytes, NDArray[np.int64]]
 
 
 def _write_index(
-    store: Path, listing: dict[str, Listing], shrinking: Shrinking, made_from: str
+    store: Path, listing: dict[str, Listing], shrinking: StoredFormat, made_from: str
 ) -> None:
     parts = {
         split: {name: part_path(store, split, name) for name in by_class}

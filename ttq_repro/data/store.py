@@ -33,7 +33,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Shrinking:
+class StoredFormat:
     """How photographs are stored: ``short_side`` in pixels, JPEG ``quality`` up to 100.
 
     A smaller photograph stays as it is.
@@ -64,7 +64,7 @@ class ImageStore:
             if index["format"] != FORMAT:
                 raise ValueError(f"format {index['format']}, expected {FORMAT}")
             self.made_from: str = index["made_from"]
-            self.shrinking = Shrinking(**index["shrinking"])
+            self.shrinking = StoredFormat(**index["shrinking"])
             self.classes = tuple(index["classes"])
             self.bytes: int = index["bytes"]
             self._checksums: dict[str, list[str]] = {s: index["checksums"][s] for s in SPLITS}

@@ -12,7 +12,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.trained import Trained, read_trained
-from ttq_repro.runs.window import link_packed
+from ttq_repro.runs.wandb_run import link_packed
 from ttq_repro.runs.workspace import Workspace, record_and_weights
 
 MODELS = "ttq_repro.models."

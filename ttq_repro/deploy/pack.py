@@ -104,7 +104,7 @@ def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | Non
     weight = cast(Tensor, module.weight).float().cpu()
     wrong = int((PackedWeight(layer.shape, layer.width, table)(packed) != weight).sum())
     if wrong:
-        raise ValueError(f"{name}: {wrong} of {layer.weights} weights are none of its levels")
+        raise ValueError(f"{name}: {wrong} of {layer.weights} weights match none of its levels")
     stored = above if symmetric else torch.cat([below, above], 1)
     return layer, packed, stored.contiguous()
 

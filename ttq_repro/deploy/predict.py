@@ -47,7 +47,7 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
                 Image.Resampling.BILINEAR,
                 bleed=(1 - inputs.centre) / 2,
             )
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({error})") from None
     pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     mean, std = 255 * torch.tensor([inputs.mean, inputs.std])[:, :, None, None]

@@ -68,7 +68,7 @@ def measure(request: Config) -> list[Table]:
     for entry in request["networks"]:
         config = compose_config("train", entry["overrides"])
         network = starting_network(config)
-        tell_scales_apart(network)
+        perturb_scales(network)
         packed = {
             fold: pack_as_it_stands(network, config, entry["side"], fold=fold)
             for fold in (False, True)
@@ -117,7 +117,7 @@ def packed_sizes(content: bytes) -> Sizes:
 
 
 @torch.no_grad()
-def tell_scales_apart(network: nn.Module) -> None:
+def perturb_scales(network: nn.Module) -> None:
     """Training would; as they start, W_p = W_n, one number would be stored for both."""
     for layer in quantized_layers(network):
         for number, scale in enumerate(layer.quantizer.parameters()):

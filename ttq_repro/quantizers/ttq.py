@@ -27,7 +27,7 @@ Normalize = Literal["none", "max"]
 THRESHOLD = 0.05
 SMALLEST_SCALE = 1e-3
 #: In place of a threshold: none was asked for. None is an answer.
-UNSAID: Any = object()
+UNSET: Any = object()
 
 
 class TTQ(Quantizer):
@@ -85,7 +85,7 @@ class TTQ(Quantizer):
 
     def __init__(
         self,
-        threshold: float | None = UNSAID,
+        threshold: float | None = UNSET,
         *,
         sparsity: float | None = None,
         tie: Tie = "zero",
@@ -101,7 +101,7 @@ class TTQ(Quantizer):
         init: float = 1.0,
     ) -> None:
         super().__init__()
-        if threshold is UNSAID:
+        if threshold is UNSET:
             threshold = THRESHOLD if sparsity is None else None
         if (threshold is None) == (sparsity is None):
             raise ValueError(f"give one of threshold and sparsity, not {threshold} and {sparsity}")

@@ -24,7 +24,7 @@ class Measurement(NamedTuple):
 def look_up(rule: Measured, folder: Path) -> Measurement | None:
     """The number that a rule asks for, from the last file of its name; None if it is not there.
 
-    What stands in place of a number, and a file that is none of text, is warned about.
+    A warning names what is no number, and a file that is not text.
     """
     files = sorted(folder.glob(f"{rule.benchmark}*.csv"), key=_date)
     for path in files[-1:]:

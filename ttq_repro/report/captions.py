@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.cell import Cell
 
-#: What stands in place of a number that nobody has earned yet.
+#: What stands in place of a number that no run has given yet.
 NOT_RUN = "not run"
 
 #: The data sets of the paper; results on another stand in for one of them.
@@ -13,7 +13,7 @@ PAPERS_DATASETS = ("cifar10", "ilsvrc12")
 
 
 def stand_in(cell: Cell) -> str:
-    """How what is none of the paper's numbers says so; empty for a result on the paper's data."""
+    """What a caption says of results on other data than the paper's; empty for those on its own."""
     if cell.run.is_result and cell.run.dataset in PAPERS_DATASETS:
         return ""
     if cell.run.is_result:
@@ -37,7 +37,7 @@ def captioned(caption: str, cell: Cell) -> str:
 
 
 def not_run(cell: Cell) -> str:
-    """What stands in place of a figure that nobody has earned yet."""
+    """What stands in place of a figure whose runs are missing."""
     return f"{NOT_RUN}: `{cell.command}`"
 
 

@@ -66,7 +66,7 @@ def our_number(judgement: Judgement) -> str:
 
 
 def basis(judgement: Judgement) -> str:
-    """What our number was earned with: seeds and setting, or a benchmark."""
+    """What our number rests on: seeds and setting, or a benchmark."""
     if judgement.ours is None:
         return ""
     seeds = f"n={judgement.ours.count}; " if judgement.ours.count else ""

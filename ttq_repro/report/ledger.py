@@ -25,6 +25,7 @@ from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_ima
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
 
 #: The budget whose runs judge.
 JUDGING = "paper"
@@ -79,11 +80,11 @@ class Sum:
 
 
 class Ledger:
-    """Hears of each record once, keeps of it what the claims ask for, and judges."""
+    """Reads each record once, keeps of it what the claims ask for, and judges."""
 
-    def __init__(self, claims: Sequence[Claim]) -> None:
+    def __init__(self, claims: Sequence[Claim], workspace: Workspace) -> None:
         self._claims = claims
-        self._sums = _sums(claims)
+        self._sums = _sums(claims, workspace)
         self._wanted: dict[str, set[Quantity]] = defaultdict(set)
         for one in (one for sums in self._sums.values() for one in sums):
             for _, cell in one.terms:
@@ -202,7 +203,7 @@ def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:
     return Verdict.UNDECIDED
 
 
-def _sums(claims: Sequence[Claim]) -> dict[str, list[Sum]]:
+def _sums(claims: Sequence[Claim], workspace: Workspace) -> dict[str, list[Sum]]:
     """By claim, its sum at every setting at which the artifacts have all of its networks."""
     cells: dict[str, list[Cell]] = {}
     found: dict[str, list[Sum]] = {}
@@ -211,7 +212,7 @@ def _sums(claims: Sequence[Claim]) -> dict[str, list[Sum]]:
             continue
         for _, network in claim.rule.terms:
             if network.artifact not in cells:
-                cells[network.artifact] = _cells(network.artifact)
+                cells[network.artifact] = _cells(network.artifact, workspace)
         settings = dict.fromkeys(cell.setting for all_ in cells.values() for cell in all_)
         found[claim.id] = [
             one for setting in settings if (one := _sum_at(setting, claim.rule, cells))
@@ -219,10 +220,11 @@ def _sums(claims: Sequence[Claim]) -> dict[str, list[Sum]]:
     return found
 
 
-def _cells(artifact: str) -> list[Cell]:
+def _cells(artifact: str, workspace: Workspace) -> list[Cell]:
     if artifact not in choices("artifact"):
         return []
-    return result_cells(compose_config("reproduce", [f"artifact={artifact}"]))
+    request = compose_config("reproduce", [f"artifact={artifact}"])
+    return result_cells(request | {"workspace": str(workspace.root)})
 
 
 def _sum_at(

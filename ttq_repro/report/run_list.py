@@ -36,7 +36,7 @@ class Runs:
 
 
 class RunList:
-    """Hears of each record once and keeps what a reader needs to trace it."""
+    """Reads each record once and keeps what a reader needs to trace it."""
 
     def __init__(self) -> None:
         self._by_identity: dict[tuple[str, str], Runs] = {}

@@ -46,7 +46,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
     Raises:
         UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, or
-            the precision is none.
+            the precision is invalid.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:

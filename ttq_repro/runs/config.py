@@ -41,7 +41,7 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
     It is kept in the cache under a checksum of all that goes in, behind one of what came out.
     """
     path = KEPT / f"{_digest(_ingredients(), name, *overrides)}.json"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # Not there, or damaged.
         seal, _, text = path.read_text().partition("\n")
         if seal == _digest(text):
             return json.loads(text)

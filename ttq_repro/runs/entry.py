@@ -31,7 +31,9 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
         # By default in a folder of temporary files, where the next run may not find it any more.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        # Where a summary tells them in the end; a script without one says them at once.
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.MULTIRUN and "summary" in (hydra.callbacks or {}):
             with noted_outcome():
                 main(_complete(config))
             return

@@ -46,7 +46,7 @@ class Parent:
 
 
 def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
-    """The record of ``run``: read if it is there, otherwise earned by training.
+    """The record of ``run``: read if it is there, otherwise obtained by training.
 
     Two processes that ask for the same run train it once; the second waits. A killed run goes on
     from its last whole epoch, and one whose record is damaged is trained again.
@@ -56,8 +56,8 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         say: takes messages and warnings.
 
     Raises:
-        UserError: an option of the quantizer is none, the parent is missing and ``train_parent`` is
-            false, or its weights are unusable.
+        UserError: an option of the quantizer is invalid, the parent is missing and
+            ``train_parent`` is false, or its weights are unusable.
         TrainingError: the run cannot go on: it diverged, or the machine failed it.
     """
     with explained(run):
@@ -158,7 +158,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
 def data_of(run: Run, workspace: Workspace) -> DataSource:
     """The data set of ``run``, for one of its processes."""
     workers = -(-run.config["trainer"]["workers"] // run.processes)
-    return load_data(run.config["data"], workspace.cache, workers)
+    return load_data(run.config["data"], workspace.cache, workers, whole=run.is_result)
 
 
 def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share, say: Say) -> None:

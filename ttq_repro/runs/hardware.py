@@ -8,12 +8,15 @@ from pathlib import Path
 
 #: The numerics a run can train in: mixed bfloat16 where it is fast, and plain float32.
 PRECISIONS = ("bf16", "fp32")
+GPU_PATHS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver shows a GPU."""
-    return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidia0").exists()
+    """Whether there is a driver for an NVIDIA GPU (under WSL, Windows' own) that may be used."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
+        return False
+    return any(Path(path).exists() for path in GPU_PATHS)
 
 
 def fastest_precision(accelerator: str) -> str:

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.window import link_trained, open_window, window_id
+from ttq_repro.runs.wandb_run import link_trained, open_window, window_id
 from ttq_repro.runs.workspace import Workspace
 
 WANDB_MODES = ("offline", "online", "disabled")

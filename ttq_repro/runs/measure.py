@@ -23,7 +23,7 @@ from ttq_repro.runs.plan import Plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.device import device_of
-from ttq_repro.training.fit import COMPILE_FROM_STEPS, fit
+from ttq_repro.training.fit import COMPILE_FROM_STEPS, build_network, fit
 
 #: Steps of the epoch that is timed, and of the one before that warms up.
 CPU_STEPS, GPU_STEPS = 4, 100
@@ -110,13 +110,15 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
         "trainer": trainer | {"progress": False},
         "recipe": recipe | {"epochs": 2, "batch_size": recipe["batch_size"] // run.processes},
     }
+    # What a teacher costs does not depend on its weights.
+    parent = build_network(config, None).state_dict() if config["distillation"] else None
     size = (data["crop"],) * 2 if "crop" in data else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=workspace.outputs) as folder, explained(run):
         fitted = fit(
             shortened,
             RandomImages(size, data["num_classes"], steps),
-            None,
+            parent,
             scratch=Path(folder),
             checkpoint=Path(folder) / "last.ckpt",
             loggers=[],

@@ -189,7 +189,7 @@ def _alike(run: Run, records: list[Record], jobs: int) -> Record | None:
         )
     ]
 
-    def strangeness(record: Record) -> tuple[bool, ...]:
+    def mismatch(record: Record) -> tuple[bool, ...]:
         return (
             record.config["trainer"].get("devices", 1) != run.processes,
             _precision(record.config) != _precision(run.config),
@@ -199,7 +199,7 @@ def _alike(run: Run, records: list[Record], jobs: int) -> Record | None:
             record.config["model"] != run.config["model"],
         )
 
-    return min(candidates, key=strangeness, default=None)
+    return min(candidates, key=mismatch, default=None)
 
 
 def _work(config: Config) -> float:

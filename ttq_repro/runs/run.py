@@ -23,7 +23,7 @@ class Run:
     """One training run, known by its resolved config (``configs/train.yaml``).
 
     Raises:
-        UserError: the seed or the number of processes is none, or a name is unfit for a file's.
+        UserError: the seed or the number of processes is invalid, or a name is unfit for a file's.
     """
 
     config: Config

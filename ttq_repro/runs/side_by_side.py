@@ -44,10 +44,9 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
     """
     if jobs == 1:
         return _train_all(runs, jobs, _now)
-    threads = max(1, torch.get_num_threads() // jobs)
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, threads, run))
+            return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, jobs, run))
         except KeyboardInterrupt:
             print(STOPPED, file=sys.stderr)
             raise
@@ -100,11 +99,13 @@ def _now(run: Run) -> Future[None]:
     return future
 
 
-def _in_a_process(threads: int, run: Run) -> None:
-    """Train in a process of its own, and wait for its end."""
+def _in_a_process(jobs: int, run: Run) -> None:
+    """Train in a process of its own, one of ``jobs``, and wait for its end."""
+    threads = max(1, torch.get_num_threads() // jobs)
     trainer = run.config["trainer"]
     if trainer["progress"]:  # Bars of several runs would overwrite each other.
         trainer = trainer | {"progress": "lines"}
+    trainer = trainer | {"workers": -(-trainer["workers"] // jobs)}
     config = run.config | {"trainer": trainer}
     receiver, sender = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_work, args=(config, threads, sender))

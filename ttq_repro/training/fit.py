@@ -126,10 +126,15 @@ def fit(
         ("precision", PRECISIONS),
         ("degenerate", REACTIONS),
         ("progress", (True, False, "lines")),
+        ("compile", (True, False, "auto")),
     ):
         if (value := trainer_config[key]) not in choices:
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
     distillation = _distillation(config, parent)
+    for key in ("epochs", "batch_size"):
+        value = config["recipe"][key]
+        if type(value) is not int or value < 1:
+            raise UserError(f"recipe.{key}={value}: must be a whole number from 1")
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     # Before a checkpoint is loaded, so that a resumed run sees the same start.

@@ -41,8 +41,7 @@ class GraphedClassifier(Classifier):
     A step of a small network is hundreds of kernels of a few microseconds, less than it takes
     Python to launch them. The optimizer stays outside, where Lightning and schedules know it: for
     all parameters together it is a few kernels. Evaluation is replayed as well. Only the training
-    batch that ends an epoch, of another size, is launched as usual; it and evaluation run
-    uncompiled.
+    batch that ends an epoch, of another size, is launched as usual. Evaluation runs uncompiled.
 
     Quantizers that do something at an epoch's start get new graphs after it: a graph knows nothing
     of branches in Python. What waits for the GPU, for the value of a tensor say, cannot be

@@ -8,7 +8,7 @@ from torch import nn
 from ttq_repro.paper.differences import DIFFERENCES
 from ttq_repro.report.readme import fill
 from ttq_repro.runs.config import ROOT, compose_config
-from ttq_repro.training.fit import attach_quantizer
+from ttq_repro.training.network import attach_quantizer
 
 README = (ROOT / "README.md").read_text()
 

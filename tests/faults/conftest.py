@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY, few_digits
-from ttq_repro.report.table import Table
 from ttq_repro.runs.config import ROOT, Config, compose_config
 from ttq_repro.runs.hardware import processor
+from ttq_repro.table import Table
 
 CAPTION = (
     "Faults tried by `make soak` on ResNets of depth 8 on digits ({processor}): how often, and how "

@@ -22,7 +22,7 @@ from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import write_page
 from ttq_repro.report.run_list import RunList
 from ttq_repro.report.statistics import Estimate
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 pytestmark = pytest.mark.browser
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

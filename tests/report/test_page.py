@@ -16,7 +16,7 @@ from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import markdown, read_figures, read_tables, title, write_page
 from ttq_repro.report.run_list import RunList
 from ttq_repro.report.statistics import Estimate
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 NOT_RUN = [Judgement(claim, Verdict.NOT_RUN) for claim in CLAIMS]

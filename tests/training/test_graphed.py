@@ -18,9 +18,10 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training import graphed
 from ttq_repro.training.compilation import Compilation
-from ttq_repro.training.fit import Fitted, attach_quantizer, build_network
+from ttq_repro.training.fit import Fitted
 from ttq_repro.training.graphed import GraphedClassifier
 from ttq_repro.training.module import Classifier
+from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe
 
 METHODS = ("full_precision", "ttq", "ternary_connect", "deep_compression")

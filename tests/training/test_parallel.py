@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of
 from ttq_repro.runs.processes import run_together
-from ttq_repro.training.fit import attach_quantizer, build_network, restore_float
 from ttq_repro.training.module import Classifier
+from ttq_repro.training.network import attach_quantizer, build_network, restore_float
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 Kept = dict[str, Any]

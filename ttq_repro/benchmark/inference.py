@@ -18,10 +18,10 @@ from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.sizes import pack_as_it_stands, perturb_scales
 from ttq_repro.errors import UserError
-from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.runs.trained import starting_network
+from ttq_repro.table import Table
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (

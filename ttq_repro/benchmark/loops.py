@@ -23,8 +23,9 @@ from ttq_repro.data.source import DataSource
 from ttq_repro.runs.config import Config
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
-from ttq_repro.training.fit import attach_quantizer, build_network, fit
+from ttq_repro.training.fit import fit
 from ttq_repro.training.graphed import classifier
+from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 #: Takes the steps of one turn whenever it is advanced, and ends with the device idle.

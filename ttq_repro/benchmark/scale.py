@@ -11,8 +11,8 @@ import torch
 
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import bare
-from ttq_repro.benchmark.new_process import in_new_process
 from ttq_repro.runs.config import Config
+from ttq_repro.workers import in_new_process
 
 STEPS = 5
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from ttq_repro.benchmark.images import random_source
-from ttq_repro.benchmark.new_process import in_new_process
 from ttq_repro.runs.config import Config
 from ttq_repro.training.fit import fit
+from ttq_repro.workers import in_new_process
 
 
 def seconds_to_first_step(config: Config, cache: Path) -> float:

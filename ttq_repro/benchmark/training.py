@@ -23,12 +23,13 @@ from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.data.load import load_data
-from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
-from ttq_repro.runs.hardware import cores, has_gpu, processor
+from ttq_repro.runs.hardware import has_gpu, processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
+from ttq_repro.table import Table
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import COMPILE_FROM_STEPS
+from ttq_repro.workers import cores
 
 #: Steps that are timed as one: on a GPU, waiting for each would be timed as well.
 CPU_STEPS, GPU_STEPS = 1, 50

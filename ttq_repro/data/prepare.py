@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
-import threading
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +32,7 @@ from ttq_repro.data.store import (
 )
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import remove_leftovers, write_atomically
+from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 48  # Photographs that tell what a store will take before it is made.
 NAMED = 5  # Unreadable photographs that an error names.
@@ -113,7 +110,7 @@ class Survey:
             return f"{counts} photographs, prepared in {self.path} ({size})"
         return (
             f"{counts} photographs, to be prepared in {self.path}: about {size} and "
-            f"{self.cost.seconds / 60:.0f} min on {_cores()} cores"
+            f"{self.cost.seconds / 60:.0f} min on {cores()} cores"
         )
 
 
@@ -217,7 +214,7 @@ def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
     stored = [len(_shrink(path, shrinking)[0]) for path in sample]
     seconds = time.perf_counter() - started
     scale = len(missing) / max(1, len(sample))
-    return Cost(round(sum(stored) * scale), seconds * scale / _cores())
+    return Cost(round(sum(stored) * scale), seconds * scale / cores())
 
 
 def _check_disk(store: Path, cost: Cost) -> None:
@@ -233,7 +230,7 @@ def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
     total = sum(len(task.files) for task in tasks)
     with (
         tqdm(total=total, desc="preparing", unit=" photographs", smoothing=0) as progress,
-        ProcessPoolExecutor(_cores(), get_context("spawn"), _start_worker) as pool,
+        ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool,
     ):
         futures = {pool.submit(_make_part, task, shrinking): task for task in tasks}
         try:
@@ -246,19 +243,6 @@ def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
     if unreadable:
         more = f"; and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
         raise DataError("; ".join(sorted(unreadable)[:NAMED]) + more)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, even by a kill."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
@@ -340,7 +324,3 @@ def _metadata(part: Path) -> dict[str, str]:
 
 def _sha256(*facts: Any) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ttq_repro.deploy.load import packed_weight
 from ttq_repro.quantizers.attach import QUANTIZABLE
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 # Picojoules at 45 nm and 0.9 V: M. Horowitz, "Computing's energy problem (and what we can do about
 # it)", ISSCC 2014; DRAM per 32 bits as in Han et al., "EIE", ISCA 2016, table 1.

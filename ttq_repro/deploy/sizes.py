@@ -17,10 +17,10 @@ from ttq_repro.deploy.load import build
 from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.quantizers import quantized_layers
-from ttq_repro.report.table import Table
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.trained import starting_network
+from ttq_repro.table import Table
 
 AS_TRAINED = "float32, as trained"
 #: What a row of the table stores: its name, coding, and whether batch norm is folded.

@@ -7,9 +7,9 @@ from pathlib import Path
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.comparison import check_parents, difference
 from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds, records_of
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "

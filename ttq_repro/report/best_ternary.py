@@ -7,9 +7,9 @@ from pathlib import Path
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.comparison import check_parents
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, paired_difference
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch (never "

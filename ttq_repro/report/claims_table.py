@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ttq_repro.paper.rules import Claim
 from ttq_repro.report.ledger import Judgement, Verdict
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 CAPTION = (
     "Claims of the paper and what became of them. Ours: the final epoch's, mean over n seeds with "

@@ -12,9 +12,9 @@ from ttq_repro.report.seeds import (
     error_over_seeds,
     paired_difference,
 )
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "Methods compared on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "

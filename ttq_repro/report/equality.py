@@ -7,9 +7,9 @@ from pathlib import Path
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.seeds import BySeed, error_over_seeds, paired_difference, records_of
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 #: How far apart the two may be, in points.
 MARGIN = 0.5

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from ttq_repro.report import style
 from ttq_repro.report.captions import captioned, file_name, not_run
 from ttq_repro.report.seeds import at_one_setting
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "Figure 6: kernels of the second and the third convolution of AlexNet under TTQ, the first 10 "

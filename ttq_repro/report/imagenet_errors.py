@@ -8,9 +8,9 @@ from typing import Literal
 from ttq_repro.paper.reported import TopErrors
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, how_to_run
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 WHAT = (
     "error on the validation images in %, one centre crop each, mean ± s.d. over n seeds, of the "

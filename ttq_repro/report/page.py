@@ -19,7 +19,7 @@ from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.readme import difference_table
 from ttq_repro.report.run_list import RunList
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 #: Not among the page's tables: it is the page's first part.
 CLAIMS = "claims"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ttq_repro.paper.differences import DIFFERENCES
-from ttq_repro.report.table import Table
+from ttq_repro.table import Table
 
 
 def difference_table() -> Table:

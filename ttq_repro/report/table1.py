@@ -7,10 +7,10 @@ from pathlib import Path
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
 from ttq_repro.report.seeds import error_over_seeds, records_of
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one). "

@@ -12,10 +12,10 @@ from ttq_repro.paper.rules import Density
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, how_to_run
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, mean_and_deviation
-from ttq_repro.report.table import Table
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 CAPTION = (
     "Table 4: share of AlexNet's weights that are not zero, in %, and bits a weight, after pruning "

@@ -29,7 +29,8 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound
-from ttq_repro.training.fit import Fitted, attach_quantizer, build_network, fit
+from ttq_repro.training.fit import Fitted, fit
+from ttq_repro.training.network import attach_quantizer, build_network
 
 Say = Callable[[str], Any]
 #: What becomes of a run after Ctrl-C.

@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from ttq_repro.workers import cores
+
 #: The numerics a run can train in: mixed bfloat16 where it is fast, and plain float32.
 PRECISIONS = ("bf16", "fp32")
 GPU_PATHS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg")
@@ -52,11 +54,6 @@ def device() -> str:
 def cpu_flags() -> set[str]:
     """What the CPU has instructions for, as Linux names it."""
     return set(_cpuinfo("flags").split())
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def processor() -> str:

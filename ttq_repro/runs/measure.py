@@ -23,7 +23,8 @@ from ttq_repro.runs.plan import Plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.device import device_of
-from ttq_repro.training.fit import COMPILE_FROM_STEPS, build_network, fit
+from ttq_repro.training.fit import COMPILE_FROM_STEPS, fit
+from ttq_repro.training.network import build_network
 
 #: Steps of the epoch that is timed, and of the one before that warms up.
 CPU_STEPS, GPU_STEPS = 4, 100

@@ -9,11 +9,12 @@ from statistics import median
 from ttq_repro.data.prepare import Photographs, Survey, survey
 from ttq_repro.errors import DataError
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.hardware import cores, device, has_gpu, processor
+from ttq_repro.runs.hardware import device, has_gpu, processor
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.words import duration
+from ttq_repro.workers import cores
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from multiprocessing.connection import Connection
-from threading import Thread
-from typing import NoReturn
 
 import torch
 
@@ -19,9 +15,7 @@ from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import STOPPED, execute
 from ttq_repro.runs.run import Run
-
-#: Fresh processes: a forked one would inherit threads and a GPU that it cannot use.
-SPAWN = multiprocessing.get_context("spawn")
+from ttq_repro.workers import in_new_process, serve_parent
 
 Start = Callable[[Run], Future[None]]
 
@@ -107,23 +101,16 @@ def _in_a_process(jobs: int, run: Run) -> None:
         trainer = trainer | {"progress": "lines"}
     trainer = trainer | {"workers": -(-trainer["workers"] // jobs)}
     config = run.config | {"trainer": trainer}
-    receiver, sender = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_work, args=(config, threads, sender))
-    process.start()
-    sender.close()
     try:
-        error: UserError | None = receiver.recv()
-    except EOFError:
-        process.join()
-        error = TrainingError(f"its process ended with exit code {process.exitcode}")
-    process.join()
+        error: UserError | None = in_new_process(_work, config, threads)
+    except EOFError as lost:
+        error = TrainingError(f"its {lost}")
     if error is not None:
         raise error
 
 
 def _work(config: Config, threads: int, sender: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the starter, which ends this.
-    Thread(target=_end_with_starter, daemon=True).start()
+    serve_parent()
     torch.set_num_threads(threads)
     try:
         execute(Run(config), weights_too=True, say=partial(print, flush=True))
@@ -131,11 +118,3 @@ def _work(config: Config, threads: int, sender: Connection) -> None:
         sender.send(error)
     else:
         sender.send(None)
-
-
-def _end_with_starter() -> NoReturn:
-    """Nobody is to train on unseen when the starter is gone, even if it was killed."""
-    starter = multiprocessing.parent_process()
-    assert starter is not None
-    starter.join()
-    os._exit(1)

@@ -15,7 +15,7 @@ from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace, record_and_weights
-from ttq_repro.training.fit import attach_quantizer, build_network, restore_float
+from ttq_repro.training.network import attach_quantizer, build_network, restore_float
 
 
 @dataclass(frozen=True)

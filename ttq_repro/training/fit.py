@@ -1,4 +1,4 @@
-"""One run from its config to its record."""
+"""Training one run, from its config to its network and history."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
-from torch.nn.utils import parametrize
 
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
-from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
+from ttq_repro.quantizers import Decision
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
-from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.graphed import classifier
 from ttq_repro.training.histograms import weight_histograms
 from ttq_repro.training.history import History
+from ttq_repro.training.network import (
+    attach_quantizer,
+    build_network,
+    distillation_from,
+    restore_float,
+)
 from ttq_repro.training.optimization import Recipe
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.progress import Progress
@@ -55,48 +58,6 @@ class Fitted:
     correct: np.ndarray
     warnings: list[str]
     execution: dict[str, Any]
-
-
-def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None) -> nn.Module:
-    """The float network of a run, with its parent's weights if it has one."""
-    torch.manual_seed(config["seed"])
-    network = instantiate(_named(config["model"]), num_classes=config["data"]["num_classes"])
-    if parent is not None:
-        try:
-            network.load_state_dict(parent)
-        except RuntimeError:
-            raise UserError(
-                f"the parent's weights are not those of a float {config['model']['name']}"
-            ) from None
-    return network
-
-
-def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
-    """Quantize the layers of a network as a run's config says.
-
-    Raises:
-        UserError: the quantizer's options, the policy or the weights are unusable.
-    """
-    factory = instantiate(_named(config["quantizer"]), _partial_=True)
-    try:
-        return quantize_(network, factory, instantiate(config["policy"]))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
-
-
-def _distillation(
-    config: dict[str, Any], parent: dict[str, torch.Tensor] | None
-) -> Distillation | None:
-    """The loss that learns from the run's parent, if the run asks for one."""
-    if config["distillation"] is None:
-        return None
-    if parent is None:
-        raise UserError("distillation: the teacher is the run's parent, but parent=none")
-    teacher = build_network(config, parent).to(memory_format=torch.channels_last)
-    try:
-        return Distillation(teacher, **config["distillation"])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"distillation: {error}") from None
 
 
 def fit(
@@ -130,7 +91,7 @@ def fit(
     ):
         if (value := trainer_config[key]) not in choices:
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
-    distillation = _distillation(config, parent)
+    distillation = distillation_from(config, parent)
     for key in ("epochs", "batch_size"):
         value = config["recipe"][key]
         if type(value) is not int or value < 1:
@@ -261,16 +222,5 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
         ) from None
 
 
-def restore_float(network: nn.Module) -> None:
-    """Give layers that trained in full precision their plain keys back, as a parent needs them."""
-    for layer in quantized_layers(network):
-        if isinstance(layer.quantizer, FullPrecision):
-            parametrize.remove_parametrizations(layer.module, "weight")
-
-
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _named(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key != "name"}

@@ -1,0 +1,67 @@
+"""The network of a run, as its config describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+from torch.nn.utils import parametrize
+
+from ttq_repro.errors import UserError
+from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
+from ttq_repro.training.distillation import Distillation
+
+
+def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None) -> nn.Module:
+    """The float network of a run, with its parent's weights if it has one."""
+    torch.manual_seed(config["seed"])
+    network = instantiate(_named(config["model"]), num_classes=config["data"]["num_classes"])
+    if parent is not None:
+        try:
+            network.load_state_dict(parent)
+        except RuntimeError:
+            raise UserError(
+                f"the parent's weights are not those of a float {config['model']['name']}"
+            ) from None
+    return network
+
+
+def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
+    """Quantize the layers of a network as a run's config says.
+
+    Raises:
+        UserError: the quantizer's options, the policy or the weights are unusable.
+    """
+    factory = instantiate(_named(config["quantizer"]), _partial_=True)
+    try:
+        return quantize_(network, factory, instantiate(config["policy"]))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
+
+
+def distillation_from(
+    config: dict[str, Any], parent: dict[str, torch.Tensor] | None
+) -> Distillation | None:
+    """The loss that learns from the run's parent, if the run asks for one."""
+    if config["distillation"] is None:
+        return None
+    if parent is None:
+        raise UserError("distillation: the teacher is the run's parent, but parent=none")
+    teacher = build_network(config, parent).to(memory_format=torch.channels_last)
+    try:
+        return Distillation(teacher, **config["distillation"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"distillation: {error}") from None
+
+
+def restore_float(network: nn.Module) -> None:
+    """Give layers that trained in full precision their plain keys back, as a parent needs them."""
+    for layer in quantized_layers(network):
+        if isinstance(layer.quantizer, FullPrecision):
+            parametrize.remove_parametrizations(layer.module, "weight")
+
+
+def _named(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "name"}

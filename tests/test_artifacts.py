@@ -20,7 +20,7 @@ ARTIFACTS = {
     "figure3": ("figures/figure3.png", 4),
     "figure5": ("figures/figure5.png", 15),
     "authors_code": ("figures/authors_code.png", 2),
-    "ablations": ("tables/ablations.md", 16),
+    "ablations": ("tables/ablations.md", 17),
     "equality": ("tables/equality.md", 2),
     "best_ternary": ("tables/best_ternary.md", 15),
 }

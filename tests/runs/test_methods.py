@@ -43,7 +43,7 @@ REPORTED = {
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> ArraySource:
+    def load(*_: object, **__: object) -> ArraySource:
         digits = load_digits()
         few = replace(
             digits, train_images=digits.train_images[:200], train_labels=digits.train_labels[:200]

@@ -18,8 +18,8 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 .PHONY: help setup lock test sanitize soak dashboard report readme lint quickstart benchmark \
 	benchmark-inference sizes reproduce-table1 reproduce-comparison reproduce-figure1 \
 	reproduce-figure2 reproduce-figure3 reproduce-figure5 reproduce-ablations \
-	reproduce-equality reproduce-best-ternary reproduce-authors-code reproduce-table2 reproduce-table3 reproduce-table4 reproduce-figure4 \
-	reproduce-figure6
+	reproduce-equality reproduce-best-ternary reproduce-authors-code reproduce-table2 \
+	reproduce-table3 reproduce-table4 reproduce-figure4 reproduce-figure6
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -36,9 +36,9 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = Path(authors_log) if authors_log and not stand_in(cells[0]) else None
-    if log is not None and not holds(log, ALEXNET_LOG):
-        log = None
+    log = None
+    if authors_log and not stand_in(cells[0]) and holds(Path(authors_log), ALEXNET_LOG):
+        log = Path(authors_log)
     drawn = [one for one in found if one.records]
     figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     caption = CAPTION + (LOG_CAPTION if log else "")

@@ -71,9 +71,7 @@ def _train_all(runs: Iterable[Run], jobs: int, start: Start) -> dict[str, str]:
     return failed
 
 
-def _started(
-    run: Run, failed: dict[str, str], start: Callable[[Run], Future[None]]
-) -> Future[None]:
+def _started(run: Run, failed: dict[str, str], start: Start) -> Future[None]:
     if run.parent is None or run.parent.name not in failed:
         return start(run)
     lost: Future[None] = Future()

@@ -91,11 +91,11 @@ def fit(
     ):
         if (value := trainer_config[key]) not in choices:
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
-    distillation = distillation_from(config, parent)
     for key in ("epochs", "batch_size"):
         value = config["recipe"][key]
         if type(value) is not int or value < 1:
             raise UserError(f"recipe.{key}={value}: must be a whole number from 1")
+    distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
     # Before a checkpoint is loaded, so that a resumed run sees the same start.

@@ -58,9 +58,11 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
     (row,) = table1(paper + short, workspace).rows
     assert row[1].startswith("short")
     put(paper[0], workspace, 0.08)
-    (row,) = table1(paper + short, workspace).rows
+    row, other = table1(paper + short, workspace).rows
     assert row[1].startswith("paper")
-    assert row[6].startswith("not run")
+    assert row[3:] == ["8.00 (n=1)", "-0.23", "8.87", "not run", "-", "not run"]
+    assert other[1].startswith("short")
+    assert other[3:] == ["9.00 (n=1)", "+0.77", "8.87", "10.00 (n=1)", "+1.13", "not run"]
 
 
 def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:

@@ -33,7 +33,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def table1(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row a depth, at the first setting in ``cells`` that has a record for that depth.
+    """One row for each depth and setting that has a record, and for each depth that has none.
 
     A row never mixes budgets or precisions; differences are ours minus the paper's, for results
     alone: on digits they would mean nothing.
@@ -45,12 +45,14 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             if cell.labels["depth"] == depth:
                 found = by_setting.setdefault(cell.setting, {})
                 found[cell.labels["column"]] = (cell, records_of(cell.run, workspace))
-        setting = next(
-            (s for s, found in by_setting.items() if any(records for _, records in found.values())),
-            next(iter(by_setting)),
-        )
-        rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
-        missing += [cell for cell, records in by_setting[setting].values() if not records]
+        recorded = [
+            setting
+            for setting, found in by_setting.items()
+            if any(records for _, records in found.values())
+        ]
+        for setting in recorded or list(by_setting)[:1]:
+            rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
+            missing += [cell for cell, records in by_setting[setting].values() if not records]
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
-from ttq_repro.report.comparison import check_parents, difference
+from ttq_repro.report.comparison import difference
+from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds, records_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -29,8 +30,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a change, all at the setting of ``cells`` at which most have a record."""
-    found = at_one_setting(cells, workspace)
-    check_parents(found)
+    found = of_one_family(at_one_setting(cells, workspace))
     baseline = next((one.records for one in found if _is_baseline(one)), {})
     rows = [_row(one, baseline, workspace) for one in found]
     missing = [cell for cell, records in found if not records]

@@ -5,13 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
-from ttq_repro.report.seeds import (
-    BySeed,
-    Found,
-    at_one_setting,
-    error_over_seeds,
-    paired_difference,
-)
+from ttq_repro.report.families import of_one_family
+from ttq_repro.report.seeds import BySeed, at_one_setting, error_over_seeds, paired_difference
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -35,8 +30,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a method, all at the setting of ``cells`` at which most methods have a record."""
-    found = at_one_setting(cells, workspace)
-    check_parents(found)
+    found = of_one_family(at_one_setting(cells, workspace))
     by_method = {cell.labels["method"]: records for cell, records in found}
     rows = [_row(cell, records, by_method) for cell, records in found]
     missing = [cell for cell, records in found if not records]
@@ -47,29 +41,6 @@ def difference(ours: BySeed, theirs: BySeed) -> str:
     """The paired difference ± its standard error on the test images."""
     estimate = paired_difference(ours, theirs)
     return "-" if estimate is None else f"{estimate.value:+.2f} ± {estimate.image_error:.2f}"
-
-
-def check_parents(found: list[Found]) -> None:
-    """A comparison of networks with different parents would compare the parents.
-
-    Raises:
-        ValueError: two records of one seed know one parent by different weights.
-    """
-    weights = {
-        (record.identity, seed): record.weights_sha256
-        for _, records in found
-        for seed, record in records.items()
-    }
-    for _, records in found:
-        for seed, record in records.items():
-            if record.parent is None:
-                continue
-            parent, started_from = record.parent["identity"], record.parent["weights_sha256"]
-            if weights.setdefault((parent, seed), started_from) != started_from:
-                raise ValueError(
-                    f"{record.identity} seed {seed} started from other weights of {parent} than "
-                    "those it is compared with"
-                )
 
 
 def _row(cell: Cell, records: BySeed, by_method: dict[str, BySeed]) -> list[str]:

@@ -7,7 +7,6 @@ and precision) are never mixed; of several settings, the one with the most seeds
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from ttq_repro.paper.rules import Claim, Difference, Error, Level, Measured, Quantity, Trend
 from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
+from ttq_repro.report.families import Origin, strangers
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
 from ttq_repro.runs.cell import Cell, result_cells
@@ -91,16 +91,11 @@ class Ledger:
                 self._wanted[cell.run.identity].add(one.quantity)
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
-        # Checksums of networks, and of the parents that others started from.
-        self._weights: dict[tuple[str, int], str] = {}
-        self._parents: dict[tuple[str, int], tuple[str, str]] = {}
+        self._origins: dict[tuple[str, int], Origin] = {}
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
-        self._weights[record.identity, record.seed] = record.weights_sha256
-        if record.parent is not None:
-            parent = record.parent["identity"], record.parent["weights_sha256"]
-            self._parents[record.identity, record.seed] = parent
+        self._origins[record.identity, record.seed] = Origin.of(record)
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -147,24 +142,15 @@ class Ledger:
     def _seeds(self, one: Sum) -> list[int]:
         """The seeds that every network of a sum has; those whose parents differ are left out."""
         common = set.intersection(*self._seeds_by_network(one))
-        return [seed for seed in sorted(common) if self._of_one_family(one, seed)]
+        names = dict.fromkeys(cell.run.identity for _, cell in one.terms)
+        return [
+            seed
+            for seed in sorted(common)
+            if not strangers(self._origins[name, seed] for name in names)
+        ]
 
     def _seeds_by_network(self, one: Sum) -> list[set[int]]:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]
-
-    def _of_one_family(self, one: Sum, seed: int) -> bool:
-        """Whether networks know their parents by the same weights, which may be one of them."""
-        names = {cell.run.identity for _, cell in one.terms}
-        known = {name: self._weights[name, seed] for name in names}
-        for name in names:
-            parent, weights = self._parents.get((name, seed), (None, ""))
-            if parent is not None and known.setdefault(parent, weights) != weights:
-                warnings.warn(
-                    f"{name} seed {seed} is left out: it started from other weights of {parent} "
-                    "than those it is compared with"
-                )
-                return False
-        return True
 
     def _missing(self, one: Sum) -> tuple[str, ...]:
         """What to type for the networks that lack a seed that another one has."""

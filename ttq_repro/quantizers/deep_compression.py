@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ttq_repro.quantizers.base import (
     Levels,
@@ -217,7 +216,6 @@ class _Share(torch.autograd.Function):
         return _spread(codebook, order, sizes, shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         order, sizes = ctx.saved_tensors
         sorted_grad = grad.flatten()[order]

@@ -16,6 +16,6 @@ def straight_through(value: Tensor, latent: Tensor) -> Tensor:
     return value.detach() + (latent - latent.detach())
 
 
-def scale_gradient(value: Tensor, factor: float) -> Tensor:
+def scale_gradient(value: Tensor, factor: float | Tensor) -> Tensor:
     """``value`` going forward, its gradient times ``factor`` going backward."""
     return value.detach() + factor * (value - value.detach())

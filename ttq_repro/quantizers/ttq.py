@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ttq_repro.quantizers.base import (
     Levels,
@@ -16,6 +15,7 @@ from ttq_repro.quantizers.base import (
     check_number,
     check_share,
 )
+from ttq_repro.quantizers.gradients import scale_gradient
 from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
 
 Tie = Literal["zero", "unit"]
@@ -147,17 +147,27 @@ class TTQ(Quantizer):
         fixed = latent.detach()
         if self.normalize == "max":
             latent = latent / largest(fixed)
-        weight = _Ternarize.apply(latent, *self.scales(), self._signs(fixed), self)
+        signs = self._signs(fixed)
+        up, down = signs.clamp(min=0), signs.clamp(max=0)
+        positive, negative = self.scales()
+        if self.reduction == "mean":
+            positive, negative = _per_weight(positive, up), _per_weight(negative, down)
+        if self.negative_gradient == "as_printed":
+            negative = scale_gradient(negative, -1)
+        weight = up * positive + down * negative
         if self.tie == "unit":
             weight = weight + (fixed.abs() == self._threshold(fixed)) * fixed.sign()
-        return weight
+        slope: Tensor | float = 1.0
+        if self.latent_gradient == "scaled":
+            slope = (up * positive - down * negative + (1 - signs.abs())).detach()
+        # Adds zero, and the latent weights' gradient.
+        return (weight + slope * (latent - latent.detach())).to(latent.dtype)
 
     def scales(self) -> tuple[Tensor, Tensor]:
         """W_p and W_n, from one parameter if they are tied."""
-        if self.negative_scale is None:
-            # A copy, as torch.compile takes no tensor twice into an autograd function.
-            return self.positive_scale, self.positive_scale.clone()
-        return self.positive_scale, self.negative_scale
+        return self.positive_scale, (
+            self.positive_scale if self.negative_scale is None else self.negative_scale
+        )
 
     def delta(self, latent: Tensor) -> Tensor:
         """The largest magnitude that becomes zero, a scalar without gradient."""
@@ -207,38 +217,6 @@ class TTQ(Quantizer):
         return kept.to(weight.dtype) * (2 * (weight >= 0).to(weight.dtype) - 1)
 
 
-class _Ternarize(torch.autograd.Function):
-    """Eq. 6 forward, given the signs; Eq. 7 (with the true sign) and Eq. 8 backward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, latent: Tensor, positive: Tensor, negative: Tensor, signs: Tensor, rule: TTQ
-    ) -> Tensor:
-        ctx.save_for_backward(positive, negative, signs)
-        ctx.rule = rule
-        weight = signs.clamp(min=0) * positive + signs.clamp(max=0) * negative
-        return weight.to(latent.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        positive, negative, signs = ctx.saved_tensors
-        rule: TTQ = ctx.rule
-        up, down = signs.clamp(min=0), signs.clamp(max=0)
-        grad_positive = (grad * up).sum_to_size(positive.shape)
-        grad_negative = (grad * down).sum_to_size(negative.shape)
-        if rule.negative_gradient == "as_printed":
-            grad_negative = -grad_negative
-        if rule.reduction == "mean":
-            grad_positive = grad_positive / up.sum_to_size(positive.shape).clamp(min=1)
-            grad_negative = grad_negative / -down.sum_to_size(negative.shape).clamp(max=-1)
-        grad_latent = grad
-        if rule.latent_gradient == "scaled":
-            grad_latent = grad * (up * positive - down * negative + (1 - signs.abs()))
-        return (
-            grad_latent.to(grad.dtype),
-            grad_positive.to(positive.dtype),
-            grad_negative.to(negative.dtype),
-            None,
-            None,
-        )
+def _per_weight(scale: Tensor, signs: Tensor) -> Tensor:
+    """``scale``, its gradient divided by the number of its weights."""
+    return scale_gradient(scale, 1 / signs.abs().sum_to_size(scale.shape).clamp(min=1))

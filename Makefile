@@ -42,7 +42,7 @@ lock: ## renew requirements.lock from pyproject.toml
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
 
-SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATED_TILES
 sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few minutes
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 CXX="$(CXX) $(SANITIZERS)" OMP_NUM_THREADS=1 \

@@ -25,10 +25,11 @@ TORCH = Path(torch.__file__).parent
 #: What a source needs beside FLAGS.
 EXTRA = {"runtime": ["-fopenmp"], "operators": [f"-I{TORCH / 'include'}"]}
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
-#: The sets of instructions that kernel.cpp is compiled for, in the order of runtime.cpp's KERNELS.
+#: The sets of instructions that there are kernels for, in the order of runtime.cpp's KERNELS.
 LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
-    LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"]}
+    AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]
+    LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
 #: Seconds that one call of the compiler may take.
 PATIENCE = 300
 
@@ -86,7 +87,8 @@ def build(folder: Path) -> Path:
     """
     compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *FLAGS]
     units = [(source, source, extra) for source, extra in EXTRA.items()]
-    units += [("kernel", level, instructions) for level, instructions in LEVELS.items()]
+    for level, instructions in LEVELS.items():
+        units.append(("kernel_amx" if level == "amx" else "kernel", level, instructions))
     path = folder / f"ternary-{_key(compiler, units)}.so"
     if path.is_file():
         return path

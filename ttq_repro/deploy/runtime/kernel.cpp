@@ -180,9 +180,10 @@ void compute_rows(const Tile& tile, int rows) {
   }
 }
 
-void unpack(const uint32_t* words, int64_t count, const float* levels, float* unpacked) {
+void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
+            float* unpacked) {
   const Lookup lookup(levels);
-  for (int64_t n = 0; n < count; ++n) {
+  for (int64_t n = 0; n < blocks * depth; ++n) {
     Vector weights[VECTORS];
     lookup(words[n], weights);
     std::memcpy(unpacked + n * FILTERS_A_BLOCK, weights, sizeof weights);
@@ -191,4 +192,8 @@ void unpack(const uint32_t* words, int64_t count, const float* levels, float* un
 
 }  // namespace
 
-const Kernel KERNEL = {ROWS, SUMS / (ROWS * VECTORS), compute_rows<ROWS>, unpack};
+constexpr int BLOCKS = SUMS / (ROWS * VECTORS);
+constexpr int64_t LEAST_TILES = 8;
+constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights for a block.
+const Kernel KERNEL = {ROWS,    BLOCKS, LEAST_TILES * ROWS, BLOCKS * MOST_DEPTH,
+                       compute_rows<ROWS>, unpack};

@@ -134,7 +134,8 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     """``Codes.levels`` and ``Codes.scales`` of weights ``factor * levels``."""
     missing = MOST_LEVELS - levels.shape[1]
     if len(levels) == 1:
-        return F.pad(levels, (0, missing)), factor[None].contiguous()
+        unit = _unit_for_bfloat16(levels)
+        return F.pad(levels / unit, (0, missing)), (factor * unit)[None].contiguous()
     # A term for each level that is not zero or minus another, so that {-a, +a} of BWN take one.
     terms: list[tuple[Tensor, Tensor]] = []
     for code, column in enumerate(levels.T):
@@ -147,3 +148,19 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
                 terms.append((F.one_hot(torch.tensor(code), MOST_LEVELS).float(), column))
     units, scales = zip(*terms, strict=True)
     return torch.stack(units), torch.stack(scales) * factor
+
+
+def _unit_for_bfloat16(levels: Tensor) -> Tensor:
+    """A unit in which all levels are sums of two numbers of bfloat16, but for float32's rounding.
+
+    AMX multiplies such sums. What they miss of a level is an error that all its weights share, and
+    that grows where sums cancel.
+    """
+    exact, largest = levels.double(), levels.double().abs().max()
+    if largest == 0:
+        return levels.new_ones(())
+    units = (largest / torch.arange(128, 256)).float()
+    scaled = exact / units[:, None].double()
+    rest = scaled - scaled.bfloat16()
+    missed = (rest - rest.bfloat16()).abs() / scaled.abs().amax(1, keepdim=True)
+    return units[missed.amax(1).argmin()]

@@ -8,6 +8,11 @@
 #include <memory>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace {
 
 // In ascending order of what they ask of the processor.
@@ -16,8 +21,22 @@ const Kernel* const KERNELS[] = {
 #if defined(__x86_64__)
     &kernel_avx2,
     &kernel_avx512,
+    &kernel_amx,
 #endif
 };
+
+#if defined(__x86_64__)
+// Whether the processor has tile registers, and Linux lets this process use them.
+bool has_tiles() {
+#if defined(EMULATED_TILES)
+  return true;
+#else
+  constexpr int REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+         syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#endif
+}
+#endif
 
 int current_level = ternary_level();
 
@@ -30,11 +49,9 @@ struct Parts {
   int64_t begin(int64_t index) const { return index * count / parts; }
 };
 
-// The weights of a block of filters are unpacked once for a task of so many tiles, where there are
-// enough tiles to pay for it and not too many inputs for a cache of 256 KiB.
+// The weights of a block of filters are unpacked once for a task of so many tiles, where the kernel
+// says that this pays.
 constexpr int64_t TILES_A_TASK = 64;
-constexpr int64_t LEAST_TILES = 8;
-constexpr int64_t MOST_UNPACKED = 4096;
 // Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
 // Floats that the frame of several images may take.
@@ -48,10 +65,11 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
   const int64_t all = weights.groups * weights.filters;
   // Equal tiles, as a row alone is the dearest.
   const Parts tiles(rows, kernel.rows);
-  const bool unpacks = tiles.parts >= LEAST_TILES && weights.depth <= MOST_UNPACKED;
+  const int64_t fit = std::min<int64_t>(kernel.most_unpacked / weights.depth, kernel.blocks);
+  const bool unpacks = rows >= kernel.least_rows && fit > 0;
   const Parts runs(tiles.parts, unpacks ? TILES_A_TASK : 1);
-  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
-                     unpacks ? kernel.blocks : BLOCKS_A_TASK);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK), unpacks ? fit : BLOCKS_A_TASK);
+  const int64_t unit = FILTERS_A_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
   const int64_t tasks = weights.groups * runs.parts * blocks.parts;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t task = 0; task < tasks; ++task) {
@@ -74,8 +92,8 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
       tile.scale = weights.scales + term * all + filter;
       tile.add = term > 0;
       if (unpacks) {
-        unpacked.resize(count * weights.depth * FILTERS_A_BLOCK);
-        kernel.unpack(tile.words, count * weights.depth, tile.levels, unpacked.data());
+        unpacked.resize(count * unit);
+        kernel.unpack(tile.words, count, weights.depth, tile.levels, unpacked.data());
         tile.unpacked = unpacked.data();
       }
       for (int64_t number = runs.begin(index); number < runs.begin(index + 1); ++number) {
@@ -124,10 +142,12 @@ void frame(int threads, const Images& in, int64_t groups, const float* x, float*
 
 int ternary_level() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return __builtin_cpu_supports("avx512f") ? 2 : 1;
-#endif
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
+  if (!__builtin_cpu_supports("avx512f")) return 1;
+  return __builtin_cpu_supports("avx512bf16") && has_tiles() ? 3 : 2;
+#else
   return 0;
+#endif
 }
 
 void ternary_use(int level) { current_level = level; }

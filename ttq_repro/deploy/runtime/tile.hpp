@@ -9,7 +9,8 @@
 #include <cstdint>
 
 constexpr int FILTERS_A_BLOCK = 16;
-constexpr int MOST_ROWS = 8;
+constexpr int MOST_ROWS = 16;
+constexpr int DEPTH_UNIT = 32;
 
 struct Tile {
   // The k-th input of a row is rows[row][k / stretch * step + k % stretch]: that of a linear layer
@@ -31,14 +32,19 @@ struct Tile {
 // The kernel for one set of instructions.
 struct Kernel {
   int rows;    // The most that it computes at a time, at least 1 and at most MOST_ROWS.
-  int blocks;  // Those that it computes at a time of so many rows.
+  int blocks;  // The most that a task computes of so many rows.
+  int64_t least_rows;     // From how many rows of a layer on weights are worth unpacking.
+  int64_t most_unpacked;  // The most words of them that a cache holds for so long.
   void (*compute)(const Tile& tile, int rows);
-  // Writes the weights of `count` words, 16 floats each.
-  void (*unpack)(const uint32_t* words, int64_t count, const float* levels, float* unpacked);
+  // Writes the weights of whole blocks in its own format, in at most 16 floats for each input of
+  // a block, their number rounded up to a multiple of DEPTH_UNIT.
+  void (*unpack)(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
+                 float* unpacked);
 };
 
 extern const Kernel kernel_portable;
 #if defined(__x86_64__)
 extern const Kernel kernel_avx2;
 extern const Kernel kernel_avx512;
+extern const Kernel kernel_amx;
 #endif

@@ -14,6 +14,7 @@ from ttq_repro.data.cifar10 import CLASSES, load_cifar10
 from ttq_repro.data.load import load_data
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import DataError, UserError
+from ttq_repro.runs.config import compose_config
 
 
 @pytest.fixture
@@ -40,8 +41,10 @@ def test_reads_a_tree(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_part_of_it_is_no_cifar10(tree: Path, tmp_path: Path) -> None:
-    node = {"name": "cifar10", "num_classes": 10, "root": str(tree), "pad": 4, "flip": True}
-    with pytest.raises(DataError, match="20 training and 20 test images; CIFAR-10 has 50,000 and"):
+    node = compose_config("train", ["data=cifar10", f"data.root={tree}"])["data"]
+    with pytest.raises(
+        DataError, match="20 training and 20 test images, but results are of 50,000"
+    ):
         load_data(node, tmp_path / "cache", workers=0, whole=True)
 
 

@@ -36,6 +36,7 @@ def alexnet(cell: Cell, seed: int = 1, error: float = 0.425, **fields: Any) -> R
             name: {"zero": [0.5, share], "negative": [0.2, 0.1], "positive": [0.3, 0.1]}
             for name, share in zeros.items()
         },
+        "histograms": {name: {"before": {"zero": 0.5}} for name in TERNARY},
         "kernels": {
             name: {
                 "count": kernels,

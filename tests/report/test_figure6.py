@@ -40,8 +40,8 @@ def test_what_removing_sparse_kernels_saves_and_loses() -> None:
     rows = kernel_table(alexnet(cell), cell).rows
     assert [row[0] for row in rows] == ["conv2", "conv3", "conv4", "conv5", "total"]
     # A quarter is empty, an eighth holds one weight; 30% of 307,200 weights are not zero.
-    assert rows[0][1:] == ["12,288", "25.00", "12.50", "37.50", f"{100 * 1536 / 92_160:.2f}"]
-    assert rows[-1][1:5] == ["233,472", "25.00", "12.50", "37.50"]
+    assert rows[0][1:] == ["12,288", "3,072", "1,536", "37.500", f"{100 * 1536 / 92_160:.4f}"]
+    assert rows[-1][1:5] == ["233,472", "58,368", "29,184", "37.500"]
 
 
 def test_the_total_is_weighted_by_weights() -> None:
@@ -50,8 +50,8 @@ def test_the_total_is_weighted_by_weights() -> None:
     for kernels in list(made.kernels.values())[1:]:
         kernels |= {"empty": 0, "single": 0}
     total = kernel_table(made, cell).rows[-1]
-    assert total[2] == f"{100 * 3072 / 233_472:.2f}"
-    assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.2f}"
+    assert total[2] == "3,072"
+    assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.3f}"
 
 
 def test_figure_and_table_are_written_and_without_a_record_neither_is_made_up(
@@ -61,7 +61,10 @@ def test_figure_and_table_are_written_and_without_a_record_neither_is_made_up(
     text = render(planned, Workspace(tmp_path), tmp_path)
     assert "Not run: TTQ; `make reproduce-figure6" in text
     assert not (tmp_path / "tables").exists()
-    put(Workspace(tmp_path), planned[0], alexnet(planned[0]))
+    made = [alexnet(planned[0], seed) for seed in (1, 2)]
+    put(Workspace(tmp_path), planned[0], *made)
     text = render(planned, Workspace(tmp_path), tmp_path)
+    assert "Seed 1." in text
+    assert "n = 1: TTQ" in text
     assert "| total | 233,472 |" in text
     assert (tmp_path / "tables" / "figure6_kernels.csv").is_file()

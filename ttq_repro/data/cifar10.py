@@ -16,8 +16,6 @@ CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 SIZE = (32, 32)
-#: For training and for the test.
-IMAGES = (50_000, 10_000)
 ARCHIVE_FOLDER = "cifar-10-batches-py"
 
 
@@ -40,20 +38,6 @@ def load_cifar10(root: str | Path, cache: str | Path) -> ImageArrays:
         if (base / ARCHIVE_FOLDER).is_dir():
             return _from_archive(base, Path(cache), download=False)
     return _from_archive(root, Path(cache), download=True)
-
-
-def check_whole(arrays: ImageArrays) -> None:
-    """Refuse a part of CIFAR-10, a copy that was cut short, say.
-
-    Raises:
-        DataError: there are more or fewer images than it has.
-    """
-    found = len(arrays.train_labels), len(arrays.test_labels)
-    if found != IMAGES:
-        raise DataError(
-            f"{arrays.source}: {found[0]:,} training and {found[1]:,} test images; "
-            f"CIFAR-10 has {IMAGES[0]:,} and {IMAGES[1]:,}"
-        )
 
 
 def _from_folders(root: Path, cache: Path) -> ImageArrays:

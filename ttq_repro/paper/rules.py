@@ -59,9 +59,11 @@ class Density:
 
     Attributes:
         layers: their places among the convolutions and linear layers of the network, from 0.
+        at_start: before training, in place of after it.
     """
 
     layers: tuple[int, ...]
+    at_start: bool = False
 
     def __str__(self) -> str:
         return "share of weights that are not zero"

@@ -17,7 +17,11 @@ def stand_in(cell: Cell) -> str:
     if cell.run.is_result and cell.run.dataset in PAPERS_DATASETS:
         return ""
     if cell.run.is_result:
-        return f"Not the paper's numbers: {cell.run.dataset} stands in for the paper's data set."
+        images = cell.run.config["data"]["images"]
+        return (
+            f"Not the paper's numbers: {images['train']:,} and {images['val']:,} photographs of "
+            f"{cell.run.dataset} stand in for the paper's data set."
+        )
     return (
         f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "
         "a check that everything works."

@@ -19,9 +19,9 @@ from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     "Figure 4: top-1 accuracy of AlexNet with batch norm after each epoch, on the training images "
-    "as they were seen during it, augmented and by the network of the moment, and on the "
-    "validation images. Lines are means over seeds, bands ± s.d.; the legend gives the accuracy "
-    "of the final epoch, never of the best one."
+    "as they were seen during it, augmented and by the network of the moment, its dropout "
+    "included, and on the validation images. Lines are means over seeds, bands ± s.d.; the legend "
+    "gives the accuracy of the final epoch, never of the best one."
 )
 LOG_CAPTION = " The released log is one run of the authors' code, laid over our schedule."
 #: What each panel shows, and the log's name for it.

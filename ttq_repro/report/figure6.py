@@ -20,16 +20,17 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Figure 6: kernels of the second and the third convolution of AlexNet under TTQ, the first 10 "
-    "inputs (columns) of the first 10 outputs (rows). Black is -W_n, grey is zero, white is +W_p."
+    "inputs (columns) of the first 10 outputs (rows). Black is -W_n, grey is zero, white is +W_p. "
+    "Seed {seed}."
 )
 TABLE_CAPTION = (
     "Kernels of the ternary convolutions of AlexNet that hold no weight or a single one (section "
-    "6.3), in % of all. Removing them saves that share of the layer's weights and of its dense "
+    "6.3): how many, and in % what removing them saves of the layer's weights and of its dense "
     "multiplications; empty ones at no loss, single ones at the loss of the given share of the "
     "weights that are not zero. Seed {seed}, {setting}."
 )
 HEADER = [
-    "layer", "kernels", "empty", "single", "saved by removing both", "non-zero weights lost"
+    "layer", "kernels", "empty", "single", "saved by removing both, %", "non-zero weights lost, %"
 ]  # fmt: skip
 FIRST_TERNARY = 2  # conv1 stays float.
 PANELS = ("second convolution", "third convolution")
@@ -43,10 +44,13 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     found = at_one_setting(cells, workspace, usable=lambda record: bool(record.kernels))
     (one,) = found
     name = file_name("figure6", one.cell)
-    record = next((r for r in one.records.values() if r.kernels), None)
-    if record is None:
-        return style.publish(style.empty(not_run(one.cell)), CAPTION, found, home, name)
-    text = style.publish(figure6(record), CAPTION, found, home, name)
+    drawn = {seed: record for seed, record in one.records.items() if record.kernels}
+    if not drawn:
+        empty = style.empty(not_run(one.cell))
+        return style.publish(empty, CAPTION.format(seed=one.cell.run.seed), found, home, name)
+    seed, record = next(iter(drawn.items()))
+    shown = [one._replace(records={seed: record})]
+    text = style.publish(figure6(record), CAPTION.format(seed=seed), shown, home, name)
     table = kernel_table(record, one.cell).publish(home, f"{name}_kernels")
     return f"{text}\n{table}"
 
@@ -92,13 +96,10 @@ class Kernels(NamedTuple):
     nonzeros: float
 
     def row(self, name: str) -> list[str]:
-        shares = [
-            self.empty / self.kernels,
-            self.single / self.kernels,
-            self.removable / self.weights,
-            self.single / self.nonzeros if self.nonzeros else 0.0,
-        ]
-        return [name, f"{self.kernels:,}", *(f"{100 * share:.2f}" for share in shares)]
+        saved = self.removable / self.weights
+        lost = self.single / self.nonzeros if self.nonzeros else 0.0
+        counts = (self.kernels, self.empty, self.single)
+        return [name, *(f"{n:,}" for n in counts), f"{100 * saved:.3f}", f"{100 * lost:.4f}"]
 
 
 def kernel_table(record: Record, cell: Cell) -> Table:

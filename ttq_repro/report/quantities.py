@@ -26,8 +26,8 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             return None if test is None or train is None else test - train
         case ErrorDrop(epoch, window):
             return error_drop(record.metrics["test_error"], epoch, window)
-        case Density(layers):
-            return _density(record, layers)
+        case Density(layers, at_start):
+            return _density(record, layers, at_start)
         case LayerChange(layer, of):
             return _change(record, layer, of)
         case SparseFilters():
@@ -50,18 +50,25 @@ def _final_error(record: Record, split: str, top: int = 1) -> float | None:
     return 100 * errors[-1] if errors else None
 
 
-def _density(record: Record, layers: tuple[int, ...]) -> float | None:
+def _density(record: Record, layers: tuple[int, ...], at_start: bool) -> float | None:
     full, total = 0.0, 0
     for place in layers:
         if place >= len(record.decisions):
             return None
         decision = record.decisions[place]
-        zeros = record.layers.get(decision["layer"], {}).get("zero")
-        if "weights" not in decision or (decision["quantize"] and not zeros):
+        zeros = _zeros(record, decision["layer"], at_start) if decision["quantize"] else 0.0
+        if "weights" not in decision or zeros is None:
             return None
         total += decision["weights"]
-        full += decision["weights"] * (1 - zeros[-1] if decision["quantize"] and zeros else 1)
+        full += decision["weights"] * (1 - zeros)
     return 100 * full / total
+
+
+def _zeros(record: Record, layer: str, at_start: bool) -> float | None:
+    if at_start:
+        return record.histograms.get(layer, {}).get("before", {}).get("zero")
+    shares = record.layers.get(layer, {}).get("zero")
+    return shares[-1] if shares else None
 
 
 def _sparse_filters(record: Record) -> float | None:

@@ -20,14 +20,14 @@ from ttq_repro.table import Table
 CAPTION = (
     "Table 4: share of AlexNet's weights that are not zero, in %, and bits a weight, after pruning "
     "(Han et al., NIPS 2015, with the widths of Deep Compression; both as the paper quotes them) "
-    "and under TTQ; ours at the end of training, mean ± s.d. over n seeds. Totals are weighted by "
-    "the number of weights."
+    "and under TTQ; ours at the end of training and, as it depends on where weights start, before "
+    "it, mean ± s.d. over n seeds. Totals are weighted by the number of weights."
 )
 HEADER = [
     "layer", "weights",
     "pruning", "bits",
     "TTQ, paper", "bits",
-    "TTQ, ours", "bits", "difference",
+    "TTQ before training, ours", "TTQ, ours", "bits", "difference",
 ]  # fmt: skip
 #: The layers of each row by their place in the network.
 ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {
@@ -60,22 +60,24 @@ def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record])
     places = ROWS[name]
     reported = [str(pruning.percent), _bits(pruning.bits), str(ttq.percent), _bits(ttq.bits)]
     if not records:
-        return [name, "-", *reported, NOT_RUN, "-", "-"]
+        return [name, "-", *reported, "-", NOT_RUN, "-", "-"]
     layers = [records[0].decisions[place] for place in places]
-    ours = _density(records, places)
+    before = _mean(records, Density(places, at_start=True))
+    ours = _mean(records, Density(places))
     widths = {TERNARY_BITS if layer["quantize"] else FLOAT_BITS for layer in layers}
     return [
         name,
         f"{sum(layer['weights'] for layer in layers):,}",
         *reported,
+        str(before or "-"),
         str(ours or NOT_RUN),
         _bits(widths.pop() if len(widths) == 1 else None),
         f"{ours.mean - ttq.percent:+.1f}" if ours else "-",
     ]
 
 
-def _density(records: Sequence[Record], places: tuple[int, ...]) -> MeanAndDeviation | None:
-    values = [measure(record, Density(places)) for record in records]
+def _mean(records: Sequence[Record], density: Density) -> MeanAndDeviation | None:
+    values = [measure(record, density) for record in records]
     return mean_and_deviation([value for value in values if value is not None])
 
 

@@ -98,7 +98,7 @@ class Run:
             "model": _without(config["model"], "name"),
             "quantizer": _without(config["quantizer"], "name"),
             "policy": config["policy"],
-            "data": _without(config["data"], "root"),
+            "data": _without(config["data"], "root", "images"),
             "recipe": _without(config["recipe"], "name", "parent"),
             "precision": config["trainer"]["precision"],
             "parent": self._parent_identity(),

@@ -1,4 +1,4 @@
-"""Renew the tables in README.md from results/ and from the paper's data."""
+"""Renew in README.md what is drawn from results/ and from the paper's data."""
 
 from ttq_repro.files import write_atomically
 from ttq_repro.report.readme import fill

@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 
 from ttq_repro.errors import UserError
+from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.authors_log import checked_folder
-from ttq_repro.report.claims_table import claims_table, summary
+from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
 from ttq_repro.report.page import write_page
@@ -47,6 +48,7 @@ def overview(request: Config) -> None:
         claims_table(judgements).write(workspace.results / "tables", "claims")
         page = write_page(workspace.results, judgements, runs, problems)
         write_index(workspace.results, judgements, runs)
+        write_atomically(workspace.results / "answer.md", answer(judgements).encode())
     print(f"{summary(judgements)}\nwritten to {page}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs.test_record import record
 from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.report.claims_table import claims_table, summary
+from ttq_repro.report.claims_table import CENTRAL, answer, claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
@@ -91,6 +91,26 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
     assert summary(judgements) == (
         "4 claims: 1 reproduced, 1 not reproduced, 1 undecided at this n, 1 not run"
     )
+
+
+@pytest.mark.parametrize(
+    ("judgement", "says"),
+    [
+        (Judgement(BY_ID[CENTRAL], Verdict.NOT_RUN), "is not run."),
+        (
+            Judgement(BY_ID[CENTRAL], Verdict.NOT_RUN, Estimate(0.5, 2, 0.25), "short, bf16"),
+            "is not run; a shorter schedule gives +0.50 [+0.25, +0.75] points (n=2; short, bf16).",
+        ),
+        (
+            Judgement(BY_ID[CENTRAL], Verdict.REPRODUCED, Estimate(0.6, 3, 0.1), "paper, bf16"),
+            "is reproduced: +0.60 [+0.50, +0.70] points (n=3; paper, bf16).",
+        ),
+    ],
+)
+def test_the_answer_is_that_of_the_central_claim(judgement: Judgement, says: str) -> None:
+    text = answer([judgement])
+    assert text.startswith("**Does it? 1 claims: ")
+    assert text.endswith(f"*ResNet-20: TTQ minus full precision is +0.64 points*, {says}\n")
 
 
 def test_the_strip_keeps_the_order_of_its_marks() -> None:

@@ -20,6 +20,8 @@ HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
 ]  # fmt: skip
 NOTHING = "-"
+#: The claim that stands for all the others.
+CENTRAL = "table1-resnet20-difference"
 
 
 def claims_table(judgements: Sequence[Judgement]) -> Table:
@@ -45,6 +47,17 @@ def summary(judgements: Sequence[Judgement]) -> str:
     """How many claims have which verdict."""
     counts = Counter(judgement.verdict for judgement in judgements)
     return f"{len(judgements)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict)
+
+
+def answer(judgements: Sequence[Judgement]) -> str:
+    """Whether the paper reproduces, in two sentences of Markdown."""
+    text = f"**Does it? {summary(judgements)}.**"
+    (central,) = [j for j in judgements if j.claim.id == CENTRAL]
+    text += f" The central one, *{central.claim.text}*, is {central.verdict}"
+    if central.ours is not None:
+        shorter = "; a shorter schedule gives" if central.verdict is Verdict.NOT_RUN else ":"
+        text += f"{shorter} {our_number(central)} points ({basis(central)})"
+    return text + ".\n"
 
 
 def paper_number(claim: Claim) -> str:

@@ -1,4 +1,4 @@
-"""The parts of README.md that are drawn from data: the tables between their markers."""
+"""The parts of README.md that are drawn from data, between their markers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def difference_table() -> Table:
 def fill(text: str, results: Path) -> str:
     """``text`` with the current content between ``<!-- name -->`` and ``<!-- /name -->``."""
     sections = {"differences": difference_table().markdown()}
-    for name in ("table1",):
-        path = results / "tables" / f"{name}.md"
+    for name, path in (("answer", results / "answer.md"), ("table1", results / "tables/table1.md")):
         sections[name] = path.read_text() if path.is_file() else "(not rendered yet)\n"
     for name, content in sections.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"

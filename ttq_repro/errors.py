@@ -8,7 +8,7 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """The data set is missing, incomplete or damaged."""
+    """A data set or an image is missing, incomplete or damaged."""
 
     exit_code = 1
 

@@ -88,6 +88,19 @@ def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
     assert "train/n02/n02_3.JPEG: not a readable image (" in str(caught.value)
 
 
+def test_deep_greys_are_stored_as_they_look(wanted: Photographs, photographs: Path) -> None:
+    grey = np.full((50, 50), 64 * 256, np.uint16)
+    Image.fromarray(grey).save(photographs / "train" / "n01" / "a.png")
+    stored = decoded(open_store(wanted).split("train")[0])
+    assert abs(np.asarray(stored).mean() - 64) < 2
+
+
+def test_a_photograph_too_long_for_a_jpeg_is_named(wanted: Photographs, photographs: Path) -> None:
+    Image.new("RGB", (70_000, 32)).save(photographs / "train" / "n01" / "long.png")
+    with pytest.raises(DataError, match=r"n01/long\.png: .*70000x32 pixels, more than a JPEG"):
+        prepare(wanted)
+
+
 def test_goes_on_from_what_is_there(wanted: Photographs, photographs: Path) -> None:
     victim = photographs / "val" / "n03" / "n03_1.JPEG"
     whole = victim.read_bytes()

@@ -158,6 +158,15 @@ def test_the_centre_of_a_picture_is_what_evaluation_looks_at(model: Path, tmp_pa
     torch.testing.assert_close(read_image(path, inputs), expected.permute(2, 0, 1))
 
 
+def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) -> None:
+    made, _ = open_packed(model)
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    Image.fromarray(grey).save(tmp_path / "8.png")
+    Image.fromarray(grey * np.uint16(257)).save(tmp_path / "16.png")
+    seen = [read_image(tmp_path / name, made.inputs) for name in ("8.png", "16.png")]
+    assert torch.equal(*seen)
+
+
 def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     for content in (None, b"not a picture", picture(path).read_bytes()[:300]):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ttq_repro.errors import DataError
+from ttq_repro.pictures import opened, rgb
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
 
@@ -55,11 +55,8 @@ def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np
 
     def read(index: int) -> None:
         path = listing[index][0]
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not a readable image ({error})") from None
+        with opened(path) as image:
+            pixels = np.asarray(rgb(image))
         if pixels.shape[:2] != size:
             height, width = pixels.shape[:2]
             raise DataError(f"{path}: is {width}x{height}, expected {size[1]}x{size[0]}")

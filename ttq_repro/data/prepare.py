@@ -32,10 +32,12 @@ from ttq_repro.data.store import (
 )
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import remove_leftovers, write_atomically
+from ttq_repro.pictures import opened, rgb
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 48  # Photographs that tell what a store will take before it is made.
 NAMED = 5  # Unreadable photographs that an error names.
+LONGEST = 65500  # Pixels of a side that the JPEG library takes.
 
 
 @dataclass(frozen=True)
@@ -274,21 +276,21 @@ def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
 
 def _shrink(path: Path, shrinking: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
     """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
-    try:
-        content = path.read_bytes()
-        with Image.open(BytesIO(content)) as image:
-            keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
-            pixels = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from None
-    factor = shrinking.short_side / min(pixels.size)
-    if factor < 1:
-        width, height = (round(factor * side) for side in pixels.size)
-        pixels = pixels.resize((width, height), Image.Resampling.BICUBIC)
-    if factor < 1 or not keeps:
-        buffer = BytesIO()
-        pixels.save(buffer, "JPEG", quality=shrinking.quality)
-        content = buffer.getvalue()
+    with opened(path) as image:
+        keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
+        pixels = rgb(image)
+        factor = shrinking.short_side / min(pixels.size)
+        if factor < 1:
+            width, height = (round(factor * side) for side in pixels.size)
+            pixels = pixels.resize((width, height), Image.Resampling.BICUBIC)
+        if factor >= 1 and keeps:
+            content = path.read_bytes()
+        elif max(pixels.size) > LONGEST:
+            raise ValueError(f"{pixels.width}x{pixels.height} pixels, more than a JPEG file holds")
+        else:
+            buffer = BytesIO()
+            pixels.save(buffer, "JPEG", quality=shrinking.quality)
+            content = buffer.getvalue()
     return content, np.reshape(pixels.histogram(), (3, 256))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ttq_repro.deploy.load import open_packed
 from ttq_repro.deploy.packed import Inputs
-from ttq_repro.errors import UserError
+from ttq_repro.pictures import opened, rgb
 from ttq_repro.runs.config import Config
 
 
@@ -36,19 +36,16 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
     Shape: (3, height, width).
 
     Raises:
-        UserError: the file is missing or no image.
+        DataError: the file is missing or no image.
     """
     height, width = inputs.size
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(
-                image.convert("RGB"),
-                (width, height),
-                Image.Resampling.BILINEAR,
-                bleed=(1 - inputs.centre) / 2,
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable image ({error})") from None
+    with opened(path) as image:
+        fitted = ImageOps.fit(
+            rgb(image),
+            (width, height),
+            Image.Resampling.BILINEAR,
+            bleed=(1 - inputs.centre) / 2,
+        )
     pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     mean, std = 255 * torch.tensor([inputs.mean, inputs.std])[:, :, None, None]
     return (pixels - mean) / std

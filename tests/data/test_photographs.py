@@ -50,6 +50,13 @@ def test_an_epoch_holds_every_photograph_once_with_its_label(photographs: Path) 
     assert (brightness(images) - (35 + 90 * labels)).abs().max() < 8
 
 
+def test_a_lone_last_photograph_joins_the_batch_before(photographs: Path) -> None:
+    (photographs / "train" / "n01" / "n01_0.JPEG").unlink()
+    loader = load(photographs).train_loader(4, 1)
+    assert len(loader) == 4
+    assert [len(labels) for _, labels in loader] == [4, 4, 4, 5]
+
+
 def test_batches_are_of_the_kind_the_network_takes(photographs: Path) -> None:
     source = load(photographs)
     for images, labels in [epoch_of(source)[0], next(iter(source.test_loader()))]:

@@ -26,6 +26,13 @@ def test_an_epoch_holds_every_image_once(images: torch.Tensor) -> None:
     assert sorted(labels.tolist()) == list(range(COUNT))
 
 
+def test_a_lone_last_image_joins_the_batch_before(images: torch.Tensor) -> None:
+    data = batches(images, batch_size=7)
+    found = [data[0, batch] for batch in range(len(data))]
+    assert [len(pixels) for pixels, _ in found] == [7] * 6 + [8]
+    assert sorted(torch.cat([labels for _, labels in found]).tolist()) == list(range(COUNT))
+
+
 def test_images_keep_their_labels(images: torch.Tensor) -> None:
     pixels, labels = batches(images)[3, 1]
     assert pixels.shape == (16, 3, 8, 8)

@@ -1,10 +1,22 @@
-"""Which part of a batch each of several processes takes."""
+"""Which images a batch takes, and which part of it each of several processes."""
 
 from __future__ import annotations
 
 import pytest
 
-from ttq_repro.data.share import SMALLEST, WHOLE, Share
+from ttq_repro.data.share import SMALLEST, WHOLE, Share, training_batches
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 16, 100])
+def test_a_batch_is_whole_or_what_is_left(size: int) -> None:
+    for count in range(1, 70):
+        sizes = [len(range(count)[batch]) for batch in training_batches(count, size)]
+        images = [i for batch in training_batches(count, size) for i in range(count)[batch]]
+        assert images == list(range(count))
+        if count % size != 1 or count == 1:
+            assert sizes == [size] * (count // size) + [count % size] * (count % size > 0)
+        else:
+            assert sizes == [size] * (count // size - 1) + [size + 1], "nobody trains on one image"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 128])

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,12 @@ def test_a_ternary_resnet18_leaves_a_record(make_run: MakeRun, photographs: Path
     zeros = (record.kernel_codes(name) == 0).mean()
     assert zeros == pytest.approx(record.layers[name]["zero"][-1], abs=1e-6), "8 x 8: all are kept"
     assert "test_top5_error" not in record.metrics
+
+
+def test_one_photograph_left_over_is_trained_on(make_run: MakeRun, photographs: Path) -> None:
+    """Where a batch norm sees one pixel of each, as ResNet-18's last ones do here."""
+    record = execute(make_run(photographs, *SMALL, "recipe.batch_size=17"))
+    assert np.isfinite(record.metrics["train_loss"]).all()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

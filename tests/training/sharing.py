@@ -24,7 +24,7 @@ from ttq_repro.training.module import Classifier
 WORLD = 2
 METHODS = ("full_precision", "ttq", "ternary_connect")
 # The last training batch of an epoch is too small to share, the one before divides unevenly.
-TRAIN, BATCH, TEST, TEST_BATCH = 51, 25, 33, 10
+TRAIN, BATCH, TEST, TEST_BATCH = 53, 25, 33, 10
 
 
 def config_of(quantizer: str) -> Config:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.augmentation import CENTRE, Augmentation, View, centre_crop
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
@@ -86,7 +86,7 @@ class LateLoader(DataLoader[Batch]):
 
 
 class TrainBatches(Dataset[Batch]):
-    """Shuffled and augmented batches; the last one of an epoch takes what is left.
+    """Shuffled and augmented batches (:func:`training_batches`).
 
     The order is drawn from a generator seeded by (seed, epoch), the views of a batch from one
     seeded by (seed, epoch, batch).
@@ -105,7 +105,7 @@ class TrainBatches(Dataset[Batch]):
         share: Share = WHOLE,
     ) -> None:
         self.photographs = photographs
-        self.batch_size = batch_size
+        self.batches = training_batches(len(photographs), batch_size)
         self.seed = seed
         self.crop = crop
         self.augmentation = augmentation
@@ -114,7 +114,7 @@ class TrainBatches(Dataset[Batch]):
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self.photographs) // self.batch_size)
+        return len(self.batches)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, batch = key
@@ -122,7 +122,7 @@ class TrainBatches(Dataset[Batch]):
             random = np.random.default_rng((self.seed, epoch))
             self._order = random.permutation(len(self.photographs))
             self._epoch = epoch
-        chosen = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        chosen = self._order[self.batches[batch]]
         random = np.random.default_rng((self.seed, epoch, batch))
         view = partial(self.augmentation, crop=self.crop, random=random)
         return _batch(self.photographs, chosen, self.share, view, self.crop)

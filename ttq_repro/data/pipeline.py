@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.arrays import ImageArrays
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 
@@ -23,7 +23,7 @@ class AugmentedBatches(Dataset[Batch]):
 
     Args:
         images: (count, H, W, 3) uint8. labels: (count,) int64.
-        batch_size: images a batch; the last batch of an epoch takes what is left.
+        batch_size: images a batch (:func:`training_batches`).
         seed: the run's seed.
         pad: black pixels put on each side before the crop.
         flip: whether half of the images are mirrored.
@@ -46,7 +46,7 @@ class AugmentedBatches(Dataset[Batch]):
         self.padded = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
         self.labels = labels
         self.height, self.width = images.shape[1:3]
-        self.batch_size = batch_size
+        self.batches = training_batches(len(labels), batch_size)
         self.seed = seed
         self.pad = pad
         self.flip = flip
@@ -55,13 +55,13 @@ class AugmentedBatches(Dataset[Batch]):
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self.labels) // self.batch_size)
+        return len(self.batches)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, batch = key
         if epoch != self._epoch:
             self._draw(epoch)
-        chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        chosen = self.batches[batch]
         index = self._order[chosen]
         own = self.share.of(len(index))
         rows, columns = self._rows[chosen][own], self._columns[chosen][own]

@@ -1,11 +1,23 @@
-"""The part of every batch that one of several training processes takes."""
+"""How an epoch is divided into batches, and a batch among several training processes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 #: Batch norm cannot train on less.
 SMALLEST = 2
+
+
+def training_batches(count: int, size: int) -> list[slice]:
+    """Which of an epoch's ``count`` images each batch of ``size`` takes.
+
+    The last batch takes what is left; what batch norm cannot train on goes into the one before.
+    """
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] < SMALLEST <= size:
+        starts.pop()
+    return [slice(*ends) for ends in pairwise([*starts, count])]
 
 
 @dataclass(frozen=True)

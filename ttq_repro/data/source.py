@@ -45,9 +45,10 @@ class DataSource(Protocol):
     ) -> DataLoader[Batch]:
         """Shuffled and augmented training batches, one epoch an iteration.
 
-        A batch depends on (seed, epoch, batch) alone, whoever shares it; the last batch of an epoch
-        takes what is left. The sampler has ``set_epoch``. Batches are for ``device``: made there of
-        images that are kept there, or where the images are, ready to be sent.
+        A batch depends on (seed, epoch, batch) alone, whoever shares it; their sizes are those of
+        :func:`~ttq_repro.data.share.training_batches`. The sampler has ``set_epoch``. Batches are
+        for ``device``: made there of images that are kept there, or where the images are, ready to
+        be sent.
         """
 
     def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:

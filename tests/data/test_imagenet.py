@@ -5,15 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.io import savemat
 
+from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
 from ttq_repro.data.imagenet import find_root, list_images
 from ttq_repro.errors import DataError
-
-#: ILSVRC2012_ID of each class: not the order of their names.
-IDS = {"n01": 3, "n02": 1, "n03": 2}
 
 
 def labels(root: Path) -> list[tuple[str, str]]:
@@ -24,28 +20,8 @@ def labels(root: Path) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def flat(photographs: Path) -> dict[str, str]:
-    """Makes the validation folder flat, in mixed order; returns the class of each image."""
-    truth = {}
-    files = sorted((photographs / "val").rglob("*.JPEG"), key=lambda path: path.stem[::-1])
-    for number, path in enumerate(files, 1):
-        name = f"ILSVRC2012_val_{number:08d}"
-        truth[name] = path.parent.name
-        path.rename(photographs / "val" / f"{name}.JPEG")
-    for folder in (photographs / "val").glob("n0*"):
-        folder.rmdir()
-    return truth
-
-
-def write_devkit(root: Path, lines: list[int]) -> None:
-    folder = root / "ILSVRC2012_devkit_t12" / "data"
-    folder.mkdir(parents=True)
-    text = "".join(f"{line}\n" for line in lines)
-    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text(text)
-    synsets = np.array(
-        [(number, name) for name, number in IDS.items()],
-        dtype=[("ILSVRC2012_ID", object), ("WNID", object)],
-    )
-    savemat(folder / "meta.mat", {"synsets": synsets})
+    """Makes the validation folder flat; returns the class of each image."""
+    return flatten(photographs)
 
 
 def test_lists_both_splits_class_by_class(photographs: Path) -> None:
@@ -65,9 +41,24 @@ def test_a_flat_val_takes_its_labels_from_the_development_kit(
 def test_a_flat_val_takes_its_labels_from_kaggles_file(
     photographs: Path, flat: dict[str, str]
 ) -> None:
-    rows = [f"{image},{name} 1 2 3 4 {name} 5 6 7 8 \n" for image, name in flat.items()]
-    (photographs / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + "".join(rows))
+    write_kaggle(photographs, flat)
     assert labels(photographs) == sorted(flat.items())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("ImageId,PredictionString\nILSVRC2012_val_00000001,\n", "line 2 has no ImageId, or no"),
+        ("ImageId,PredictionString\na,n01 1 2 3 4\nb\n", "line 3 has no ImageId, or no class"),
+        ("image,label\nILSVRC2012_val_00000001,n01\n", "line 2 has no ImageId, or no class"),
+        ("ImageId,PredictionString\n\xff,n01\n", "'utf-8' codec can't decode"),
+    ],
+)
+@pytest.mark.usefixtures("flat")
+def test_a_malformed_file_of_kaggles_is_named(photographs: Path, content: str, says: str) -> None:
+    (photographs / "LOC_val_solution.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match=rf"LOC_val_solution\.csv: not the labels .*{says}"):
+        list_images(photographs, 3)
 
 
 @pytest.mark.usefixtures("flat")
@@ -96,6 +87,55 @@ def test_a_damaged_development_kit_is_named(photographs: Path, flat: dict[str, s
         list_images(photographs, 3)
 
 
+@pytest.mark.usefixtures("flat")
+def test_a_missing_table_of_classes_is_named(photographs: Path) -> None:
+    write_devkit(photographs, [1])
+    (photographs / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").unlink()
+    with pytest.raises(DataError, match=r"data/meta\.mat: missing beside ILSVRC2012_validation"):
+        list_images(photographs, 3)
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("train/n02/photo.bmp", "train/n02/photo.bmp"),
+        ("train/n02/Thumbs.db", "train/n02/Thumbs.db"),
+        ("train/n02/folder/photo.jpg", "train/n02/folder"),
+        ("val/photo.gif", "val/photo.gif"),
+    ],
+)
+@pytest.mark.usefixtures("flat")
+def test_what_might_be_photographs_is_not_passed_over(
+    photographs: Path, place: str, named: str
+) -> None:
+    (photographs / place).parent.mkdir(exist_ok=True)
+    (photographs / place).touch()
+    with pytest.raises(DataError, match=rf"{photographs / named}: no image \(\.jpeg, \.jpg"):
+        list_images(photographs, 3)
+
+
+def test_a_photograph_beside_the_class_folders_is_named(photographs: Path) -> None:
+    (photographs / "val" / "n01" / "n01_0.JPEG").rename(photographs / "val" / "n01_0.JPEG")
+    with pytest.raises(DataError, match=r"val/n01_0\.JPEG: lies beside the class folders"):
+        list_images(photographs, 3)
+
+
+def test_what_is_hidden_is_passed_over(photographs: Path) -> None:
+    expected = list_images(photographs, 3)
+    for split in ("train", "val"):
+        (photographs / split / ".ipynb_checkpoints").mkdir()
+        (photographs / split / "n01" / ".DS_Store").touch()
+        (photographs / split / "n01" / ".ipynb_checkpoints").mkdir()
+    assert list_images(photographs, 3) == expected
+
+
+def test_an_unknown_class_is_named_without_all_the_others(photographs: Path) -> None:
+    (photographs / "val" / "n04").mkdir()
+    with pytest.raises(DataError) as caught:
+        list_images(photographs, 3)
+    assert str(caught.value) == f"{photographs}/val/n04: not one of the 3 classes"
+
+
 def test_the_number_of_classes_has_to_match(photographs: Path) -> None:
     with pytest.raises(DataError, match=r"train: 3 classes, but data\.num_classes=1000"):
         list_images(photographs, 1000)
@@ -117,11 +157,19 @@ def test_accepts_the_folder_above(photographs: Path) -> None:
         ("train", r"train: holds class folders itself; give the folder above"),
         ("..", r"has no train/ and val/ folders, nor imagenette/ with them"),
         ("nowhere", r"nowhere: no such folder; give that of imagenette with DATA_DIR"),
+        ("val/n01/n01_0.JPEG", r"n01_0\.JPEG: a file, no folder; give that of imagenette with"),
     ],
 )
 def test_the_wrong_level_is_named(photographs: Path, below: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
         find_root(photographs / below, "imagenette")
+
+
+def test_one_folder_with_images_is_no_class_among_others(photographs: Path) -> None:
+    (photographs.parent / "empty").mkdir()
+    (photographs / "train" / "n01").rename(photographs.parent / "pictures")
+    with pytest.raises(DataError, match="has no train/ and val/ folders"):
+        find_root(photographs.parent, "imagenette")
 
 
 def test_a_missing_val_is_named(photographs: Path) -> None:
@@ -135,5 +183,5 @@ def test_a_level_too_many_inside_is_named(photographs: Path) -> None:
     (photographs / "n01").rename(photographs / "train" / "n02" / "n01")
     (photographs / "train" / "n01").mkdir()
     (photographs / "train" / "n02" / "n01").rename(photographs / "train" / "n01" / "n01")
-    with pytest.raises(DataError, match=r"train/n01: no image"):
+    with pytest.raises(DataError, match=r"train/n01/n01: no image"):
         list_images(photographs, 3)

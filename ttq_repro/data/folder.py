@@ -13,36 +13,58 @@ from ttq_repro.errors import DataError
 from ttq_repro.pictures import opened, rgb
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
+KNOWN = ", ".join(sorted(SUFFIXES))
 
 
 def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     """Every image below ``split/<class>/`` with its label, in a fixed order.
 
     Raises:
-        DataError: a class folder is missing, empty or unknown.
+        DataError: a class folder is missing, empty or unknown, or has something else inside.
     """
-    found = {entry.name for entry in split.iterdir() if entry.is_dir()}
+    found = class_folders(split)
     for name in classes:
         if name not in found:
             raise DataError(f"{split / name}: class folder missing")
-    if strangers := sorted(found - set(classes)):
-        raise DataError(f"{split / strangers[0]}: not one of the classes {', '.join(classes)}")
+    if strangers := [name for name in found if name not in classes]:
+        raise DataError(f"{split / strangers[0]}: not one of the {len(classes):,} classes")
+    if strays := [entry for entry in visible(split) if is_image(entry)]:
+        raise DataError(f"{strays[0]}: lies beside the class folders, in none of them")
     listing = []
     for label, name in enumerate(classes):
         files = images_in(split / name)
         if not files:
-            raise DataError(f"{split / name}: no image ({', '.join(sorted(SUFFIXES))}) inside")
+            raise DataError(f"{split / name}: no image ({KNOWN}) inside")
         listing += [(path, label) for path in files]
     return listing
 
 
+def class_folders(split: Path) -> list[str]:
+    """The names of the folders in ``split``, sorted."""
+    return [entry.name for entry in visible(split) if entry.is_dir()]
+
+
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, sorted, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    """The image files directly in ``folder``, sorted.
+
+    Raises:
+        DataError: something else is there, which may be photographs that would be missed.
+    """
+    entries = visible(folder)
+    for entry in entries:
+        if not is_image(entry):
+            raise DataError(f"{entry}: no image ({KNOWN})")
+    return entries
+
+
+def is_image(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in ``folder``, sorted, but for what programs hide there (.DS_Store, say)."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np.uint8]:

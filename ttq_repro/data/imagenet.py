@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ttq_repro.data.folder import images_in, list_split
+from ttq_repro.data.folder import class_folders, images_in, is_image, list_split, visible
 from ttq_repro.errors import DataError
 
 SPLITS = ("train", "val")
 DEVKIT = Path("ILSVRC2012_devkit_t12") / "data"
 DEVKIT_TRUTH = DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
+DEVKIT_META = DEVKIT / "meta.mat"
 KAGGLE_TRUTH = Path("LOC_val_solution.csv")
 
 #: The files of each class, by the class's name, in the order of its label.
@@ -29,8 +30,10 @@ def find_root(root: Path, name: str) -> Path:
                 raise DataError(f"{base / 'val'}: missing beside {base / 'train'}")
             return base
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give that of {name} with DATA_DIR=...")
-    if any(images_in(folder) for folder in root.iterdir() if folder.is_dir()):
+        what = "a file, no folder" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}; give that of {name} with DATA_DIR=...")
+    folders = class_folders(root)
+    if folders and all(any(map(is_image, visible(root / folder))) for folder in folders):
         raise DataError(
             f"{root}: holds class folders itself; give the folder above, which has train/ and val/"
         )
@@ -48,14 +51,33 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
         DataError: another number of classes, a class without images, or a validation image
             without a label.
     """
-    classes = tuple(sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir()))
+    classes = tuple(class_folders(root / "train"))
     check_count(root / "train", len(classes), num_classes)
     val = root / "val"
-    is_flat = not any(entry.is_dir() for entry in val.iterdir())
     return {
         "train": _by_class(list_split(root / "train", classes), classes),
-        "val": _label(val, classes) if is_flat else _by_class(list_split(val, classes), classes),
+        "val": _by_class(list_split(val, classes), classes)
+        if class_folders(val)
+        else _label(val, classes),
     }
+
+
+def truth_files(root: Path) -> list[Path]:
+    """The files that label a flat ``val/``; none where it has class folders, or they are missing.
+
+    Args:
+        root: as :func:`find_root` returns it.
+
+    Raises:
+        DataError: half of the development kit is there.
+    """
+    if class_folders(root / "val"):
+        return []
+    if (root / DEVKIT_TRUTH).is_file():
+        if not (root / DEVKIT_META).is_file():
+            raise DataError(f"{root / DEVKIT_META}: missing beside {DEVKIT_TRUTH.name}")
+        return [root / DEVKIT_TRUTH, root / DEVKIT_META]
+    return [root / KAGGLE_TRUTH] if (root / KAGGLE_TRUTH).is_file() else []
 
 
 def check_count(where: Path | str, found: int, num_classes: int) -> None:
@@ -91,30 +113,46 @@ def _label(val: Path, classes: tuple[str, ...]) -> Listing:
 
 def _ground_truth(root: Path) -> dict[str, str]:
     """The class of every validation image by the image's name."""
-    if (root / DEVKIT_TRUTH).is_file():
-        return _devkit_truth(root)
-    if (root / KAGGLE_TRUTH).is_file():
-        with (root / KAGGLE_TRUTH).open(newline="") as stream:
-            return {
-                row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(stream)
-            }
+    match truth_files(root):
+        case [truth, meta]:
+            return _devkit_truth(truth, meta)
+        case [truth]:
+            return _kaggle_truth(truth)
     raise DataError(
         f"{root / 'val'}: images without class folders need their labels: "
         f"{root / DEVKIT_TRUTH} (of the development kit) or {root / KAGGLE_TRUTH}"
     )
 
 
-def _devkit_truth(root: Path) -> dict[str, str]:
+def _kaggle_truth(path: Path) -> dict[str, str]:
+    """A row is an image's name, then its class before each box."""
+    truth = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.DictReader(stream)
+            for row in rows:
+                image, boxes = row.get("ImageId"), (row.get("PredictionString") or "").split()
+                if not image or not boxes:
+                    raise ValueError(
+                        f"line {rows.line_num} has no ImageId, or no class in PredictionString"
+                    )
+                truth[image] = boxes[0]
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not the labels of validation images ({error})") from None
+    return truth
+
+
+def _devkit_truth(truth: Path, meta: Path) -> dict[str, str]:
     """Line k of the development kit's list is the ILSVRC2012_ID of image k, counted from 1."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
-        synsets = loadmat(root / DEVKIT / "meta.mat", squeeze_me=True)["synsets"]
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
         names = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        lines = (root / DEVKIT_TRUTH).read_text().split()
+        lines = truth.read_text().split()
         return {
             f"ILSVRC2012_val_{number:08d}": names[int(line)] for number, line in enumerate(lines, 1)
         }
     except (OSError, ValueError, KeyError, IndexError, MatReadError) as error:
-        raise DataError(f"{root / DEVKIT}: not a readable development kit ({error})") from None
+        raise DataError(f"{truth.parent}: not a readable development kit ({error})") from None

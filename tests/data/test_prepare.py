@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
 from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
 from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
@@ -122,6 +123,30 @@ def test_a_new_photograph_is_noticed(wanted: Photographs, photographs: Path) -> 
     prepare(wanted)
     Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
     assert open_store(wanted).counts == {"train": 19, "val": 6}
+
+
+@pytest.mark.parametrize("corrected", ["Kaggle's file", "the list", "the table of classes"])
+def test_corrected_labels_are_noticed(
+    wanted: Photographs, photographs: Path, corrected: str
+) -> None:
+    truth = flatten(photographs)
+    swapped = {"n01": "n02", "n02": "n01", "n03": "n03"}
+    other = {image: swapped[name] for image, name in truth.items()}
+
+    def stored(truth: dict[str, str], ids: dict[str, int] = IDS) -> list[bytes]:
+        if corrected == "Kaggle's file":
+            write_kaggle(photographs, truth)
+        else:
+            write_devkit(photographs, [IDS[name] for name in truth.values()], ids)
+        val = open_store(wanted).split("val")
+        return [val[index] for index in range(6)]
+
+    before = stored(truth)
+    if corrected == "the table of classes":
+        after = stored(truth, {swapped[name]: number for name, number in IDS.items()})
+    else:
+        after = stored(other)
+    assert after == before[2:4] + before[:2] + before[4:]
 
 
 def test_too_small_a_disk_is_said_beforehand(

@@ -21,7 +21,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from ttq_repro.data.imagenet import SPLITS, Listing, check_count, find_root, list_images
+from ttq_repro.data.folder import class_folders
+from ttq_repro.data.imagenet import (
+    SPLITS,
+    Listing,
+    check_count,
+    find_root,
+    list_images,
+    truth_files,
+)
 from ttq_repro.data.store import (
     FORMAT,
     INDEX,
@@ -31,7 +39,7 @@ from ttq_repro.data.store import (
     read_part_index,
 )
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.files import remove_leftovers, write_atomically
+from ttq_repro.files import remove_leftovers, sha256, write_atomically
 from ttq_repro.pictures import opened, rgb
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
@@ -79,7 +87,7 @@ class Photographs:
 
     def cached_store(self, folder: Path) -> Path:
         """Where in the cache the store of a folder lies."""
-        key = _sha256(str(folder.resolve()), self.shrinking)
+        key = _digest(str(folder.resolve()), self.shrinking)
         return self.cache / f"{self.name}-{key[:12]}"
 
 
@@ -201,11 +209,12 @@ def _tasks(listing: dict[str, Listing], store: Path) -> list[_Task]:
 
 
 def _fingerprint(folder: Path, shrinking: StoredFormat) -> str:
-    """Changes when a file is added to a class folder, removed or renamed."""
-    folders = [folder / split for split in SPLITS]
-    folders += [entry for split in folders for entry in sorted(split.iterdir()) if entry.is_dir()]
+    """Changes when a file is added to a class folder, removed or renamed, and with the labels."""
+    splits = [folder / split for split in SPLITS]
+    folders = splits + [split / name for split in splits for name in class_folders(split)]
     state = [(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in folders]
-    return _sha256(state, shrinking)
+    labels = [(path.name, sha256(path)) for path in truth_files(folder)]
+    return _digest(state + labels, shrinking)
 
 
 def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
@@ -249,7 +258,7 @@ def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
 
 def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
     """Store one class, unless it is there as its files are now; returns what is unreadable."""
-    made_from = _sha256([(path.name, path.stat().st_size) for path in task.files], shrinking)
+    made_from = _digest([(path.name, path.stat().st_size) for path in task.files], shrinking)
     if task.part.is_file() and _metadata(task.part).get("made_from") == made_from:
         return []
     jpegs, unreadable = [], []
@@ -324,5 +333,5 @@ def _metadata(part: Path) -> dict[str, str]:
         return {}
 
 
-def _sha256(*facts: Any) -> str:
+def _digest(*facts: Any) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()

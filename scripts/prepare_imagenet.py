@@ -1,5 +1,6 @@
 """Make a compact store of ImageNet-style folders; see configs/prepare.yaml."""
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -16,8 +17,12 @@ def main(config: Config) -> None:
 
     wanted = Photographs.of(config["data"], Workspace.of(config).cache)
     target = Path(config["store"]) if config["store"] else None
-    print(survey(wanted, target))
-    print(f"done; DATA_DIR={prepare(wanted, target)} (data.root) takes it from there")
+    try:
+        print(survey(wanted, target))
+        print(f"done; DATA_DIR={prepare(wanted, target)} (data.root) takes it from there")
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the finished classes", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+
 
 def duration(seconds: float | None) -> str:
     """A time, rounded to what is worth saying of it."""
@@ -12,3 +14,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes, in the largest unit of which there is one."""
+    for unit, worth in UNITS.items():
+        if count >= worth:
+            return f"{count / worth:.1f} {unit}"
+    return f"{count:.0f} bytes"

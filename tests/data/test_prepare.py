@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
 from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
 from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
+from ttq_repro.files import write_atomically
 
 SHRINKING = StoredFormat(32, 90)
 
@@ -153,12 +159,82 @@ def test_too_small_a_disk_is_said_beforehand(
     wanted: Photographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
-        free = 1000
+        free = 900
 
     monkeypatch.setattr("ttq_repro.data.prepare.shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(DataError, match=r"takes about 0\.0 GB, 0\.0 GB are free"):
+    with pytest.raises(DataError, match=r"takes about \d+\.\d kB, 900 bytes are free"):
         prepare(wanted)
     assert not list(wanted.cache.rglob("*.safetensors"))
+
+
+def test_a_disk_that_is_full_all_the_same_is_named_and_finished_classes_stay(
+    wanted: Photographs, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes) -> None:
+        if path.name.startswith("n03"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
+
+    monkeypatch.setattr("ttq_repro.data.prepare.write_atomically", write)
+    monkeypatch.setattr("ttq_repro.data.prepare.cores", lambda: 1)
+    with pytest.raises(DataError) as caught:
+        prepare(wanted)
+    assert str(caught.value) == f"{wanted.cache}: No space left on device"
+    finished = set(parts(wanted.cached_store(photographs)))
+    assert finished >= {"train/n01.safetensors", "train/n02.safetensors"}
+    assert not any("n03" in part for part in finished)
+
+
+@pytest.mark.parametrize(
+    ("below", "why"), [("", "File exists"), ("x", "Not a directory"), ("x/y", "Not a directory")]
+)
+def test_a_store_that_cannot_be_there_is_named(
+    wanted: Photographs, tmp_path: Path, below: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=rf"{tmp_path / 'file'}\S*: {why}"):
+        prepare(wanted, tmp_path / "file" / below)
+
+
+@pytest.mark.parametrize("step", [prepare, survey])
+def test_a_folder_that_cannot_be_read_is_named(
+    step: Callable[[Photographs], object], wanted: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without permissions, which do not stop an administrator's tests."""
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "n02":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(DataError, match=r"/train/n02: Permission denied$"):
+        step(wanted)
+
+
+def test_the_rate_is_that_of_what_is_still_to_be_stored(
+    wanted: Photographs, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(wanted)
+    Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
+    bars: list[tqdm] = []
+    monkeypatch.setattr(
+        "ttq_repro.data.prepare.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[-1]
+    )
+    prepare(wanted)
+    assert [(bar.initial, bar.n, bar.total) for bar in bars] == [(18, 25, 25)]
+
+
+def test_a_class_that_is_no_more_leaves_nothing(wanted: Photographs, photographs: Path) -> None:
+    store = prepare(wanted)
+    for split in ("train", "val"):
+        shutil.rmtree(photographs / split / "n02")
+    (store / "train" / "mine.safetensors").write_bytes(b"of the user's")
+    prepare(replace(wanted, num_classes=2))
+    assert set(parts(store)) == {
+        f"{split}/{name}.safetensors" for split in ("train", "val") for name in ("n01", "n03")
+    } | {"train/mine.safetensors"}
 
 
 def test_the_survey_tells_what_it_will_take(wanted: Photographs) -> None:
@@ -183,10 +259,19 @@ def test_a_store_can_be_given_in_place_of_the_photographs(
         given = Photographs(root, "mine", 3, SHRINKING, tmp_path / "unused")
         assert open_store(given).root == store
     assert not (tmp_path / "unused").exists()
-    with pytest.raises(DataError, match=r"short_side=32, .*StoredFormat\(short_side=99"):
-        open_store(Photographs(store, "mine", 3, StoredFormat(99, 90), tmp_path))
-    with pytest.raises(DataError, match=r"mine: 3 classes, but data\.num_classes=4"):
-        open_store(Photographs(store, "mine", 4, SHRINKING, tmp_path))
+
+
+@pytest.mark.parametrize("step", [open_store, prepare, survey])
+def test_a_store_has_to_be_as_the_config_says(
+    step: Callable[[Photographs], object], wanted: Photographs
+) -> None:
+    store = prepare(wanted)
+    says = r"mine-\w+: stored at short side 32, quality 90, but data asks for short side 99, qual"
+    with pytest.raises(DataError, match=says):
+        step(replace(wanted, root=store, shrinking=StoredFormat(99, 90)))
+    for root in (store, wanted.root):
+        with pytest.raises(DataError, match=r": 3 classes, but data\.num_classes=4"):
+            step(replace(wanted, root=root, num_classes=4))
 
 
 def flip_bit(path: Path, place: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY
+from tests.runs.processes import started, wait_for
 from ttq_repro.runs.config import ROOT, compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -154,3 +156,24 @@ def test_prepares_photographs_and_names_a_damaged_one(photographs: Path, tmp_pat
     assert f"done; DATA_DIR={tmp_path / 'store'}" in done.stdout
     done = script("prepare_imagenet", *arguments, cwd=tmp_path)
     assert "18 train and 6 val photographs, prepared in" in done.stdout
+
+
+def test_a_stopped_preparation_says_how_to_go_on(photographs: Path, tmp_path: Path) -> None:
+    waits = photographs / "train" / "n01" / "endless.png"
+    os.mkfifo(waits)
+    given = ["data=imagenette", "data.num_classes=3", f"data.root={photographs}"]
+    with started("prepare_imagenet", *given, f"workspace={tmp_path}") as process:
+        writer = wait_for(lambda: opened_by_reader(waits), "reader")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    os.close(writer)
+    assert process.returncode == 130
+    assert said == "\nstopped; the same command goes on from the finished classes\n"
+
+
+def opened_by_reader(pipe: Path) -> int | None:
+    """A handle to write to a pipe, once somebody reads it."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None

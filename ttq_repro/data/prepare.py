@@ -7,8 +7,11 @@ import json
 import shutil
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,7 @@ from ttq_repro.data.store import (
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import remove_leftovers, sha256, write_atomically
 from ttq_repro.pictures import opened, rgb
+from ttq_repro.words import duration, size
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 48  # Photographs that tell what a store will take before it is made.
@@ -115,12 +119,11 @@ class Survey:
 
     def __str__(self) -> str:
         counts = " and ".join(f"{count:,} {split}" for split, count in self.images.items())
-        size = f"{self.cost.bytes / 1e9:.1f} GB"
         if self.done:
-            return f"{counts} photographs, prepared in {self.path} ({size})"
+            return f"{counts} photographs, prepared in {self.path} ({size(self.cost.bytes)})"
         return (
-            f"{counts} photographs, to be prepared in {self.path}: about {size} and "
-            f"{self.cost.seconds / 60:.0f} min on {cores()} cores"
+            f"{counts} photographs, to be prepared in {self.path}: about {size(self.cost.bytes)}, "
+            f"{duration(self.cost.seconds)} on {cores()} cores"
         )
 
 
@@ -131,11 +134,7 @@ def open_store(wanted: Photographs) -> ImageStore:
         DataError: they are not there, photographs or labels are unusable, the disk is too small, or
             the store was made otherwise than asked for.
     """
-    store = ImageStore(prepare(wanted))
-    if store.shrinking != wanted.shrinking:
-        raise DataError(f"{store.root}: has {store.shrinking}, the config {wanted.shrinking}")
-    check_count(store.root, len(store.classes), wanted.num_classes)
-    return store
+    return ImageStore(prepare(wanted))
 
 
 def prepare(wanted: Photographs, store: Path | None = None) -> Path:
@@ -150,10 +149,61 @@ def prepare(wanted: Photographs, store: Path | None = None) -> Path:
     Raises:
         DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
     """
-    if wanted.given_store is not None:
-        return wanted.given_store
-    folder = find_root(wanted.root, wanted.name)
-    store = store or wanted.cached_store(folder)
+    with _files_explained(store or wanted.cache):
+        path = wanted.given_store
+        if path is None:
+            folder = find_root(wanted.root, wanted.name)
+            path = store or wanted.cached_store(folder)
+            _make(path, folder, wanted)
+        _check(ImageStore(path), wanted)
+    return path
+
+
+def survey(wanted: Photographs, store: Path | None = None) -> Survey:
+    """Find out what :func:`open_store`, or :func:`prepare` with ``store``, would do.
+
+    Raises:
+        DataError: the photographs are not there, or not as they have to be.
+    """
+    with _files_explained(store or wanted.cache):
+        path = wanted.given_store
+        if path is None:
+            folder = find_root(wanted.root, wanted.name)
+            path = store or wanted.cached_store(folder)
+            if _made_from(path) != _fingerprint(folder, wanted.shrinking):
+                listing = list_images(folder, wanted.num_classes)
+                counts = {split: sum(map(len, files.values())) for split, files in listing.items()}
+                cost = _cost(_tasks(listing, path), wanted.shrinking)
+                return Survey(path, False, counts, cost)
+        made = ImageStore(path)
+        _check(made, wanted)
+    return Survey(path, True, made.counts, Cost(made.bytes, 0))
+
+
+@contextmanager
+def _files_explained(place: Path) -> Iterator[None]:
+    """Turn a folder that cannot be read or written, or a full disk, into a :class:`DataError`.
+
+    Args:
+        place: named where the error names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or place}: {error.strerror or error}") from None
+
+
+def _check(store: ImageStore, wanted: Photographs) -> None:
+    """Raises DataError if a store is not as the config asks for it."""
+    if store.shrinking != wanted.shrinking:
+        raise DataError(
+            f"{store.root}: stored at {store.shrinking}, but data asks for {wanted.shrinking}"
+        )
+    check_count(store.root, len(store.classes), wanted.num_classes)
+
+
+def _make(store: Path, folder: Path, wanted: Photographs) -> None:
+    """Make the store of a folder, unless it is there as the folder is now."""
     store.mkdir(parents=True, exist_ok=True)
     with FileLock(store / ".lock"):
         made_from = _fingerprint(folder, wanted.shrinking)
@@ -163,25 +213,6 @@ def prepare(wanted: Photographs, store: Path | None = None) -> Path:
             _check_disk(store, _cost(tasks, wanted.shrinking))
             _make_parts(tasks, wanted.shrinking)
             _write_index(store, listing, wanted.shrinking, made_from)
-    return store
-
-
-def survey(wanted: Photographs, store: Path | None = None) -> Survey:
-    """Find out what :func:`open_store`, or :func:`prepare` with ``store``, would do.
-
-    Raises:
-        DataError: the photographs are not there, or not as they have to be.
-    """
-    path = wanted.given_store
-    if path is None:
-        folder = find_root(wanted.root, wanted.name)
-        path = store or wanted.cached_store(folder)
-        if _made_from(path) != _fingerprint(folder, wanted.shrinking):
-            listing = list_images(folder, wanted.num_classes)
-            counts = {split: sum(map(len, files.values())) for split, files in listing.items()}
-            return Survey(path, False, counts, _cost(_tasks(listing, path), wanted.shrinking))
-    made = ImageStore(path)
-    return Survey(path, True, made.counts, Cost(made.bytes, 0))
 
 
 @dataclass(frozen=True)
@@ -190,6 +221,10 @@ class _Task:
 
     files: list[Path]
     part: Path
+
+    def made_from(self, shrinking: StoredFormat) -> str:
+        """What its part says of the files that it was made from."""
+        return _digest([(path.name, path.stat().st_size) for path in self.files], shrinking)
 
 
 def _made_from(store: Path) -> str | None:
@@ -231,23 +266,21 @@ def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
 def _check_disk(store: Path, cost: Cost) -> None:
     free = shutil.disk_usage(store).free
     if cost.bytes > free:
-        raise DataError(
-            f"{store}: takes about {cost.bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
-        )
+        raise DataError(f"{store}: takes about {size(cost.bytes)}, {size(free)} are free")
 
 
 def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
+    """Store the classes that are not there as their files are now."""
     unreadable: list[str] = []
-    total = sum(len(task.files) for task in tasks)
-    with (
-        tqdm(total=total, desc="preparing", unit=" photographs", smoothing=0) as progress,
-        ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool,
-    ):
-        futures = {pool.submit(_make_part, task, shrinking): task for task in tasks}
+    with ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool:
         try:
-            for future in as_completed(futures):
-                unreadable += future.result()
-                progress.update(len(futures[future].files))
+            is_made = pool.map(partial(_is_made, shrinking=shrinking), tasks)
+            missing = [task for task, made in zip(tasks, is_made, strict=True) if not made]
+            futures = {pool.submit(_make_part, task, shrinking): task for task in missing}
+            with _progress(tasks, missing) as progress:
+                for future in as_completed(futures):
+                    unreadable += future.result()
+                    progress.update(len(futures[future].files))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -256,11 +289,23 @@ def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
         raise DataError("; ".join(sorted(unreadable)[:NAMED]) + more)
 
 
+def _progress(tasks: list[_Task], missing: list[_Task]) -> tqdm:
+    """Counts photographs; its rate is that of those that are still to be stored."""
+    total, left = (sum(len(task.files) for task in some) for some in (tasks, missing))
+    return tqdm(
+        total=total, initial=total - left, desc="preparing", unit=" photographs", smoothing=0
+    )
+
+
+def _is_made(task: _Task, shrinking: StoredFormat) -> bool:
+    """Whether a class is stored as its files are now."""
+    stored = _metadata(task.part).get("made_from")
+    return stored is not None and stored == task.made_from(shrinking)
+
+
 def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
-    """Store one class, unless it is there as its files are now; returns what is unreadable."""
-    made_from = _digest([(path.name, path.stat().st_size) for path in task.files], shrinking)
-    if task.part.is_file() and _metadata(task.part).get("made_from") == made_from:
-        return []
+    """Store one class; returns what is unreadable, and stores nothing then."""
+    made_from = task.made_from(shrinking)
     jpegs, unreadable = [], []
     histogram = np.zeros((3, 256), np.int64)
     for path in task.files:
@@ -323,6 +368,10 @@ def _write_index(
         "checksums": {split: [i.checksum for i in found] for split, found in indices.items()},
     }
     write_atomically(store / INDEX, json.dumps(index).encode())
+    for split, paths in parts.items():
+        for path in set((store / split).glob("*.safetensors")) - set(paths.values()):
+            if "made_from" in _metadata(path):
+                path.unlink()  # Of a class that is no more.
 
 
 def _metadata(part: Path) -> dict[str, str]:

@@ -42,6 +42,9 @@ class StoredFormat:
     short_side: int
     quality: int
 
+    def __str__(self) -> str:
+        return f"short side {self.short_side}, quality {self.quality}"
+
 
 class ImageStore:
     """A prepared data set.

@@ -58,6 +58,41 @@ def test_a_gpu_that_may_not_be_used_is_none(
     assert hardware.has_gpu() == found
 
 
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [
+        ([], None),
+        (["NVIDIA H100 80GB HBM3"], "NVIDIA H100 80GB HBM3"),
+        (["NVIDIA L4", "NVIDIA L4"], "NVIDIA L4"),
+        (["NVIDIA L4", "NVIDIA T4"], None),
+    ],
+)
+def test_a_gpu_is_called_what_the_driver_calls_it(
+    models: list[str], name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, model in enumerate(models):
+        (tmp_path / str(number)).mkdir()
+        information = f"Model: \t\t {model}\nIRQ:   \t\t 42\n"
+        (tmp_path / str(number) / "information").write_text(information)
+    monkeypatch.setattr(hardware, "GPU_PATHS", (str(tmp_path),))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.gpu_name() == name
+    assert hardware.device() == (name or hardware.UNKNOWN_GPU)
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads"), [(None, 6), ("", 6), ("2", 2), ("3,1", 3), ("0", 6), ("all", 6)]
+)
+def test_threads_are_as_many_as_openmp_is_told(
+    asked: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert hardware.default_threads() == threads
+
+
 def test_a_run_has_a_concrete_precision_that_its_parent_shares() -> None:
     run = Run(compose_config("train", ["quantizer=ttq", "parent=auto"]))
     assert run.config["trainer"]["precision"] == hardware.fastest_precision("auto")

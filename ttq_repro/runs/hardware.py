@@ -11,6 +11,7 @@ from ttq_repro.workers import cores
 #: The numerics a run can train in: mixed bfloat16 where it is fast, and plain float32.
 PRECISIONS = ("bf16", "fp32")
 GPU_PATHS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg")
+UNKNOWN_GPU = "NVIDIA GPU, model unknown"
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -48,7 +49,22 @@ def precision_warning(precision: str, accelerator: str) -> str | None:
 
 def device() -> str:
     """What a run will train on."""
-    return "NVIDIA GPU" if has_gpu() else f"CPU ({processor()})"
+    return gpu_name() or UNKNOWN_GPU if has_gpu() else f"CPU ({processor()})"
+
+
+def gpu_name() -> str | None:
+    """The GPU's model as a record names it; None where the driver does not tell, as under WSL.
+
+    Nor where GPUs differ: which of them a run gets is torch's business.
+    """
+    found = {_entry(path, "Model") for path in Path(GPU_PATHS[0]).glob("*/information")}
+    return found.pop() or None if len(found) == 1 else None
+
+
+def default_threads() -> int:
+    """How many a run computes with that trains alone: what OMP_NUM_THREADS says, or one a core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 
 def cpu_flags() -> set[str]:
@@ -63,8 +79,11 @@ def processor() -> str:
 
 
 def _cpuinfo(key: str) -> str:
-    """The first entry ``key`` of /proc/cpuinfo, empty where there is none."""
-    path = Path("/proc/cpuinfo")
+    return _entry(Path("/proc/cpuinfo"), key)
+
+
+def _entry(path: Path, key: str) -> str:
+    """The first entry ``key`` of a file under /proc, empty where there is none."""
     for line in path.read_text().splitlines() if path.is_file() else ():
         name, _, value = line.partition(":")
         if name.strip() == key:

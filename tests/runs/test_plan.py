@@ -4,12 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.conftest import FEW
 from tests.runs.test_record import record
+from ttq_repro.errors import DataError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.hardware import UNKNOWN_GPU
 from ttq_repro.runs.measure import measured
-from ttq_repro.runs.plan import make_plan
+from ttq_repro.runs.plan import PlannedRun, at_once, make_plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.words import duration
@@ -20,11 +24,17 @@ def cell(name: str, *overrides: str) -> Run:
 
 
 def write(
-    run: Run, workspace: Workspace, seconds: float, processor: str = "a CPU", threads: int = 4
+    run: Run,
+    workspace: Workspace,
+    seconds: float,
+    processor: str = "a CPU",
+    threads: int = 4,
+    gpu: str | None = None,
 ) -> None:
     provenance = {
-        "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": processor,
-        "threads": threads,
+        "accelerator": "CUDAAccelerator" if gpu else "CPUAccelerator", "device": gpu or "cpu",
+        "finished": "2026-01-01", "processor": processor, "threads": threads,
+        "train_images": 50_000,
     }  # fmt: skip
     made = record(
         identity=run.identity, seed=run.seed, config=run.config,
@@ -38,6 +48,14 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: False)
     monkeypatch.setattr("ttq_repro.runs.plan.processor", lambda: "a CPU")
     monkeypatch.setattr("ttq_repro.runs.plan.cores", lambda: 4)
+    monkeypatch.setattr("ttq_repro.runs.plan.default_threads", lambda: 4)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: True)
+    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda: "an A100")
+    monkeypatch.setattr("ttq_repro.runs.plan.gpu_name", lambda: "an A100")
 
 
 def test_parents_come_first_and_shared_runs_once(tmp_path: Path) -> None:
@@ -79,6 +97,70 @@ def test_side_by_side_counts_what_trained_with_as_many_threads(tmp_path: Path) -
     plan = make_plan(runs, workspace, jobs=2)
     assert plan.runs[0].seconds == 164 * 45
     assert plan.lines()[-1] == "4 of 4 runs to train, about 4.1 h, 2 side by side"
+    # More than there are cores for, at a thread each: no record of that, hence no gain.
+    plan = make_plan(runs, workspace, jobs=8)
+    assert "at 1,389 images/s (recorded: 4 threads)" in plan.runs[0].state()
+    assert plan.lines()[-1].endswith("about 6.6 h, 8 side by side, counted as 1 at a time")
+
+
+def test_a_single_run_gains_nothing_from_company_and_a_child_waits(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "seed=9"), workspace, 36, threads=2)
+    one, child = cell("resnet20_fp"), cell("resnet20_ttq")
+    assert make_plan([one], workspace, jobs=2).seconds == 164 * 36
+    assert make_plan([child], workspace, jobs=2).seconds == (164 + 160) * 36
+
+
+@pytest.mark.parametrize(
+    ("jobs", "threads", "together"), [(2, 2, 2), (8, 1, 4), (2, 4, 1), (1, 8, 1)]
+)
+def test_as_many_run_at_once_as_there_are_cores_for(jobs: int, threads: int, together: int) -> None:
+    assert at_once(jobs, threads) == together
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_the_speed_of_a_gpu_is_that_of_the_same_gpu_if_it_was_recorded(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "seed=7"), workspace, 4, threads=16, gpu="an H100")
+    run = cell("resnet20_fp")
+    plan = make_plan([run], workspace)
+    text = "\n".join(plan.lines())
+    assert "device: an A100\nspeed: as recorded on an H100, in " in text
+    assert "at 12,500 images/s (recorded: an H100)" in text
+    # Another CPU beside it is no matter.
+    write(cell("resnet20_fp", "seed=8"), workspace, 8, "another CPU", 1, gpu="an A100")
+    (planned,) = make_plan([run], workspace).runs
+    assert planned.state().endswith("at 6,250 images/s")
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_gpu_without_a_name_may_be_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda: UNKNOWN_GPU)
+    monkeypatch.setattr("ttq_repro.runs.plan.gpu_name", lambda: None)
+    write(cell("resnet20_fp", "seed=7"), Workspace(tmp_path), 4, gpu="an H100")
+    plan = make_plan([cell("resnet20_fp")], Workspace(tmp_path))
+    assert plan.lines()[1].startswith("speed: as recorded on an H100")
+    assert plan.lines()[1].endswith(", which this GPU may not be")
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_shared_gpu_is_not_counted_twice(tmp_path: Path) -> None:
+    write(cell("resnet20_fp", "seed=7"), Workspace(tmp_path), 4, threads=2, gpu="an A100")
+    runs = [cell("resnet20_fp", f"seed={seed}") for seed in (1, 2)]
+    plan = make_plan(runs, Workspace(tmp_path), jobs=2)
+    assert plan.seconds == 2 * 164 * 4
+
+
+def test_what_a_record_had_that_the_run_has_not_is_said(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "recipe.batch_size=64"), workspace, 100, "another CPU", threads=2)
+    run = cell("resnet32_fp", "trainer.devices=8")
+    (planned,) = make_plan([run], workspace).runs
+    assert planned.state().endswith(
+        "at 300 images/s (recorded: 1 process, another CPU, 2 threads, batches of 64, resnet20)"
+    )
 
 
 def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
@@ -93,11 +175,11 @@ def on_photographs(root: Path, data: str = "ilsvrc12") -> Run:
     return Run(compose_config("train", [*named, *overrides]))
 
 
-def write_imagenette(workspace: Workspace) -> None:
+def write_imagenette(workspace: Workspace, accelerator: str = "CPUAccelerator") -> None:
     """A record of 4,500 photographs at 50 of them a second."""
     provenance = {
-        "accelerator": "CPUAccelerator", "finished": "2026-01-01", "processor": "a CPU",
-        "train_images": 4500,
+        "accelerator": accelerator, "device": "a GPU", "finished": "2026-01-01",
+        "processor": "a CPU", "threads": 4, "train_images": 4500,
     }  # fmt: skip
     run = on_photographs(Path("elsewhere"), "imagenette")
     made = record(
@@ -117,9 +199,9 @@ def test_photographs_of_another_data_set_tell_the_speed(tmp_path: Path, photogra
     assert plan.runs[0].speed == 50
     assert plan.runs[0].seconds == 80 * 18 / 50
     text = "\n".join(plan.lines())
-    assert "missing, about 29 s at 50 images/s" in text
+    assert "missing, about 29 s at 50 images/s (recorded: imagenette)" in text
     assert f"data: 18 train and 6 val photographs, to be prepared in {workspace.cache}" in text
-    assert "disk: 0.0 GB for data, 0.2 GB for networks, 0.7 GB for a checkpoint" in text
+    assert "disk: 0.0 GB for data, about 0.2 GB for networks, 0.7 GB for a checkpoint" in text
     assert not list(workspace.cache.rglob("*.safetensors"))
 
 
@@ -129,6 +211,32 @@ def test_photographs_that_are_not_there_leave_the_rest_of_the_plan(tmp_path: Pat
     text = "\n".join(plan.lines())
     assert f"data: {tmp_path / 'nowhere'}: no such folder" in text
     assert "missing, time unknown at 50 images/s" in text
+    assert "disk: data unknown, about 0.2 GB for networks" in text
+
+
+def test_disk_is_told_by_a_record_of_any_device(tmp_path: Path, photographs: Path) -> None:
+    write_imagenette(Workspace(tmp_path), accelerator="CUDAAccelerator")
+    plan = make_plan([on_photographs(photographs)], Workspace(tmp_path))
+    text = "\n".join(plan.lines())
+    assert "speed: none recorded on this kind of device yet" in text
+    assert "about 0.2 GB for networks, 0.7 GB for a checkpoint while one trains" in text
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "numbers"), [("torch.optim.SGD", 2), ("torch.optim.Adam", 3)]
+)
+def test_a_checkpoint_holds_what_the_optimizer_keeps(optimizer: str, numbers: int) -> None:
+    run = cell("resnet20_fp", f"recipe.optimizer._target_={optimizer}")
+    planned = PlannedRun(run, False, None, network_bytes=100)
+    assert planned.checkpoint_bytes == 100 * numbers
+
+
+def test_runs_side_by_side_have_a_checkpoint_each(tmp_path: Path, photographs: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_imagenette(workspace)
+    run = on_photographs(photographs)
+    plan = make_plan([run.with_seed(seed) for seed in (1, 2, 3)], workspace, jobs=2)
+    assert "0.7 GB for networks, 1.4 GB for checkpoints in training" in "\n".join(plan.lines())
 
 
 def test_a_speed_measured_now_counts_more_than_a_record(tmp_path: Path, photographs: Path) -> None:
@@ -148,7 +256,49 @@ def test_steps_and_loader_are_measured_and_leave_nothing(
         float(number.replace(",", "")) for number in re.findall(r"([\d,.]+) images/s", line)
     )
     assert plan.runs[0].measured == pytest.approx(min(step, loader), rel=0.01)
+    assert [planned.images for planned in plan.runs] == [FEW] * 2
+    assert plan.runs[0].seconds == pytest.approx(2 * FEW / min(step, loader), rel=0.01)
+    assert plan.runs[0].network_bytes == pytest.approx(4 * 75_000, rel=0.1)
+    assert plan.lines()[1] == "speed: as measured now"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_side_by_side_is_measured_on_a_share_of_the_cores(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def step_speed(*_: object) -> tuple[float, int]:
+        threads.append(torch.get_num_threads())
+        return 50.0, 100
+
+    monkeypatch.setattr("ttq_repro.runs.measure.step_speed", step_speed)
+    monkeypatch.setattr("ttq_repro.runs.measure.has_gpu", lambda: False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        runs = [tiny_run(f"seed={seed}") for seed in (1, 2)]
+        plan = measured(make_plan(runs, Workspace(tmp_path), jobs=2), Workspace(tmp_path))
+        assert (threads, torch.get_num_threads()) == ([2], 4)
+    finally:
+        torch.set_num_threads(before)
+    assert plan.seconds == 2 * FEW / 50
+    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: True)
+    plan = measured(make_plan(runs, Workspace(tmp_path), jobs=2), Workspace(tmp_path))
+    assert plan.seconds == 2 * 2 * FEW / 50
+
+
+def test_images_that_cannot_be_read_leave_the_measured_steps(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise DataError("no images")
+
+    monkeypatch.setattr("ttq_repro.runs.measure.step_speed", lambda *_: (50.0, 100))
+    monkeypatch.setattr("ttq_repro.runs.measure.load_data", load)
+    plan = measured(make_plan([tiny_run()], Workspace(tmp_path)), Workspace(tmp_path))
+    assert "data: no images" in plan.lines()
+    assert plan.runs[0].state() == "missing, time unknown at 50 images/s"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,9 +19,10 @@ from ttq_repro.data.prepare import Survey
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
+from ttq_repro.errors import DataError
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import has_gpu
-from ttq_repro.runs.plan import Plan
+from ttq_repro.runs.plan import Plan, PlannedRun, at_once
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.device import device_of
@@ -68,32 +71,66 @@ class RandomImages:
 
 
 def measured(plan: Plan, workspace: Workspace) -> Plan:
-    """The plan with images a second as they are now: those of the step, or of a slower loader.
+    """The plan with what is measured now of its missing runs, each on its share of the cores.
 
     The loader is timed where its images are at hand: to prepare photographs is not the plan's job.
+    What is wrong with images is left to the plan to tell.
     """
-    speeds: dict[str, float] = {}
+    found: dict[str, PlannedRun] = {}
     for planned in plan.missing:
         run = planned.run
-        if run.identity in speeds:
+        if run.identity in found:
             continue
-        speeds[run.identity] = step = step_speed(run, planned.images, workspace)
-        found = f"step {step:,.1f} images/s"
+        data = None
         if plan.data is None or (isinstance(plan.data, Survey) and plan.data.done):
-            config = run.config
-            data = load_data(config["data"], workspace.cache, config["trainer"]["workers"])
-            loader = loader_speed(data, config["recipe"]["batch_size"])
-            speeds[run.identity] = min(step, loader)
-            found += f", loader {loader:,.0f} images/s"
-        print(f"measured: {run.identity}: {found}")
+            try:
+                data = load_data(run.config["data"], workspace.cache, _workers(run, plan.jobs))
+            except DataError as error:
+                plan = replace(plan, data=error)
+        images = data.train_images if data else planned.images
+        with share_of_cores(run, plan.jobs) as threads:
+            speed, network_bytes = step_speed(run, images, workspace)
+            told = f"step {speed:,.1f} images/s"
+            if data:
+                loader = loader_speed(data, run.config["recipe"]["batch_size"])
+                speed = min(speed, loader)
+                told += f", loader {loader:,.0f} images/s"
+        plan = replace(plan, at_once=at_once(plan.jobs, threads * run.processes))
+        found[run.identity] = replace(
+            planned, measured=speed, images=images, network_bytes=network_bytes
+        )
+        print(f"measured: {run.identity}: {told}")
     return replace(
         plan,
-        runs=[replace(planned, measured=speeds.get(planned.run.identity)) for planned in plan.runs],
+        runs=[
+            replace(found.get(planned.run.identity, planned), run=planned.run, done=planned.done)
+            for planned in plan.runs
+        ],
     )
 
 
-def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
-    """Images a second of the run's training steps, its images at hand.
+def _workers(run: Run, jobs: int) -> int:
+    return -(-run.config["trainer"]["workers"] // jobs)
+
+
+@contextmanager
+def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
+    """Compute with as many threads as one process has of a run that trains beside others.
+
+    On a CPU the processes of a run share its cores, too.
+    """
+    before = torch.get_num_threads()
+    processes = 1 if has_gpu() else run.processes
+    threads = max(1, before // (jobs * processes))
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def step_speed(run: Run, images: int | None, workspace: Workspace) -> tuple[float, int]:
+    """Images a second of the run's training steps, its images at hand, and its network's bytes.
 
     Of several processes one is timed, on a share of the batch: what they take to agree on gradients
     is left out.
@@ -125,7 +162,8 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
             loggers=[],
             say=lambda _: None,
         )
-    return steps * recipe["batch_size"] / fitted.history["seconds"][-1]
+    speed = steps * recipe["batch_size"] / fitted.history["seconds"][-1]
+    return speed, sum(tensor.nbytes for tensor in fitted.network.state_dict().values())
 
 
 def loader_speed(data: DataSource, batch_size: int) -> float:

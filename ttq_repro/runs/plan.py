@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, replace
 
 from ttq_repro.data.prepare import Photographs, Survey, survey
 from ttq_repro.errors import DataError
-from ttq_repro.runs.config import Config
-from ttq_repro.runs.hardware import device, has_gpu, processor
+from ttq_repro.runs.hardware import (
+    UNKNOWN_GPU,
+    default_threads,
+    device,
+    gpu_name,
+    has_gpu,
+    processor,
+)
+from ttq_repro.runs.precedent import Precedent, network_bytes, on_gpu, precedent
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.words import duration
 from ttq_repro.workers import cores
+
+#: Numbers that a resume checkpoint holds of each weight: itself and its momentum, or two moments.
+KEPT_BY_SGD, KEPT_BY_OTHERS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -25,46 +34,49 @@ class PlannedRun:
         alike: the record that comes closest to it.
         images: training images of its data set, where that is known beforehand.
         measured: training images a second, measured just now.
+        network_bytes: what the network takes on disk, where that is known.
     """
 
     run: Run
     done: bool
-    alike: Record | None
+    alike: Precedent | None
     images: int | None = None
     measured: float | None = None
+    network_bytes: int | None = None
 
     @property
     def speed(self) -> float | None:
         """Training images a second, measured or as the alike run had them."""
         if self.measured is not None or self.alike is None:
             return self.measured
-        images = self.alike.provenance.get("train_images")
-        return images / self._alike_seconds(self.alike) if images else None
+        return self.alike.speed
 
     @property
     def seconds(self) -> float | None:
         """The time it takes; by epochs as the alike run had them if that is all there is."""
         if self.speed and self.images:
             return self.run.epochs * self.images / self.speed
-        if self.alike and self.alike.config["data"]["name"] == self.run.dataset:
-            return self.run.epochs * self._alike_seconds(self.alike)
+        if self.measured is None and self.alike and self.alike.is_of_the_same_images:
+            return self.run.epochs * self.alike.epoch_seconds
         return None
 
     @property
-    def network_bytes(self) -> int | None:
-        """What the network takes on disk, as far as the alike run's layers tell."""
-        layers = self.alike.decisions if self.alike else []
-        return 4 * sum(layer.get("weights", 0) for layer in layers) or None
+    def checkpoint_bytes(self) -> int | None:
+        """What it keeps to go on from while it trains."""
+        by_sgd = self.run.config["recipe"]["optimizer"]["_target_"] == "torch.optim.SGD"
+        return self.network_bytes and self.network_bytes * (
+            KEPT_BY_SGD if by_sgd else KEPT_BY_OTHERS
+        )
 
     def state(self) -> str:
         if self.done:
             return "done"
-        speed = f" at {self.speed:,.0f} images/s" if self.speed else ""
-        return f"missing, {duration(self.seconds)}{speed}"
-
-    def _alike_seconds(self, alike: Record) -> float:
-        """Its median epoch, another depth counted in proportion."""
-        return _work(self.run.config) / _work(alike.config) * median(alike.metrics["seconds"])
+        told = f"missing, {duration(self.seconds)}"
+        if self.speed:
+            told += f" at {self.speed:,.0f} images/s"
+        if self.measured is None and self.alike and self.alike.unlike:
+            told += f" (recorded: {', '.join(self.alike.unlike)})"
+        return told
 
 
 @dataclass(frozen=True)
@@ -73,17 +85,35 @@ class Plan:
 
     Attributes:
         jobs: how many train side by side.
-        data: what is known of the photographs, or what is wrong with them; None for arrays.
+        at_once: how many of these have the speed that is told of one. Below ``jobs`` where that is
+            known of one that has the device, or more than its share of the cores, to itself.
+        data: what is known of the photographs, or what is wrong with the images; None for arrays.
     """
 
     runs: list[PlannedRun]
     device: str
     jobs: int = 1
+    at_once: int = 1
     data: Survey | DataError | None = None
 
     @property
     def missing(self) -> list[PlannedRun]:
         return [planned for planned in self.runs if not planned.done]
+
+    @property
+    def seconds(self) -> float | None:
+        """The time that all missing runs take."""
+        seconds = {planned.run.name: planned.seconds for planned in self.missing}
+        total = _sum(seconds.values())
+        if total is None:
+            return None
+        # A run cannot be divided, nor start before its parent ends.
+        chains = (
+            (seconds[planned.run.name] or 0)
+            + ((planned.run.parent and seconds.get(planned.run.parent.name)) or 0)
+            for planned in self.missing
+        )
+        return max(total / self.at_once, max(chains, default=0))
 
     def lines(self) -> list[str]:
         """The plan as text, a line a run."""
@@ -92,35 +122,44 @@ class Plan:
         if self.data is not None:
             lines += [f"data: {self.data}", f"disk: {self._disk()}"]
         lines += [f"  {planned.run.label:{width}}  {planned.state()}" for planned in self.runs]
-        total = _sum(planned.seconds for planned in self.missing)
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
-            + (f", {duration(total and total / self.jobs)}" if self.missing else "")
-            + (f", {self.jobs} side by side" if self.missing and self.jobs > 1 else "")
+            + (f", {duration(self.seconds)}" if self.missing else "")
+            + (f", {self._side_by_side()}" if self.missing and self.jobs > 1 else "")
         )
         return lines
 
     def _speed(self) -> str:
-        for planned in self.runs:
+        if any(planned.measured is not None for planned in self.runs):
+            return "as measured now"
+        days: dict[str, str] = {}
+        for planned in self.missing or self.runs:
             if planned.alike is not None:
-                source, precision = planned.alike.provenance, _precision(planned.alike.config)
-                day = source["finished"][:10]
-                return f"as recorded on {source['processor']}, in {precision}, on {day}"
-        return "none recorded on this kind of device yet"
+                days.setdefault(planned.alike.where, planned.alike.day)
+        if not days:
+            return "none recorded on this kind of device yet"
+        told = "as recorded " + "; ".join(f"{where}, on {day}" for where, day in days.items())
+        return told + (", which this GPU may not be" if self.device == UNKNOWN_GPU else "")
 
     def _disk(self) -> str:
-        """What data and networks to come take, and the checkpoint of the one in training."""
-        new = self.data.cost.bytes if isinstance(self.data, Survey) and not self.data.done else 0
-        networks = [planned.network_bytes for planned in self.missing]
-        total = _sum(networks)
-        if total is None:
-            return f"{_size(new)} for data; networks and checkpoints unknown"
-        # A checkpoint holds the weights and up to two moments of each.
-        checkpoint = 3 * max(filter(None, networks), default=0)
+        """What data and networks to come take, and the checkpoints of those in training."""
+        if isinstance(self.data, Survey):
+            data = f"{_size(0 if self.data.done else self.data.cost.bytes)} for data"
+        else:
+            data = "data unknown"
+        networks = _sum(planned.network_bytes for planned in self.missing)
+        if networks is None:
+            return f"{data}, networks and checkpoints unknown"
+        checkpoints = sorted(planned.checkpoint_bytes or 0 for planned in self.missing)
         return (
-            f"{_size(new)} for data, {_size(total)} for networks, {_size(checkpoint)} for a "
-            "checkpoint while one trains"
+            f"{data}, about {_size(networks)} for networks, "
+            f"{_size(sum(checkpoints[-self.jobs :]))} for "
+            + ("a checkpoint while one trains" if self.jobs == 1 else "checkpoints in training")
         )
+
+    def _side_by_side(self) -> str:
+        counted = f", counted as {self.at_once} at a time" if self.at_once < self.jobs else ""
+        return f"{self.jobs} side by side{counted}"
 
 
 def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
@@ -144,11 +183,32 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     records = _recorded(workspace)
     data = _survey(next(iter(ordered.values())), workspace)
     images = data.images["train"] if isinstance(data, Survey) else None
+    hardware = gpu_name() if has_gpu() else processor()
+    threads = max(1, default_threads() // jobs)
+    of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
     planned = [
-        PlannedRun(run, done[name], _alike(run, records, jobs), images)
+        PlannedRun(
+            run,
+            done[name],
+            # A GPU computes the steps itself, however many threads there are.
+            precedent(run, of_this_kind, hardware, None if has_gpu() else threads),
+            images,
+            network_bytes=network_bytes(run, records),
+        )
         for name, run in ordered.items()
     ]
-    return Plan(planned, device(), jobs, data)
+    plan = Plan(planned, device(), jobs, data=data)
+    if all(one.alike and one.alike.threads == threads for one in plan.missing):
+        return replace(plan, at_once=at_once(jobs, threads * planned[0].run.processes))
+    return plan
+
+
+def at_once(jobs: int, threads: int) -> int:
+    """How many of ``jobs`` runs keep the speed that one has alone, ``threads`` each.
+
+    Those that have cores of their own. A GPU they share, and what that gains nobody has measured.
+    """
+    return 1 if has_gpu() else min(jobs, max(1, cores() // threads))
 
 
 def _print_warning(message: str) -> None:
@@ -166,54 +226,17 @@ def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
 
 
 def _recorded(workspace: Workspace) -> list[Record]:
-    """Records of this kind of device, the latest first."""
+    """Records of any device, the latest first."""
     found = [
         record
         for home in (workspace.results, workspace.outputs)
         for record in read_records(home / "records", warn=lambda _: None)
-        if (record.provenance["accelerator"] == "CUDAAccelerator") == has_gpu()
     ]
     return sorted(found, key=lambda record: record.provenance["finished"], reverse=True)
 
 
-def _alike(run: Run, records: list[Record], jobs: int) -> Record | None:
-    """The latest record of the same kind of network and images, if possible of this hardware."""
-    threads = max(1, cores() // jobs)
-    network, data = run.config["model"]["_target_"], run.config["data"]
-    candidates = [
-        record
-        for record in records
-        if record.config["model"]["_target_"] == network
-        and (
-            record.config["data"]["name"] == data["name"]
-            or record.config["data"].get("crop", -1) == data.get("crop")
-        )
-    ]
-
-    def mismatch(record: Record) -> tuple[bool, ...]:
-        return (
-            record.config["trainer"].get("devices", 1) != run.processes,
-            _precision(record.config) != _precision(run.config),
-            record.provenance["processor"] != processor(),
-            record.provenance.get("threads", threads) != threads,
-            record.config["data"]["name"] != data["name"],
-            record.config["model"] != run.config["model"],
-        )
-
-    return min(candidates, key=mismatch, default=None)
-
-
-def _work(config: Config) -> float:
-    """Cost of a step in units that compare networks of one kind."""
-    return config["model"].get("depth", 3) - 2
-
-
 def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
-
-
-def _precision(config: Config) -> str:
-    return config["trainer"]["precision"]
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

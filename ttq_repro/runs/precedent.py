@@ -1,0 +1,135 @@
+"""What records tell of a run to come: how fast it will be, and how large its network is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import Run
+
+#: What a speed depends on, in words, the most important first; None where that is not known.
+Conditions = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Precedent:
+    """The record that comes closest to a run to be trained.
+
+    Attributes:
+        run: the run to be trained.
+        unlike: under which conditions the record's run trained that this one will not, in words.
+    """
+
+    record: Record
+    run: Run
+    unlike: tuple[str, ...]
+
+    @property
+    def threads(self) -> int:
+        return self.record.provenance["threads"]
+
+    @property
+    def where(self) -> str:
+        return f"on {_hardware(self.record)}, in {self.record.config['trainer']['precision']}"
+
+    @property
+    def day(self) -> str:
+        return self.record.provenance["finished"][:10]
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Its median epoch, another depth counted in proportion."""
+        scale = _work(self.run.config) / _work(self.record.config)
+        return scale * median(self.record.metrics["seconds"])
+
+    @property
+    def speed(self) -> float | None:
+        """Training images a second; None if the record does not say how many there were."""
+        images = self.record.provenance.get("train_images")
+        return images / self.epoch_seconds if images else None
+
+    @property
+    def is_of_the_same_images(self) -> bool:
+        return Run(self.record.config).dataset == self.run.dataset
+
+
+def precedent(
+    run: Run, records: Iterable[Record], hardware: str | None, threads: int | None
+) -> Precedent | None:
+    """The one for ``run`` among records of a kind of device, of equals the first.
+
+    It has the same kind of network and images as large as the run's.
+
+    Args:
+        hardware: the GPU or the CPU that the run will have, None if that is unknown.
+        threads: how many it will compute with, None if that is no matter.
+    """
+    data = run.config["data"]
+    here = _conditions(run, hardware, threads)
+
+    def unlike(record: Record) -> Conditions:
+        there = _conditions(Run(record.config), _hardware(record), record.provenance["threads"])
+        return tuple(
+            found if None not in (found, wanted) and found != wanted else None
+            for found, wanted in zip(there, here, strict=True)
+        )
+
+    found = [
+        (unlike(record), record)
+        for record in records
+        if record.config["model"]["_target_"] == run.config["model"]["_target_"]
+        and (
+            record.config["data"]["name"] == data["name"]
+            or record.config["data"].get("crop", -1) == data.get("crop")
+        )
+    ]
+    if not found:
+        return None
+    differences, closest = min(
+        found,
+        key=lambda one: (*map(bool, one[0]), one[1].config["model"] != run.config["model"]),
+    )
+    return Precedent(closest, run, tuple(filter(None, differences)))
+
+
+def network_bytes(run: Run, records: Iterable[Record]) -> int | None:
+    """What the run's network takes on disk, as far as the layers of one like it tell.
+
+    Batch norm is left out, and another number of classes, of little weight both.
+
+    Args:
+        records: of any device: the network is the same.
+    """
+    for record in records:
+        weights = sum(layer.get("weights", 0) for layer in record.decisions)
+        if weights and record.config["model"] == run.config["model"]:
+            return 4 * weights
+    return None
+
+
+def _conditions(run: Run, hardware: str | None, threads: int | None) -> Conditions:
+    return (
+        "1 process" if run.processes == 1 else f"{run.processes} processes",
+        run.config["trainer"]["precision"],
+        hardware,
+        None if threads is None else "1 thread" if threads == 1 else f"{threads} threads",
+        f"batches of {run.config['recipe']['batch_size']}",
+        run.dataset,
+        run.model,
+    )
+
+
+def on_gpu(record: Record) -> bool:
+    return record.provenance["accelerator"] == "CUDAAccelerator"
+
+
+def _hardware(record: Record) -> str:
+    return record.provenance["device" if on_gpu(record) else "processor"]
+
+
+def _work(config: Config) -> float:
+    """Cost of a step in units that compare networks of one kind."""
+    return config["model"].get("depth", 3) - 2

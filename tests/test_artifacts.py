@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import TINY
 from tests.report.plain_records import cells
-from ttq_repro.errors import UserError
+from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.config import Config, compose_config
 
@@ -99,6 +99,47 @@ def test_a_dry_run_plans_and_trains_nothing(
     reproduce(request(artifact, tmp_path, "seeds=2", "dry_run=true"))
     assert f"{2 * runs} of {2 * runs} runs to train" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_ends_with_what_is_wrong_with_a_folder_that_was_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = [f"workspace={tmp_path}", "artifact=table2", "dry_run=true"]
+    with pytest.raises(DataError, match=r"nowhere: no such folder"):
+        reproduce(compose_config("reproduce", [*ask, f"data_dir={tmp_path / 'nowhere'}"]))
+    assert "5 of 5 runs to train" in capsys.readouterr().out
+
+
+def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask = [f"workspace={tmp_path}", "artifact=table2", "dry_run=true"]
+    reproduce(compose_config("reproduce", ask))
+    assert "data: data: no such folder; give that of ilsvrc12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        (["artifact=table1"], "BUDGET=short"),
+        (["artifact=table1", "budget=short"], None),
+        (["artifact=table2"], "DATA=imagenette"),
+        (["artifact=table2", "budget=short"], "DATA=imagenette"),
+        (["artifact=table2", "budget=short", "dataset=imagenette"], None),
+    ],
+)
+def test_on_a_cpu_something_smaller_is_advised(
+    asked: list[str],
+    advice: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ttq_repro.reproduce.has_gpu", lambda: False)
+    reproduce(compose_config("reproduce", [*asked, "dry_run=true", f"workspace={tmp_path}"]))
+    said = re.findall(r"^on a CPU, (\S+) takes a fraction", capsys.readouterr().out, re.MULTILINE)
+    assert said == ([advice] if advice else [])
 
 
 def test_a_folder_of_logs_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hydra.utils import get_method
 
-from ttq_repro.errors import TrainingError, UserError
+from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.report.authors_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
@@ -30,6 +30,10 @@ def reproduce(request: Config) -> None:
 
         plan = measured(plan, workspace)
     _announce(request, plan, cells)
+    # A folder that nobody named is no error in a plan: it says what is to be given.
+    named = request["data_dir"] is not None
+    if named and plan.missing and isinstance(plan.data, DataError):
+        raise plan.data
     if request["dry_run"]:
         return
     failed = _train(plan, request["jobs"])
@@ -71,8 +75,16 @@ def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
     print("\n".join(plan.lines()))
     if warning := precision_warning(precision, trainer["accelerator"]):
         print(f"warning: {warning}")
-    if budget == "paper" and plan.missing and not has_gpu():
-        print("on a CPU, BUDGET=short takes a fraction of that")
+    if (smaller := _smaller(request)) and plan.missing and not has_gpu():
+        print(f"on a CPU, {smaller} takes a fraction of that")
+
+
+def _smaller(request: Config) -> str | None:
+    """What to ask for instead on a CPU."""
+    stand_in = request["artifact"].get("stand_in")
+    if stand_in and request["dataset"] is None:
+        return f"DATA={stand_in}"
+    return "BUDGET=short" if request["budget"] == "paper" else None
 
 
 def _train(plan: Plan, jobs: int) -> dict[str, str]:

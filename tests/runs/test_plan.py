@@ -167,6 +167,8 @@ def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
     plan = make_plan([cell("resnet20_fp")], Workspace(tmp_path))
     assert plan.runs[0].seconds is None
     assert "time unknown" in plan.lines()[-1]
+    together = make_plan([cell("resnet20_fp")], Workspace(tmp_path), jobs=2)
+    assert together.lines()[-1] == "1 of 1 runs to train, time unknown, 2 side by side"
 
 
 def on_photographs(root: Path, data: str = "ilsvrc12") -> Run:

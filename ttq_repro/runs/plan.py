@@ -158,7 +158,8 @@ class Plan:
         )
 
     def _side_by_side(self) -> str:
-        counted = f", counted as {self.at_once} at a time" if self.at_once < self.jobs else ""
+        known_of_fewer = self.seconds is not None and self.at_once < self.jobs
+        counted = f", counted as {self.at_once} at a time" if known_of_fewer else ""
         return f"{self.jobs} side by side{counted}"
 
 

@@ -19,7 +19,7 @@ from ttq_repro.runs.precedent import Precedent, network_bytes, on_gpu, precedent
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.words import duration
+from ttq_repro.words import duration, size
 from ttq_repro.workers import cores
 
 #: Numbers that a resume checkpoint holds of each weight: itself and its momentum, or two moments.
@@ -144,7 +144,7 @@ class Plan:
     def _disk(self) -> str:
         """What data and networks to come take, and the checkpoints of those in training."""
         if isinstance(self.data, Survey):
-            data = f"{_size(0 if self.data.done else self.data.cost.bytes)} for data"
+            data = f"{size(0 if self.data.done else self.data.cost.bytes)} for data"
         else:
             data = "data unknown"
         networks = _sum(planned.network_bytes for planned in self.missing)
@@ -152,8 +152,8 @@ class Plan:
             return f"{data}, networks and checkpoints unknown"
         checkpoints = sorted(planned.checkpoint_bytes or 0 for planned in self.missing)
         return (
-            f"{data}, about {_size(networks)} for networks, "
-            f"{_size(sum(checkpoints[-self.jobs :]))} for "
+            f"{data}, about {size(networks)} for networks, "
+            f"{size(sum(checkpoints[-self.jobs :]))} for "
             + ("a checkpoint while one trains" if self.jobs == 1 else "checkpoints in training")
         )
 
@@ -234,10 +234,6 @@ def _recorded(workspace: Workspace) -> list[Record]:
         for record in read_records(home / "records", warn=lambda _: None)
     ]
     return sorted(found, key=lambda record: record.provenance["finished"], reverse=True)
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -203,7 +203,7 @@ def test_photographs_of_another_data_set_tell_the_speed(tmp_path: Path, photogra
     text = "\n".join(plan.lines())
     assert "missing, about 29 s at 50 images/s (recorded: imagenette)" in text
     assert f"data: 18 train and 6 val photographs, to be prepared in {workspace.cache}" in text
-    assert "for data, about 243.8 MB for networks, 731.5 MB for a checkpoint" in text
+    assert "for data, about 240.0 MB for networks, 720.0 MB for a checkpoint" in text
     assert not list(workspace.cache.rglob("*.safetensors"))
 
 
@@ -213,7 +213,7 @@ def test_photographs_that_are_not_there_leave_the_rest_of_the_plan(tmp_path: Pat
     text = "\n".join(plan.lines())
     assert f"data: {tmp_path / 'nowhere'}: no such folder" in text
     assert "missing, time unknown at 50 images/s" in text
-    assert "disk: data unknown, about 243.8 MB for networks" in text
+    assert "disk: data unknown, about 240.0 MB for networks" in text
 
 
 def test_disk_is_told_by_a_record_of_any_device(tmp_path: Path, photographs: Path) -> None:
@@ -221,7 +221,7 @@ def test_disk_is_told_by_a_record_of_any_device(tmp_path: Path, photographs: Pat
     plan = make_plan([on_photographs(photographs)], Workspace(tmp_path))
     text = "\n".join(plan.lines())
     assert "speed: none recorded on this kind of device yet" in text
-    assert "about 243.8 MB for networks, 731.5 MB for a checkpoint while one trains" in text
+    assert "about 240.0 MB for networks, 720.0 MB for a checkpoint while one trains" in text
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_runs_side_by_side_have_a_checkpoint_each(tmp_path: Path, photographs: P
     write_imagenette(workspace)
     run = on_photographs(photographs)
     plan = make_plan([run.with_seed(seed) for seed in (1, 2, 3)], workspace, jobs=2)
-    assert "731.5 MB for networks, 1.5 GB for checkpoints in training" in "\n".join(plan.lines())
+    assert "720.0 MB for networks, 1.4 GB for checkpoints in training" in "\n".join(plan.lines())
 
 
 def test_a_speed_measured_now_counts_more_than_a_record(tmp_path: Path, photographs: Path) -> None:

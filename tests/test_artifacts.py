@@ -148,6 +148,7 @@ def test_a_folder_of_logs_that_is_not_there_is_named_before_any_training(tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("artifact", ARTIFACTS)
 def test_from_nothing_to_what_it_draws(
     artifact: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,13 +1,10 @@
 """Speed of training against what a user would write; see configs/benchmark.yaml."""
 
-import hydra
-
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="benchmark", version_base="1.3")
-@entry_point
+@entry_point("benchmark")
 def main(config: Config) -> None:
     from ttq_repro.benchmark.training import measure
     from ttq_repro.runs.workspace import Workspace

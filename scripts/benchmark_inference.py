@@ -1,13 +1,10 @@
 """Speed of packed networks against float ones; see configs/benchmark_inference.yaml."""
 
-import hydra
-
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="benchmark_inference", version_base="1.3")
-@entry_point
+@entry_point("benchmark_inference")
 def main(config: Config) -> None:
     from ttq_repro.benchmark.inference import measure
     from ttq_repro.benchmark.naming import benchmark_name

@@ -1,13 +1,10 @@
 """Pack a trained network, or write it as ONNX; see configs/export.yaml."""
 
-import hydra
-
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="export", version_base="1.3")
-@entry_point
+@entry_point("export")
 def main(config: Config) -> None:
     # Heavy imports wait until Hydra has dealt with --help and with bad overrides.
     from ttq_repro.deploy.export import export

@@ -1,13 +1,10 @@
 """Tables of bytes on disk and of operations, into results/benchmarks; see configs/sizes.yaml."""
 
-import hydra
-
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="sizes", version_base="1.3")
-@entry_point
+@entry_point("sizes")
 def main(config: Config) -> None:
     from ttq_repro.deploy.sizes import measure
     from ttq_repro.runs.workspace import Workspace

@@ -1,13 +1,10 @@
 """Train one run, or with -m a sweep of runs; see configs/train.yaml."""
 
-import hydra
-
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@hydra.main(config_path="../configs", config_name="train", version_base="1.3")
-@entry_point
+@entry_point("train", resumes="the last whole epoch")
 def main(config: Config) -> None:
     # Heavy imports wait until Hydra has dealt with --help and with bad overrides.
     from ttq_repro.runs.execute import execute

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ttq_repro.runs.config import ROOT
 
@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 
 @contextmanager
-def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(name: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A script at work, whose standard error can be read; ``options`` are those of Popen."""
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
         yield process
 
 

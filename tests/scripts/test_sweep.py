@@ -79,6 +79,20 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
+    """Jobs of another sweep into the same folder, and those that never begin."""
+    arguments = ["-m", *TINY, f"workspace={tmp_path}", "hydra.sweep.dir=sweep"]
+    refused = script("train", *arguments, "recipe.epochs=0,-1", cwd=tmp_path)
+    assert "0 of 2 jobs done\n" in refused.stdout
+    assert "recipe.epochs=-1" in refused.stderr
+    again = script("train", *arguments, "recipe.epochs=0", cwd=tmp_path)
+    assert "0 of 1 jobs done\n" in again.stdout
+    assert "recipe.epochs=-1" not in again.stderr
+    unknown = script("train", *arguments, "quantizer=ttq,nosuch,twn", cwd=tmp_path)
+    assert unknown.returncode == 1
+    assert "0 of 3 jobs done, 3 not started\n" in unknown.stdout
+
+
 @pytest.mark.slow
 def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
     """Its launcher then fails, too: what it says of the job is not the last word."""

@@ -1,4 +1,4 @@
-"""What the scripts share: one clear line for an error that a user can act on."""
+"""What the scripts share: Hydra's command line, and one clear line for what ends them early."""
 
 from __future__ import annotations
 
@@ -6,34 +6,72 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import Config, plain
-from ttq_repro.runs.sweep import noted_outcome
+from ttq_repro.runs.config import CONFIGS, Config, plain
+from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
+#: Of a process that Ctrl-C ended, as shells have it.
+INTERRUPTED = 130
 
-def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
-    """Wrap the function under ``@hydra.main``: hand it plain containers, and exit on UserError.
+
+def entry_point(
+    name: str, *, folder: Path = CONFIGS, resumes: str | None = None
+) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
+    """Make a script of a function of the config ``folder/NAME.yaml``, which it gets as plain data.
+
+    It exits on a UserError, and on Ctrl-C with 130; either is told in one line, the last one.
+
+    Args:
+        resumes: where the same command goes on from after Ctrl-C, if it does.
+    """
+    stopped = f"stopped; the same command goes on from {resumes}" if resumes else "stopped"
+
+    def decorate(main: Callable[[Config], None]) -> Callable[[], None]:
+        start = hydra.main(config_path=str(folder), config_name=name, version_base="1.3")(
+            _job(main)
+        )
+
+        @functools.wraps(main)
+        def script() -> None:
+            try:
+                # Around Hydra: most of a sweep's time is spent in its launchers.
+                with summarized():
+                    start()
+            except KeyboardInterrupt:
+                sys.stdout.flush()
+                print(f"\n{stopped}", file=sys.stderr)
+                sys.exit(INTERRUPTED)
+
+        return script
+
+    return decorate
+
+
+def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
+    """What Hydra calls: ``main`` itself, or once for every job of a sweep.
 
     The jobs of a sweep note their errors instead, so that the others go on.
     """
 
     @functools.wraps(main)
-    def wrapper(config: DictConfig) -> None:
+    def job(config: DictConfig) -> None:
         # What Lightning imports would put its cache into the home folder.
         cache = Workspace.of({"workspace": config.get("workspace")}).cache
         os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
         # By default in a folder of temporary files, where the next run may not find it any more.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
         # Where a summary tells them in the end; a script without one says them at once.
-        hydra = HydraConfig.get()
-        if hydra.mode == RunMode.MULTIRUN and "summary" in (hydra.callbacks or {}):
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):
             with noted_outcome():
                 main(_complete(config))
             return
@@ -43,7 +81,7 @@ def entry_point(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
 
-    return wrapper
+    return job
 
 
 def _complete(config: DictConfig) -> Config:

@@ -33,8 +33,6 @@ from ttq_repro.training.fit import Fitted, fit
 from ttq_repro.training.network import attach_quantizer, build_network
 
 Say = Callable[[str], Any]
-#: What becomes of a run after Ctrl-C.
-STOPPED = "\nstopped; the same command goes on from the last whole epoch"
 
 
 @dataclass(frozen=True)
@@ -139,14 +137,10 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     trainer = run.config["trainer"]
     if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
         warn(warning)
-    try:
-        if run.processes == 1:
-            train_share(run, parent, data, WHOLE, say)
-        else:
-            train_together(run)
-    except (KeyboardInterrupt, SystemExit):
-        say(STOPPED)
-        raise
+    if run.processes == 1:
+        train_share(run, parent, data, WHOLE, say)
+    else:
+        train_together(run)
     checkpoint.unlink(missing_ok=True)
     record = Record.read(workspace.record(run))
     say(

@@ -13,7 +13,7 @@ import torch
 
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.execute import STOPPED, execute
+from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.workers import in_new_process, serve_parent
 
@@ -41,9 +41,6 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
     with ThreadPoolExecutor(jobs) as pool:
         try:
             return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, jobs, run))
-        except KeyboardInterrupt:
-            print(STOPPED, file=sys.stderr)
-            raise
         finally:
             # None is left unless this was interrupted, or a run met what all would.
             for process in multiprocessing.active_children():

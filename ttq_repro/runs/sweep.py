@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
+import math
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -50,29 +54,71 @@ def _note(outcome: str) -> None:
 
 
 class Summary(Callback):
-    """Counts the outcomes when all jobs have ended; exits with 1 if one failed.
-
-    A launcher that loses a job raises an error of its own, after which Hydra calls nobody: hence
-    the end of the process.
-    """
+    """Has the sweep that now begins told at its end, see :func:`summarized`."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        global _sweep
         # Absolute, and before the launcher makes the folder.
-        self._folder = Path(config.hydra.sweep.dir).absolute() / OUTCOMES
-        atexit.register(self._tell)
+        folder = Path(config.hydra.sweep.dir).absolute() / OUTCOMES
+        # Another sweep may have left its own, of jobs that nobody asks for now.
+        for stale in _outcomes(folder):
+            stale.unlink()
+        # After Ctrl-C joblib's workers would otherwise have the last word, on what was cleaned up.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+        _sweep = _Sweep(folder, _planned(config))
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        atexit.unregister(self._tell)
-        if self._tell():
-            sys.exit(1)
 
-    def _tell(self) -> bool:
-        """Print the outcomes; whether any is a failure."""
-        outcomes = [path.read_text() for path in sorted(self._folder.glob("[0-9]*"))]
+@dataclass(frozen=True)
+class _Sweep:
+    """Where the jobs of a sweep note their outcomes, and how many of them there are to be."""
+
+    folder: Path
+    planned: int
+
+    def tell(self) -> bool:
+        """Print the outcomes; whether any job is not done."""
+        outcomes = [path.read_text() for path in _outcomes(self.folder)]
         failures = [outcome for outcome in outcomes if outcome != DONE]
-        print(f"\n{len(outcomes) - len(failures)} of {len(outcomes)} jobs done")
+        waiting = self.planned - len(outcomes)
+        done = f"{len(outcomes) - len(failures)} of {self.planned} jobs done"
+        print(f"\n{done}, {waiting} not started" if waiting else f"\n{done}", flush=True)
         if failures:
-            print("failed; the same command tries them again:", file=sys.stderr)
+            print("not done; the same command tries them again:", file=sys.stderr)
             for failure in failures:
                 print(f"  {failure}", file=sys.stderr)
-        return bool(failures)
+        return len(failures) + waiting > 0
+
+
+#: The one of this process, if it has begun any.
+_sweep: _Sweep | None = None
+
+
+@contextmanager
+def summarized() -> Iterator[None]:
+    """Tell at the end how the jobs of a sweep went, if there was one; exit with 1 if one failed.
+
+    However it ends: a launcher that loses a job raises an error, after which Hydra calls nobody.
+    """
+    try:
+        yield
+    finally:
+        incomplete = _sweep is not None and _sweep.tell()
+    if incomplete:
+        sys.exit(1)
+
+
+def _outcomes(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*"))
+
+
+def _planned(config: DictConfig) -> int:
+    """How many jobs Hydra's own sweeper makes of the command line: each value with each other."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides(list(config.hydra.overrides.task))
+    # Of two for one key the last counts.
+    values = {
+        override.get_key_element(): len(list(override.sweep_string_iterator()))
+        for override in overrides
+        if override.is_discrete_sweep()
+    }
+    return math.prod(values.values())

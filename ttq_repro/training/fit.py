@@ -162,13 +162,17 @@ def fit(
             default_root_dir=scratch,
         )
         started = time.perf_counter()
-        trainer.fit(
-            module,
-            loader,
-            data.test_loader(share, device),
-            ckpt_path=checkpoint if checkpoint.is_file() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                loader,
+                data.test_loader(share, device),
+                ckpt_path=checkpoint if checkpoint.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit:
+            # What Lightning makes of Ctrl-C and of SIGTERM, the latter even with code 0.
+            raise KeyboardInterrupt from None
     after = weight_histograms(network)
     restore_float(network)
     return Fitted(

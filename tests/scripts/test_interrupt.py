@@ -1,0 +1,55 @@
+"""Ctrl-C in a terminal, which all processes of a command get: one line, the last, and code 130."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from tests.runs.processes import started, wait_for_file
+
+RUN = [*TINY, "recipe.epochs=1000"]
+PLAN = [
+    "artifact=table1", "+only.depth=[20]", "+only.column=[full_precision,ttq]", "budget=smoke",
+    "dataset=digits", f"overrides={[*TINY[2:], 'recipe.epochs=1000']}",
+]  # fmt: skip
+SWEEP = ["-m", *RUN, "seed=1,2,3", "hydra.sweep.dir=sweep"]
+SIDE_BY_SIDE = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+STOPPED = "stopped; the same command goes on from the last whole epoch"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param("train", RUN, id="train"),
+        pytest.param("train", SWEEP, id="sweep", marks=pytest.mark.slow),
+        pytest.param("train", [*SWEEP, *SIDE_BY_SIDE], id="joblib", marks=pytest.mark.slow),
+        pytest.param("reproduce", [*PLAN, "jobs=1"], id="plan", marks=pytest.mark.slow),
+        pytest.param("reproduce", [*PLAN, "jobs=2"], id="side_by_side", marks=pytest.mark.slow),
+    ],
+)
+def test_the_last_word_says_how_to_go_on(name: str, arguments: list[str], tmp_path: Path) -> None:
+    own_group = {"cwd": tmp_path, "start_new_session": True}
+    with started(name, *arguments, f"workspace={tmp_path}", **own_group) as process:
+        wait_for_file("last.ckpt", tmp_path)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.count("the same command goes on") == 1
+    assert said.splitlines()[-1] == STOPPED
+
+
+def test_what_cannot_go_on_says_only_that_it_stopped(tmp_path: Path) -> None:
+    arguments = ["parts=[training]", "threads=1", f"workspace={tmp_path}"]
+    with started("benchmark", *arguments, cwd=tmp_path, start_new_session=True) as process:
+        # Matplotlib's cache: the first that it leaves, long before it is done.
+        wait_for_file("*.json", tmp_path)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.endswith("\nstopped\n")
+    assert "Traceback" not in said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.module import Classifier
 
 WANDB = Path(sys.executable).with_name("wandb")
 
@@ -30,12 +33,8 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     said: list[str] = []
     record = execute(run, say=said.append)
     (folder,) = Workspace.of(run.config).scratch(run).glob("wandb/offline-run-*")
-    (hint,) = (line for line in said if line.startswith("wandb:"))
-    assert f"`wandb leet {folder}`" in hint
-    assert f"`wandb sync {folder}`" in hint
-    command = [str(WANDB), "leet", "inspect", "--json"]
-    lines = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True)
-    entries = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert folder_offered(said) == folder
+    entries = read_back(folder)
     (begun,) = (entry["run"] for entry in entries if entry["type"] == "run")
     assert begun["display_name"] == f"{run.name} (threshold=0.1)"
     assert begun["run_group"] == "table1"
@@ -45,13 +44,71 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     assert "workspace" not in config, "no path of this machine"
     steps = {entry["metric"].get("step_metric") for entry in entries if entry["type"] == "metric"}
     assert "epoch" in steps
-    history = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
+    history = history_of(entries)
     errors = [item["test_error"] for item in history if "test_error" in item]
     assert [round(error, 5) for error in errors] == [
         round(error, 5) for error in record.metrics["test_error"]
     ]
     scales = [item["linear/negative_scale"] for item in history if "linear/zero" in item]
     assert len(scales) == 2
+
+
+def read_back(folder: Path) -> list[dict[str, Any]]:
+    command = [str(WANDB), "leet", "inspect", "--json", str(folder)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def history_of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
+
+
+def folder_offered(said: list[str]) -> Path:
+    """That of the last line about wandb, whose commands are for a shell."""
+    *_, hint = (line for line in said if line.startswith("wandb:"))
+    (_, show, shown), (_, upload, uploaded) = map(shlex.split, re.findall("`(.*?)`", hint))
+    assert (show, upload) == ("leet", "sync")
+    assert shown == uploaded
+    return Path(shown)
+
+
+def test_a_resumed_run_logs_its_past_too(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["quantizer=ttq", "recipe.epochs=3", "logger=default", "logger.csv=true"]
+    undisturbed = tiny_run(*options)
+    resumed = Run(undisturbed.config | {"workspace": str(tmp_path / "with a space")})
+    said: list[str] = []
+    execute(undisturbed, say=said.append)
+    expected = history_of(read_back(folder_offered(said)))
+    start = Classifier.on_train_epoch_start
+
+    def stop(module: Classifier) -> None:
+        start(module)
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Classifier, "on_train_epoch_start", stop)
+        with pytest.raises(KeyboardInterrupt):
+            execute(resumed, say=said.append)
+    assert len(history_of(read_back(folder_offered(said)))) == 2
+    execute(resumed, say=said.append)
+    found = history_of(read_back(folder_offered(said)))
+    assert [item["epoch"] for item in found] == [0, 1, 2]
+    for item, wanted in zip(found, expected, strict=True):
+        by_clock = {key for key in item if key in ("_timestamp", "_runtime")}
+        values = {key: value for key, value in wanted.items() if key not in by_clock}
+        assert {key: item[key] for key in item if key not in by_clock} == pytest.approx(
+            values, 1e-5
+        )
+    assert epochs_in_csv(resumed, 1) == epochs_in_csv(undisturbed, 0) == ["0", "1", "2"]
+
+
+def epochs_in_csv(run: Run, version: int) -> list[str]:
+    path = Workspace.of(run.config).scratch(run) / f"csv/version_{version}/metrics.csv"
+    with path.open() as stream:
+        return [row["epoch"] for row in csv.DictReader(stream)]
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
@@ -21,9 +21,10 @@ WANDB_MODES = ("offline", "online", "disabled")
 def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterator[list[Logger]]:
     """The loggers that the run's config asks for, closed at the end.
 
-    CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch; a resumed run
-    starts the next N. wandb: offline unless asked otherwise, so that it never prompts and sends
-    nothing; online it gets the network as well, once that is saved.
+    CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch. wandb: offline
+    unless asked otherwise, so that it never prompts and sends nothing; online it gets the network
+    as well, once that is saved. A resumed run starts the next N, and offline another folder of
+    wandb's, each with its past in front.
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
@@ -60,5 +61,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     finally:
         window.finish()
         if config["wandb"] == "offline":
-            kept = Path(window.settings.sync_dir)
-            say(f"wandb: `wandb leet {kept}` shows it, `wandb sync {kept}` uploads it")
+            show, upload = (
+                shlex.join(["wandb", verb, window.settings.sync_dir]) for verb in ("leet", "sync")
+            )
+            say(f"wandb: `{show}` shows it, `{upload}` uploads it")

@@ -117,7 +117,7 @@ def fit(
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
     module = classifier(*arguments, device=device, alone=share.world == 1, warn=warn)
-    history = History()
+    history = History(steps=len(loader))
     watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
         history,

@@ -10,18 +10,36 @@ import torch
 
 from ttq_repro.training.module import Classifier
 
+#: Of an epoch, what no logger is told.
+SECONDS = "seconds"
+
 
 class History(pl.Callback):
     """Collects every metric logged at an epoch's end, and the seconds that each epoch took.
 
     Its state travels in the checkpoint, so a resumed run keeps its past, even one that was killed
     after its last epoch.
+
+    Args:
+        steps: those of an epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
         self.metrics: dict[str, list[float]] = {}
         #: Which test images the network got right at the end of the last epoch.
         self.correct = torch.empty(0, dtype=torch.bool)
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Tell the loggers of a resumed run its past, which the log that begins here would lack."""
+        columns = {name: values for name, values in self.metrics.items() if name != SECONDS}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        for logger in trainer.loggers:
+            if getattr(getattr(logger, "experiment", None), "resumed", False):
+                continue  # wandb's server has it already.
+            for epoch, row in enumerate(rows):
+                # As Lightning logs it, under the last step of the epoch.
+                logger.log_metrics(row | {"epoch": epoch}, (epoch + 1) * self._steps - 1)
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self._started = time.perf_counter()
@@ -29,7 +47,7 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.correct = cast(Classifier, module).correct
         row = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        row["seconds"] = time.perf_counter() - self._started
+        row[SECONDS] = time.perf_counter() - self._started
         for name, value in row.items():
             self.metrics.setdefault(name, []).append(float(f"{value:.6g}"))
 

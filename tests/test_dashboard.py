@@ -18,8 +18,13 @@ def request(tmp_path: Path, **changes: object) -> dict[str, object]:
     return compose_config("dashboard", []) | {"out": str(tmp_path / "workspace.json")} | changes
 
 
-def test_it_is_written_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", [None, ""])
+def test_it_is_written_without_a_server(
+    key: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("HOME", str(tmp_path))
     dashboard(request(tmp_path))
     spec = json.loads((tmp_path / "workspace.json").read_text())["spec"]

@@ -50,7 +50,7 @@ def dashboard(request: Config) -> None:
 
 def _has_key() -> bool:
     """Whether wandb finds a key in the environment, or where ``wandb login`` puts it."""
-    if "WANDB_API_KEY" in os.environ:
+    if os.environ.get("WANDB_API_KEY"):  # An empty one is none, to wandb as well.
         return True
     server = urlsplit(os.environ.get("WANDB_BASE_URL", SERVER)).hostname
     try:

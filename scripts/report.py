@@ -6,6 +6,10 @@ from ttq_repro.runs.entry import entry_point
 
 @entry_point("report")
 def main(config: Config) -> None:
+    from ttq_repro.runs.workspace import Workspace
+
+    # Before imports that leave their cache there.
+    Workspace.existing(config)
     from ttq_repro.overview import overview
 
     overview(config)

@@ -68,6 +68,20 @@ def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
     assert done.stderr == "error: budget=large: must be one of paper, short, smoke\n"
 
 
+def test_a_wrong_data_set_is_named(tmp_path: Path) -> None:
+    done = script("reproduce", "dataset=nosuch", f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: dataset=nosuch: must be one of cifar10, digits, ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_report_is_made_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = script("report", f"workspace={tmp_path / 'typo'}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: workspace={tmp_path / 'typo'}: no such folder\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
     done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2

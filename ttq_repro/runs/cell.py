@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
@@ -46,11 +46,13 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
     Raises:
         UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, or
-            the precision is invalid.
+            the data set or the precision is none there is.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:
         raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
+    if request["dataset"] not in (None, *(known := choices("data"))):
+        raise UserError(f"dataset={request['dataset']}: must be one of {', '.join(known)}")
     if request["precision"] not in (None, *PRECISIONS):
         raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
     return [

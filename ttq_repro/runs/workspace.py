@@ -29,6 +29,18 @@ class Workspace:
         """The workspace that a config names, by default this checkout."""
         return cls(Path(config["workspace"] or ROOT))
 
+    @classmethod
+    def existing(cls, config: Config) -> Workspace:
+        """The workspace that a config names, for what is only to be read from it.
+
+        Raises:
+            UserError: there is no such folder.
+        """
+        workspace = cls.of(config)
+        if not workspace.root.is_dir():
+            raise UserError(f"workspace={workspace.root}: no such folder")
+        return workspace
+
     @property
     def results(self) -> Path:
         return self.root / "results"

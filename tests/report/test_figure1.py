@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,19 @@ def test_four_stages_before_and_after(histograms: dict) -> None:
         assert [bar.get_height() for bar in bars] == [25, 50, 25]
 
 
+def test_its_labels_stay_apart(histograms: dict) -> None:
+    (cell,) = cells("figure1")
+    figure = figure1(trained(cell, 1, histograms=histograms), "linear")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        marks = [text for text in axes.get_xticklabels() if text.get_text()]
+        for texts in (marks, axes.texts):
+            boxes = [text.get_window_extent() for text in texts]
+            assert not any(
+                one.padded(1).overlaps(other) for one, other in itertools.combinations(boxes, 2)
+            )
+
+
 def test_the_setting_whose_record_has_histograms_is_drawn(histograms: dict, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     (paper,), (short,) = cells("figure1", "paper"), cells("figure1", "short")
@@ -51,9 +65,10 @@ def test_the_setting_whose_record_has_histograms_is_drawn(histograms: dict, tmp_
     text = render([paper, short], workspace, tmp_path)
     assert "Layer" not in text
     assert "n = 1: TTQ" in text
-    put(workspace, short, trained(short, 2, histograms=histograms))
+    put(workspace, short, *(trained(short, seed, histograms=histograms) for seed in (2, 3)))
     text = render([paper, short], workspace, tmp_path)
     assert "Layer blocks.4.conv2, seed 2." in text
+    assert "n = 1: TTQ" in text, "one seed is drawn"
     assert "Budget and precision: short" in text
 
 

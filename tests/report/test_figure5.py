@@ -47,6 +47,11 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
         assert bars[1][:, 1] == pytest.approx([(11 - 2**0.5) * factor, (11 + 2**0.5) * factor])
         assert axes.lines[0].get_ydata() == pytest.approx([8 * factor] * 2)
         assert [text.get_text() for text in axes.texts] == ["0.05"]
+        # Nothing was measured between points.
+        assert {bars.lines[0].get_linestyle() for bars in (constant, threshold)} == {":"}
+        (spread,) = axes.patches
+        red, green, blue, _ = spread.get_facecolor()
+        assert not red == green == blue, "the bands of s.d. are grey"
 
 
 def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:

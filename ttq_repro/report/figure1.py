@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from ttq_repro.report import style
 from ttq_repro.report.captions import not_run
@@ -35,7 +36,8 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
         if record.histograms:
             layer = chosen_layer(record)
             caption = f"{CAPTION} Layer {layer}, seed {seed}."
-            return style.publish(figure1(record, layer), caption, found, home, "figure1")
+            shown = [ttq._replace(records={seed: record})]
+            return style.publish(figure1(record, layer), caption, shown, home, "figure1")
     reason = NO_HISTOGRAMS if ttq.records else not_run(ttq.cell)
     return style.publish(style.empty(reason), CAPTION, found, home, "figure1")
 
@@ -68,6 +70,9 @@ def _draw_histogram(
     axes: Axes, weights: dict[str, Any], largest: float, threshold: float | None = None
 ) -> None:
     """Bins from -largest to largest, in the colours of what they become if there is a threshold."""
+    # Short, so that they do not run into each other.
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     counts = np.array(weights["counts"])
     shares = 100 * counts / counts.sum()
     edges = np.linspace(-largest, largest, len(counts) + 1)
@@ -93,10 +98,10 @@ def _draw_levels(
         axes.annotate(
             f"{value}{share:.0f}%",
             (level, share),
-            (0, 2),
+            (5 * np.sign(level), 2),  # Away from that of zero.
             textcoords="offset points",
             ha="center",
-            fontsize=6.5,
+            fontsize=6,
         )
-    axes.margins(x=0.25)
+    axes.margins(x=0.35)
     axes.set(ylim=(0, 100), yticks=(0, 50, 100), xticks=(-1, 0, 1))

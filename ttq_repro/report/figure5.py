@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
@@ -22,9 +23,10 @@ CAPTION = (
     "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent: at a constant "
     "sparsity r in every layer, and at a constant threshold t, which stands beside its point. "
     "Sparsity is what was reached, the share of zeros over all quantized weights at the end. Means "
-    "over seeds ± s.d. The training error is the running one of the epoch, on augmented images. "
-    "Horizontal lines: the parent, and the control, which trained on in full precision for as long "
-    "as TTQ. Dotted: a mark in the paper's figure; shaded: where its text sees the least error."
+    "over seeds ± s.d.; the lines between them only guide the eye. The training error is the "
+    "running one of the epoch, on augmented images. Horizontal lines: the parent, and the control, "
+    "which trained on in full precision for as long as TTQ. Vertical: a mark in the paper's "
+    "figure; tinted: where its text sees the least error."
 )
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
 #: The sparsities that the horizontal axis shows at least, in percent.
@@ -36,11 +38,12 @@ LINES: dict[str, dict[str, Any]] = {
 }
 SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "sparsity": ("TTQ, constant sparsity $r$", {"color": style.BLUE, "marker": "o"}),
-    "threshold": (
-        "TTQ, constant threshold $t$",
-        {"color": style.VERMILLION, "marker": "s", "linestyle": ":", "linewidth": 0.8},
-    ),
+    "threshold": ("TTQ, constant threshold $t$", {"color": style.VERMILLION, "marker": "s"}),
 }
+#: Between points: where nothing was measured, and maybe not everything has been run.
+GUIDE: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
+#: Keeps a name readable on what it lies on.
+OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -70,7 +73,8 @@ def figure5(found: list[Found]) -> Figure:
                 _draw_sweep(axes, points, metric, label=title, **look)
         mark, least = f"paper: w/o pruning {FIGURE5_MARK}%", "paper: least error"
         axes.axvline(FIGURE5_MARK, color=style.GREY, linewidth=0.8, linestyle=":", label=mark)
-        axes.axvspan(*FIGURE5_LEAST_ERROR, color="#EFEFEF", linewidth=0, zorder=0, label=least)
+        # In a hue of its own: the bands of ± s.d. are grey.
+        axes.axvspan(*FIGURE5_LEAST_ERROR, color="#FDF0D0", linewidth=0, zorder=0, label=least)
         axes.set(xlabel="sparsity reached (%)", ylabel=name)
         axes.margins(y=0.12)
         low, high = axes.get_xlim()
@@ -99,6 +103,7 @@ def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> No
         xerr=[_spread(values) for values in x],
         yerr=[_spread(values) for values in y],
         elinewidth=0.8,
+        **GUIDE,
         **look,
     )
     if points[0].cell.labels["series"] == "threshold":
@@ -106,10 +111,12 @@ def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> No
             axes.annotate(
                 one.title.removeprefix("t = "),
                 (at.mean(), height.mean()),
-                (3, 3),
+                (4, -3),
                 textcoords="offset points",
+                va="top",
                 fontsize=6.5,
                 color=look["color"],
+                path_effects=OUTLINED,
             )
 
 

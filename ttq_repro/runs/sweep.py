@@ -79,8 +79,9 @@ class _Sweep:
         """Print the outcomes; whether any job is not done."""
         outcomes = [path.read_text() for path in _outcomes(self.folder)]
         failures = [outcome for outcome in outcomes if outcome != DONE]
-        waiting = self.planned - len(outcomes)
-        done = f"{len(outcomes) - len(failures)} of {self.planned} jobs done"
+        planned = max(self.planned, len(outcomes))  # Another sweeper may make more of them.
+        waiting = planned - len(outcomes)
+        done = f"{len(outcomes) - len(failures)} of {planned} jobs done"
         print(f"\n{done}, {waiting} not started" if waiting else f"\n{done}", flush=True)
         if failures:
             print("not done; the same command tries them again:", file=sys.stderr)

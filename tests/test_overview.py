@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -86,15 +87,23 @@ def test_records_that_cannot_be_read_are_named_once_and_left_out(
 
 
 @pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ValueError("no such log"), "no such log"), (KeyError("a"), "KeyError: 'a'")],
+)
 def test_an_artifact_that_cannot_be_drawn_does_not_stop_the_others(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    said: str,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> str:
-        raise ValueError("networks of different parents")
+        raise error
 
     monkeypatch.setattr("ttq_repro.report.comparison.render", fail)
     page = report(workspace.root)
-    assert "comparison: not drawn (networks of different parents)" in page
+    assert f"comparison: not drawn ({said})" in html.unescape(page)
     assert "comparison: not drawn" in capsys.readouterr().err
     assert not list(workspace.results.glob("tables/comparison.*")), "what is not so any more"
     assert (workspace.results / "tables" / "table1.md").is_file()

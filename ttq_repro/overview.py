@@ -74,8 +74,9 @@ def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
     for dataset in [None, stand_in] if has_records else [None]:
         try:
             render(request | {"dataset": dataset}, workspace)
-        except (UserError, ValueError) as error:
-            warnings.warn(f"{name}: not drawn ({error})")
+        except Exception as error:  # One that cannot be drawn must not take the others along.
+            why = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
+            warnings.warn(f"{name}: not drawn ({why}{error})")
             _withdraw(name if dataset is None else f"{name}_{dataset}", workspace)
 
 

@@ -26,6 +26,11 @@ TERNARY = list(LAYERS)[1:-1]
 
 def alexnet(cell: Cell, seed: int = 1, error: float = 0.425, **fields: Any) -> Record:
     """A record of TTQ whose ternary layers have 70% zeros, the k-th of them a k-th point more."""
+    epochs = cell.run.epochs
+
+    def shares(first: float, last: float = 0.1) -> list[float]:
+        return [first] * (epochs - 1) + [last]
+
     zeros = {name: 0.7 + 0.01 * place for place, name in enumerate(TERNARY)}
     made = {
         "decisions": [
@@ -33,7 +38,7 @@ def alexnet(cell: Cell, seed: int = 1, error: float = 0.425, **fields: Any) -> R
             for name, (weights, _) in LAYERS.items()
         ],
         "layers": {
-            name: {"zero": [0.5, share], "negative": [0.2, 0.1], "positive": [0.3, 0.1]}
+            name: {"zero": shares(0.5, share), "negative": shares(0.2), "positive": shares(0.3)}
             for name, share in zeros.items()
         },
         "histograms": {name: {"before": {"zero": 0.5}} for name in TERNARY},

@@ -27,6 +27,7 @@ def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
     """A record of a run of a cell whose error falls to ``error``, its scales growing with seed."""
     epochs = cell.run.epochs
     falling = (error * np.linspace(3, 1, epochs)).tolist()
+    falling[-1] = error
     layer = {
         "positive_scale": np.linspace(1, 1 + seed / 10, epochs).tolist(),
         "negative_scale": np.linspace(1, 1 - seed / 10, epochs).tolist(),
@@ -41,7 +42,9 @@ def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
         "metrics": {"test_error": falling, "train_error": [value / 2 for value in falling]},
         "test_error": {"final": error},
         "layers": dict.fromkeys(LAYERS, layer),
-        "decisions": [{"layer": name, "weights": 100} for name in LAYERS],
+        "decisions": [
+            {"layer": name, "quantize": True, "reason": "Conv2d", "weights": 100} for name in LAYERS
+        ],
     }
     return record(**(known | fields))
 

@@ -44,7 +44,7 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     assert "Not run: TTQ, preset authors_code; `make reproduce-authors-code BUDGET=sho" in without
     made = trained(cell, 1)
     two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
-    put(Workspace(tmp_path), cell, replace(made, layers=two_layers))
+    put(Workspace(tmp_path), cell, replace(made, layers=two_layers, decisions=made.decisions[-2:]))
     text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
     assert "Ours are 40 epochs" in text
     assert "one run of 400 epochs" in text

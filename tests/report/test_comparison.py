@@ -102,6 +102,12 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
     assert [row[3] for row in rows if row[3] != "not run"] == ["10.00 (n=1)"]
 
 
+def test_networks_tested_on_other_images_are_not_compared() -> None:
+    fewer = replace(made(range(10), 2), correct=made(range(10)).correct[:20], test_images=120)
+    with pytest.warns(UserWarning, match="a-1 seed 2 on 120|a-1 seed 2 on 1000"):
+        assert difference({2: fewer}, {2: replace(made(range(10), 2), identity="b")}) == "-"
+
+
 def test_digits_never_pass_for_a_result(workspace: Workspace) -> None:
     text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
     assert "Not the paper's numbers" in text

@@ -11,12 +11,16 @@ from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 #: One layer holds as many weights as the eighteen others together.
-SIZES = [{"layer": name, "weights": 18 if name == "linear" else 1} for name in LAYERS]
+SIZES = [
+    {"layer": name, "quantize": True, "reason": "", "weights": 18 if name == "linear" else 1}
+    for name in LAYERS
+]
 
 
 def sparse(cell: Cell, seed: int, zero: float, error: float, **fields: object) -> Record:
     """A record whose last layer has a share of ``zero`` zeros, all others none."""
-    layers = {name: {"zero": [0.9, zero if name == "linear" else 0]} for name in LAYERS}
+    start = [0.9] * (cell.run.epochs - 1)
+    layers = {name: {"zero": [*start, zero if name == "linear" else 0]} for name in LAYERS}
     return trained(cell, seed, error, **({"layers": layers, "decisions": SIZES} | fields))
 
 
@@ -57,7 +61,8 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
 def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
     planned = by_title()
     workspace = Workspace(tmp_path)
-    old = sparse(planned["t = 0.05"], 1, 0.6, 0.1, decisions=[{"layer": n} for n in LAYERS])
+    without = [{k: v for k, v in size.items() if k != "weights"} for size in SIZES]
+    old = sparse(planned["t = 0.05"], 1, 0.6, 0.1, decisions=without)
     put(workspace, planned["t = 0.05"], old)
     put(workspace, planned["r = 0.2"], sparse(planned["r = 0.2"], 1, 0.4, 0.1))
     text = render(list(planned.values()), workspace, tmp_path)

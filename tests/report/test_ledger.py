@@ -250,6 +250,15 @@ def test_a_child_of_another_parent_is_not_compared() -> None:
     assert judge(DIFFERENCE, [parent, replace(child, parent=known)]).ours is not None
 
 
+def test_networks_tested_on_other_images_are_not_compared() -> None:
+    first, second = pairs(20, 64, 70), pairs(20, 64, 70)
+    fewer = [replace(one, correct=one.correct[:1000], test_images=6000) for one in second[:2]]
+    with pytest.warns(UserWarning, match="tested on different images: .* on 6000, .* on 10000"):
+        judgement = judge(DIFFERENCE, [first[0], fewer[1], *first[2:]])
+    assert judgement.ours is not None
+    assert judgement.ours.count == 1
+
+
 @pytest.mark.parametrize(
     ("spread", "expected"),
     [

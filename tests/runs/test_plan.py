@@ -189,7 +189,10 @@ def write_imagenette(workspace: Workspace, accelerator: str = "CPUAccelerator") 
         config=run.config,
         metrics={"seconds": [90.0]},
         provenance=provenance,
-        decisions=[{"weights": 50_000_000}, {"weights": 10_000_000}],
+        decisions=[
+            {"layer": name, "quantize": False, "reason": "", "weights": weights}
+            for name, weights in (("a", 50_000_000), ("b", 10_000_000))
+        ],
     )
     made.write(workspace.record(run))
 

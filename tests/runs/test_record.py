@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,33 @@ import numpy as np
 import pytest
 
 from ttq_repro.runs.config import ROOT
-from ttq_repro.runs.record import METRICS, TEST_ERRORS, Record, pack_correct, read_records
+from ttq_repro.runs.record import Record, pack_correct, read_records
+from ttq_repro.runs.soundness import METRICS, TEST_ERRORS
 
+TTQ = {"quantizer": {"_target_": "ttq_repro.quantizers.TTQ"}}
 LAST = ', "checksum": "' + "0" * 64 + '"}\n'
 
 
 def record(**fields: Any) -> Record:
-    """A record with the fields that matter to a test, and what every record has."""
-    epochs = max([len(curve) for curve in fields.get("metrics", {}).values()], default=1)
-    metrics = {name: [0.5] * epochs for name in METRICS} | fields.pop("metrics", {})
-    errors = dict.fromkeys(TEST_ERRORS, 0.5) | fields.pop("test_error", {})
+    """A record with the fields that matter to a test, and what every record has to go with them."""
+    metrics, errors = fields.pop("metrics", {}), fields.pop("test_error", {})
+    epochs = max([len(curve) for curve in metrics.values()], default=1)
+    final = errors.get("final", [0.5, *metrics.get("test_error", ())][-1])
+    metrics = {name: [final] * epochs for name in METRICS} | metrics
+    errors = dict.fromkeys(TEST_ERRORS, final) | errors
+    images = fields.get("test_images", 1000)
     empty = {
         "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "layers": {},
-        "correct": "", "test_images": 0, "weights_sha256": "", "provenance": {},
+        "correct": pack_correct(np.arange(images) >= round(final * images)), "test_images": images,
+        "weights_sha256": "", "provenance": {},
     }  # fmt: skip
     return Record(**(empty | fields), metrics=metrics, test_error=errors)
 
 
 def test_round_trip(tmp_path: Path) -> None:
     correct = np.random.default_rng(0).random(1003) < 0.9
-    made = record(correct=pack_correct(correct), test_images=1003)
+    final = 1 - correct.mean()
+    made = record(correct=pack_correct(correct), test_images=1003, test_error={"final": final})
     made.write(tmp_path / "r.json")
     read = Record.read(tmp_path / "r.json")
     assert read == made
@@ -57,9 +65,32 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"metrics": {"train_error": []}}, "its metrics are not of one length"),
-        ({"metrics": {name: [] for name in METRICS}}, "its metrics are not of one length"),
-        ({"test_images": 9000}, "its bits are not those of 9000 test images"),
+        (
+            {"metrics": {"train_error": [], "seconds": [1.0]}},
+            "its metrics and layers are not of one length",
+        ),
+        ({"layers": {"a": {"zero": [0.5] * 2}}}, "its metrics and layers are not of one length"),
+        ({"metrics": {name: [] for name in METRICS}}, "it has no epoch"),
+        ({"test_error": {"best": math.nan}}, "not all of its numbers are finite"),
+        ({"metrics": {"train_error": [math.inf]}}, "not all of its numbers are finite"),
+        ({"layers": {"a": {"zero": [math.nan]}}}, "not all of its numbers are finite"),
+        ({"test_images": 9000, "correct": "AAAA"}, "its bits are not those of 9000 test images"),
+        ({"test_images": 0}, "its bits are not those of 0 test images"),
+        (
+            {"metrics": {"test_error": [0.4]}, "test_error": {"final": 0.5}},
+            "its final test error is not that of its last epoch",
+        ),
+        (
+            {"test_error": {"final": 0.2943}, "correct": pack_correct(np.arange(1000) >= 112)},
+            "its final test error is not that of 112 in 1000 images",
+        ),
+        ({"parent": {"identity": "p-1"}}, "it has no weights_sha256"),
+        ({"decisions": [{"layer": "a", "reason": ""}]}, "it has no quantize"),
+        (
+            {"config": TTQ, "decisions": [{"layer": "a", "quantize": True, "reason": ""}]},
+            "what it decides on a is not what it reports",
+        ),
+        ({"config": TTQ, "layers": {"a": {}}}, "what it decides on a is not what it reports"),
     ],
 )
 def test_a_record_that_lacks_something_is_no_record(
@@ -85,6 +116,26 @@ def test_a_record_in_the_place_of_another_is_named_and_skipped(tmp_path: Path) -
     warnings: list[str] = []
     assert not list(read_records(tmp_path, warnings.append))
     assert warnings == [f"skipped {tmp_path}/a-1/seed2.json: it is the record of a-1 seed 1"]
+
+
+@pytest.mark.parametrize(
+    "unlike", [{"test_images": 900}, {"metrics": {"seconds": [1.0, 1.0]}}, {"layers": {"a": {}}}]
+)
+def test_a_seed_unlike_most_of_its_run_is_named_and_left_out(
+    unlike: dict[str, Any], tmp_path: Path
+) -> None:
+    for seed, fields in enumerate((unlike, {}, {}), 1):
+        record(seed=seed, **fields).write(tmp_path / "a-1" / f"seed{seed}.json")
+    warnings: list[str] = []
+    assert [one.seed for one in read_records(tmp_path, warnings.append)] == [2, 3]
+    (warning,) = warnings
+    assert f"skipped {tmp_path}/a-1/seed1.json: " in warning
+    assert "are not those of the run's other seeds" in warning
+
+
+def test_an_infinite_loss_on_the_test_images_is_no_damage(tmp_path: Path) -> None:
+    record(metrics={"test_loss": [math.inf]}).write(tmp_path / "seed1.json")
+    assert Record.read(tmp_path / "seed1.json").metrics["test_loss"] == [math.inf]
 
 
 def test_the_committed_records_read() -> None:

@@ -21,6 +21,7 @@ from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.families import Origin, strangers
 from ttq_repro.report.quantities import measure
+from ttq_repro.report.seeds import same_images
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import choices, compose_config
@@ -147,7 +148,11 @@ class Ledger:
             seed
             for seed in sorted(common)
             if not strangers(self._origins[name, seed] for name in names)
+            and (not one.over_images or self._same_images(names, seed))
         ]
+
+    def _same_images(self, names: Iterable[str], seed: int) -> bool:
+        return same_images({f"{name} seed {seed}": len(self._wrong[name][seed]) for name in names})
 
     def _seeds_by_network(self, one: Sum) -> list[set[int]]:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]

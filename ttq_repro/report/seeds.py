@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
@@ -74,11 +74,24 @@ def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
     None without such seeds. It is taken image by image: two networks that fail on the same images
     differ by less than their errors' own binomial scatter suggests.
     """
-    seeds = sorted(ours.keys() & theirs.keys())
+    seeds = [
+        seed
+        for seed in sorted(ours.keys() & theirs.keys())
+        if same_images({one[seed].name: one[seed].test_images for one in (ours, theirs)})
+    ]
     if not seeds:
         return None
     per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
     return over_seeds_and_images(100.0 * np.stack(per_image))
+
+
+def same_images(tested: Mapping[str, int]) -> bool:
+    """Whether runs, by name, were tested on equally many images; warns of those that were not."""
+    if len(set(tested.values())) <= 1:
+        return True
+    each = ", ".join(f"{name} on {images}" for name, images in tested.items())
+    warnings.warn(f"not compared, as they were tested on different images: {each}")
+    return False
 
 
 def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:

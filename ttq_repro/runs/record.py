@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,9 @@ from numpy.typing import NDArray
 from pydantic_core import from_json  # a quarter of the time that json takes
 
 from ttq_repro.files import write_atomically
+from ttq_repro.runs.soundness import check
 
 SCHEMA = 1
-#: What every record holds by epoch, and of the test error.
-METRICS = {"train_error", "test_error", "seconds"}
-TEST_ERRORS = {"final", "best", "trailing"}
 #: What stands before and after the checksum that ends a file.
 SEAL, END = b', "checksum": "', b'"}\n'
 
@@ -92,23 +92,21 @@ class Record:
                 raise ValueError("its checksum does not fit its content")
             del content["checksum"]
             record = cls(**content)
-            record._check()
+            check(record)
             return record
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a readable record ({error})") from None
 
-    def _check(self) -> None:
-        """Raise a ValueError if something is missing that tables and figures rely on."""
-        for found, needed in ((self.metrics, METRICS), (self.test_error, TEST_ERRORS)):
-            if missing := needed - found.keys():
-                raise ValueError(f"it has no {min(missing)}")
-        if (
-            len({len(values) for values in self.metrics.values()}) > 1
-            or not self.metrics["seconds"]
-        ):
-            raise ValueError("its metrics are not of one length")
-        if len(base64.b64decode(self.correct)) != -(-self.test_images // 8):
-            raise ValueError(f"its bits are not those of {self.test_images} test images")
+    @property
+    def name(self) -> str:
+        """Identity and seed, as in :attr:`ttq_repro.runs.run.Run.name`."""
+        return f"{self.identity} seed {self.seed}"
+
+    @property
+    def machine(self) -> str:
+        """What it was trained on, ``CPU`` or ``GPU``; empty if it does not say."""
+        kind = str(self.provenance.get("accelerator", "")).removesuffix("Accelerator")
+        return "GPU" if kind == "CUDA" else kind
 
     def correct_images(self) -> NDArray[np.bool_]:
         """Which test images the final network gets right, in the order of the test set."""
@@ -169,7 +167,28 @@ def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
 
 
 def read_records(folder: Path, warn: Callable[[str], Any]) -> Iterator[Record]:
-    """Every readable record below ``folder``; ``warn`` hears of the others."""
-    for path in sorted(folder.rglob("*.json")):
-        if (record := read_record(path, warn)) is not None:
+    """Every readable record below ``folder``; ``warn`` hears of the others.
+
+    Seeds of one run that differ in test images, epochs or layers cannot be averaged: of those, the
+    ones that are not like most of them are left out, too.
+    """
+    for _, paths in groupby(sorted(folder.rglob("*.json")), key=lambda path: path.parent):
+        yield from _alike({path: read_record(path, warn) for path in paths}, warn)
+
+
+def _alike(found: dict[Path, Record | None], warn: Callable[[str], Any]) -> Iterable[Record]:
+    by_path = {path: record for path, record in found.items() if record is not None}
+    shapes = Counter(map(_shape, by_path.values()))
+    for path, record in by_path.items():
+        if _shape(record) == shapes.most_common(1)[0][0]:
             yield record
+        else:
+            warn(
+                f"skipped {path}: {record.test_images} test images, "
+                f"{len(record.metrics['seconds'])} epochs and {len(record.layers)} layers are not "
+                "those of the run's other seeds; without this record it trains again"
+            )
+
+
+def _shape(record: Record) -> tuple[int, int, frozenset[str]]:
+    return record.test_images, len(record.metrics["seconds"]), frozenset(record.layers)

@@ -1,0 +1,74 @@
+"""What tables and figures rely on in a record, whoever wrote it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ttq_repro.runs.record import Record
+
+#: What every record holds by epoch, and of the test error.
+METRICS = {"train_error", "test_error", "seconds"}
+TEST_ERRORS = {"final", "best", "trailing"}
+#: What it holds of its parent, if it has one, and of each decision.
+PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason"}
+#: Our quantizers report on every layer that they quantize, but for the one that leaves it float.
+QUANTIZERS, FLOAT = "ttq_repro.quantizers.", "ttq_repro.quantizers.FullPrecision"
+
+
+def check(record: Record) -> None:
+    """Raise a ValueError if something is missing, of another length, or contradicts the rest."""
+    _check_keys(record)
+    _check_layers(record)
+    _check_curves(record)
+    _check_final_error(record)
+
+
+def _check_keys(record: Record) -> None:
+    needed: list[tuple[Mapping[str, Any], set[str]]] = [
+        (record.metrics, METRICS),
+        (record.test_error, TEST_ERRORS),
+    ]
+    needed += [(decision, DECISION) for decision in record.decisions]
+    if record.parent is not None:
+        needed.append((record.parent, PARENT))
+    for found, names in needed:
+        if missing := names - found.keys():
+            raise ValueError(f"it has no {min(missing)}")
+
+
+def _check_layers(record: Record) -> None:
+    quantizer = record.config.get("quantizer", {}).get("_target_", FLOAT)
+    if quantizer == FLOAT or not quantizer.startswith(QUANTIZERS):
+        return
+    quantized = {decision["layer"] for decision in record.decisions if decision["quantize"]}
+    if different := quantized ^ record.layers.keys():
+        raise ValueError(f"what it decides on {min(different)} is not what it reports")
+
+
+def _check_curves(record: Record) -> None:
+    layers = [curve for layer in record.layers.values() for curve in layer.values()]
+    if len({len(curve) for curve in [*record.metrics.values(), *layers]}) > 1:
+        raise ValueError("its metrics and layers are not of one length")
+    if not record.metrics["seconds"]:
+        raise ValueError("it has no epoch")
+    # A loss is drawn nowhere, and that on the test images may be infinite for an epoch.
+    metrics = [curve for name, curve in record.metrics.items() if not name.endswith("_loss")]
+    if not np.isfinite(np.concatenate([*metrics, *layers, [*record.test_error.values()]])).all():
+        raise ValueError("not all of its numbers are finite")
+
+
+def _check_final_error(record: Record) -> None:
+    images, final = record.test_images, record.test_error["final"]
+    if images < 1 or len(base64.b64decode(record.correct)) != -(-images // 8):
+        raise ValueError(f"its bits are not those of {images} test images")
+    if final != record.metrics["test_error"][-1]:
+        raise ValueError("its final test error is not that of its last epoch")
+    # Errors are rounded, to less than an image.
+    wrong = images - int(record.correct_images().sum())
+    if abs(final * images - wrong) >= 1:
+        raise ValueError(f"its final test error is not that of {wrong} in {images} images")

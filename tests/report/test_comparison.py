@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.runs.test_record import record
-from ttq_repro.report.comparison import comparison, difference, render
+from ttq_repro.report.comparison import comparison, render
+from ttq_repro.report.seeds import difference
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct
@@ -58,22 +59,20 @@ def test_rows_beside_parent_and_control(workspace: Workspace) -> None:
     assert [row[0] for row in rows] == [cell.labels["title"] for cell in planned]
     assert [row[2:] for row in rows] == [
         ["32", "10.00 (n=1)", "-", "-"],
-        ["32", "9.00 (n=1)", "-1.00 ± 0.31", "-"],
-        ["2", "11.00 (n=1)", "+1.00 ± 0.31", "+2.00 ± 0.44"],
+        ["32", "9.00 (n=1)", "-1.00 (n=1)", "-"],
+        ["2", "11.00 (n=1)", "+1.00 (n=1)", "+2.00 (n=1)"],
     ]
 
 
 def test_differences_pair_images_and_seeds() -> None:
-    same = difference({1: made(range(100))}, {1: made(range(100))})
-    disjoint = difference({1: made(range(100))}, {1: made(range(500, 600))})
-    assert same == "+0.00 ± 0.00"
-    assert disjoint == "+0.00 ± 1.41"
     two = {seed: made(range(100), seed) for seed in (1, 2)}
+    assert difference(two, two) == "+0.00 [+0.00, +0.00] (n=2)"
     # A second seed that fails on the same images says nothing new about images.
-    assert difference(two, {seed: made(range(500, 600), seed) for seed in (1, 2)}).endswith("1.41")
+    disjoint = {seed: made(range(500, 600), seed) for seed in (1, 2)}
+    assert difference(two, disjoint) == "+0.00 [-2.77, +2.77] (n=2)"
     others = {1: made(range(500, 600), 1), 2: made(range(600, 700), 2)}
-    assert difference(two, others) == "+0.00 ± 1.23"
-    assert difference(two, {2: made(range(90), 2), 3: made(range(0), 3)}).startswith("+1.00")
+    assert difference(two, others) == "+0.00 [-2.40, +2.40] (n=2)"
+    assert difference(two, {2: made(range(90), 2), 3: made(range(0), 3)}) == "+1.00 (n=1)"
     assert difference(two, {3: made(range(0), 3)}) == "-"
 
 
@@ -95,11 +94,20 @@ def test_the_table_keeps_to_one_budget(workspace: Workspace) -> None:
 
 def test_networks_of_different_parents_are_not_compared(workspace: Workspace) -> None:
     planned = cells()
-    put(planned, workspace, "full_precision", made(range(100), parent=None, weights="p"))
-    put(planned, workspace, "ttq", made(range(110), parent="another"))
-    with pytest.warns(UserWarning, match=r"resnet20-ttq-.* seed 1 is left out: .* other weights"):
-        rows = comparison(planned, workspace).rows
-    assert [row[3] for row in rows if row[3] != "not run"] == ["10.00 (n=1)"]
+    put(planned, workspace, "full_precision", made(range(100), 2, parent=None, weights="p"))
+    put(planned, workspace, "ttq", made(range(110), 2, parent="another"))
+    with pytest.warns(UserWarning, match=r"resnet20-ttq-.* seed 2 is left out: .* other weights"):
+        table = comparison(planned, workspace)
+    assert [row[3:] for row in table.rows] == [
+        ["10.00 (n=1)", "-", "-"], ["not run", "-", "-"], ["left out", "-", "-"]
+    ]  # fmt: skip
+    command = "make reproduce-comparison BUDGET=paper{} DATA_DIR=...`"
+    identity = planned[-1].run.identity
+    assert table.note.splitlines() == [
+        f"- not run: `{command.format('')}",
+        f"- left out: delete `results/records/cifar10/{identity}/seed2.json`, "
+        f"then `{command.format(' SEEDS=2')}",
+    ]
 
 
 def test_networks_tested_on_other_images_are_not_compared() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.plain_records import put, trained
+from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.equality import equality, render
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
@@ -56,6 +56,13 @@ def test_the_interval_of_the_difference_decides(
     assert row[2] == "10.00 ± 0.05 (n=3)"
     assert row[4].startswith(difference)
     assert row[5] == said
+
+
+def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:
+    trial = cells("equality", "smoke", "dataset=digits")
+    assert {tuple(row[2:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
+        ("not run", "not run", "-", "not run")
+    }
 
 
 def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:

@@ -37,6 +37,19 @@ def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
     assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; `make" in text
 
 
+def test_a_line_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
+    parent, _, twn, ttq = cells("figure3")
+    workspace = Workspace(tmp_path)
+    put(workspace, parent, trained(parent, 1, weights_sha256="now"))
+    for cell, weights in ((twn, "now"), (ttq, "before")):
+        mother = {"identity": parent.run.identity, "weights_sha256": weights}
+        put(workspace, cell, trained(cell, 1, parent=mother))
+    with pytest.warns(UserWarning, match="resnet20-ttq-.* is left out"):
+        text = render([parent, twn, ttq], workspace, tmp_path)
+    assert "n = 1: full precision, TWN." in text
+    assert f"Left out of TTQ: delete `results/records/cifar10/{ttq.run.identity}/seed1.j" in text
+
+
 def test_without_any_record_it_names_the_command(tmp_path: Path) -> None:
     text = render(cells("figure3"), Workspace(tmp_path), tmp_path)
     assert "Not run: full precision, DoReFa 1-32-32, TWN, TTQ; `make reproduce-figure3" in text

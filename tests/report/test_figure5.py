@@ -71,6 +71,20 @@ def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
     assert "r = 0.7" in text.split("Not run:")[1]
 
 
+def test_a_point_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
+    planned = by_title()
+    workspace = Workspace(tmp_path)
+    parent = planned["full precision"]
+    put(workspace, parent, trained(parent, 1, weights_sha256="now"))
+    for title, weights in (("r = 0.2", "now"), ("r = 0.4", "before")):
+        mother = {"identity": parent.run.identity, "weights_sha256": weights}
+        put(workspace, planned[title], sparse(planned[title], 1, 0.4, 0.1, parent=mother))
+    with pytest.warns(UserWarning, match="resnet20-ttq_sparsity-.* is left out"):
+        text = render(list(planned.values()), workspace, tmp_path)
+    assert "n = 1: full precision, r = 0.2." in text
+    assert "Left out of r = 0.4: delete `results/records/" in text
+
+
 def test_eight_sparsities_and_the_paper_threshold_are_planned() -> None:
     planned = by_title()
     sparsities = [

@@ -250,6 +250,44 @@ def test_a_child_of_another_parent_is_not_compared() -> None:
     assert judge(DIFFERENCE, [parent, replace(child, parent=known)]).ours is not None
 
 
+def test_what_is_left_out_says_what_to_delete_and_to_train() -> None:
+    parent, child = pairs(20, 64, 70)[2:]
+    mother = {"identity": parent.identity, "weights_sha256": "of another"}
+    stale = replace(child, seed=2, parent=mother)
+    with pytest.warns(UserWarning, match="is left out"):
+        judgement = judge(DIFFERENCE, [replace(parent, seed=2), stale])
+    assert judgement.verdict == Verdict.NOT_RUN
+    assert judgement.commands == (
+        f"rm results/records/cifar10/{child.identity}/seed2.json",
+        "make reproduce-table1 BUDGET=paper DEPTHS=20 SEEDS=2 DATA_DIR=...",
+    )
+
+
+def test_the_recorded_parent_says_which_child_is_a_stranger() -> None:
+    """Also where the parent is not part of the claim, and whichever child comes first."""
+    claim = "ttq-beats-twn-resnet20"
+    ttq, twn = (network for _, network in BY_ID[claim].rule.terms)
+    assert (ttq.labels["method"], twn.labels["method"]) == ("ttq", "twn")
+    comparison = result_cells(compose_config("reproduce", ["artifact=comparison"]))
+    by_method = {c.labels["method"]: c for c in comparison if c.setting == PAPER}
+    parent = replace(made(by_method["full_precision"], 1, 800), weights_sha256="now")
+    children = {
+        method: replace(
+            made(by_method[method], 1, 900),
+            parent={"identity": parent.identity, "weights_sha256": weights},
+        )
+        for method, weights in (("ttq", "before"), ("twn", "now"))
+    }
+    with pytest.warns(UserWarning, match=r"resnet20-ttq-\S+ seed 1 is left out") as caught:
+        judgement = judge(claim, [*children.values(), parent])
+    assert not [warning for warning in caught if "twn" in str(warning.message)]
+    assert (
+        judgement.commands[0] == f"rm results/records/cifar10/{children['ttq'].identity}/seed1.json"
+    )
+    level = judge(LEVEL, [children["ttq"], parent])
+    assert level.ours is not None, "the paper's number is that of any parent"
+
+
 def test_networks_tested_on_other_images_are_not_compared() -> None:
     first, second = pairs(20, 64, 70), pairs(20, 64, 70)
     fewer = [replace(one, correct=one.correct[:1000], test_images=6000) for one in second[:2]]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
-from ttq_repro.report.comparison import difference
+from ttq_repro.report.captions import absent, captioned, how_to_run
 from ttq_repro.report.families import of_one_family
-from ttq_repro.report.seeds import BySeed, Found, at_one_setting, error_over_seeds, records_of
+from ttq_repro.report.seeds import (
+    BySeed,
+    Found,
+    at_one_setting,
+    difference,
+    error_over_seeds,
+    records_of,
+)
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -16,8 +22,8 @@ CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
     "(never the best one). Each row differs from the first in its override alone and starts from "
     "the same full-precision network of the same seed; another network has a parent of its own. "
-    "Differences are in points, minus the baseline or the row's own parent of the same seed, ± the "
-    "standard error on the paired test images, which knows nothing of the scatter between seeds."
+    "Differences are in points, minus the baseline or the row's own parent of the same seeds on "
+    "the same test images, with their 95% interval, which one seed does not have."
 )
 HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
 BASELINE = "none"
@@ -30,24 +36,23 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a change, all at the setting of ``cells`` at which most have a record."""
-    found = of_one_family(at_one_setting(cells, workspace))
+    found = of_one_family(at_one_setting(cells, workspace), workspace)
     baseline = next((one.records for one in found if _is_baseline(one)), {})
     rows = [_row(one, baseline, workspace) for one in found]
-    missing = [cell for cell, records in found if not records]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
 
 
 def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
-    cell, records = one
-    override = " ".join(f"`{text}`" for text in cell.overrides) or "-"
-    row = [one.title, override, cell.setting]
-    error = error_over_seeds(list(records.values()))
-    if error is None:
-        return [*row, NOT_RUN, "-", "-"]
-    parents = records_of(cell.run.parent, workspace) if cell.run.parent else []
-    against_parent = difference(records, {record.seed: record for record in parents})
-    against_baseline = "-" if _is_baseline(one) else difference(records, baseline)
-    return [*row, str(error), against_baseline, against_parent]
+    run = one.cell.run
+    parents = records_of(run.parent, workspace) if run.parent else []
+    return [
+        one.title,
+        " ".join(f"`{text}`" for text in one.cell.overrides) or "-",
+        one.cell.setting,
+        str(error_over_seeds(one.records.values()) or absent(one)),
+        difference(one.records, {} if _is_baseline(one) else baseline),
+        difference(one.records, {record.seed: record for record in parents}),
+    ]
 
 
 def _is_baseline(one: Found) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
+from ttq_repro.report.captions import absent, captioned, how_to_run
 from ttq_repro.report.families import of_one_family
-from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, paired_difference
+from ttq_repro.report.seeds import Found, at_one_setting, difference, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -16,7 +16,8 @@ CAPTION = (
     "the best one). Methods are compared on 5,000 training images that were held out of training, "
     "the parent's as well. The chosen one is trained on all training images and tested; its "
     "difference to full precision, in points, is that of the same seeds and the same test images, "
-    "with its 95% interval. Distilled: learns from its full-precision parent, too."
+    "with its 95% interval, which one seed does not have. Distilled: learns from its "
+    "full-precision parent, too."
 )
 HEADER = ["method", "budget, precision", "error held out", "test error", "minus full precision"]
 FULL_PRECISION = "full_precision"
@@ -29,14 +30,13 @@ def render(cells: list[Cell], workspace: Workspace, home: Path, chosen: str) -> 
 
 def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
     """One row a method, all at the setting of ``cells`` at which most have a record."""
-    found = of_one_family(at_one_setting(cells, workspace))
+    found = of_one_family(at_one_setting(cells, workspace), workspace)
     held_out, tested = (
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
         for stage in ("selection", "test")
     )
     rows = [_row(one, tested, chosen) for one in held_out.values()]
-    missing = [one.cell for one in found if not one.records]
-    note = "\n".join(filter(None, (_choice(held_out, chosen), how_to_run(missing))))
+    note = "\n".join(filter(None, (_choice(held_out, chosen), how_to_run(found))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -46,9 +46,9 @@ def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     row = [f"{one.title}{mark}", one.cell.setting, _error(one)]
     if method not in tested:
         return [*row, "-", "-"]
-    ours, full_precision = tested[method].records, tested[FULL_PRECISION].records
-    difference = None if method == FULL_PRECISION else paired_difference(ours, full_precision)
-    return [*row, _error(tested[method]), difference.signed() if difference else "-"]
+    full_precision = {} if method == FULL_PRECISION else tested[FULL_PRECISION].records
+    against = difference(tested[method].records, full_precision)
+    return [*row, _error(tested[method]), against]
 
 
 def _choice(held_out: dict[str, Found], chosen: str) -> str:
@@ -65,7 +65,7 @@ def _choice(held_out: dict[str, Found], chosen: str) -> str:
 
 
 def _error(one: Found) -> str:
-    return str(error_over_seeds(one.records.values()) or NOT_RUN)
+    return str(error_over_seeds(one.records.values()) or absent(one))
 
 
 def _method(one: Found) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.cell import Cell
 
-#: What stands in place of a number that no run has given yet.
-NOT_RUN = "not run"
+#: What stands in place of a number that no run has given yet, or none that may be compared.
+NOT_RUN, LEFT_OUT = "not run", "left out"
 
 #: The data sets of the paper; results on another stand in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")
@@ -45,20 +47,38 @@ def not_run(cell: Cell) -> str:
     return f"{NOT_RUN}: `{cell.command}`"
 
 
-def how_to_run(cells: list[Cell]) -> str:
-    """What to type for the cells of a table that were not run."""
-    commands = dict.fromkeys(cell.command for cell in cells)
-    return "\n".join(f"- {NOT_RUN}: `{command}`" for command in commands)
+def absent(one: Found) -> str:
+    """What stands in place of the number of a cell without records."""
+    return LEFT_OUT if one.left_out else NOT_RUN
+
+
+def how_to_run(found: Iterable[Found]) -> str:
+    """What to do about the cells of a table that were not run, and about records left out."""
+    lines: list[str] = []
+    for one in found:
+        lines += [f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one)]
+        if not one.records and not one.left_out:
+            lines.append(f"{NOT_RUN}: `{one.cell.command}`")
+    return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
+
+
+def _remedies(one: Found) -> list[str]:
+    """What to do about each record that is left out."""
+    return [
+        f"delete `{path}`, then `{one.cell.command_up_to(seed)}`" for seed, path in one.left_out
+    ]
 
 
 def drawn_from(found: list[Found]) -> str:
     """The setting of a figure, the seeds behind each of its series, and what was not run."""
     titles: dict[int, list[str]] = {}
     for one in found:
-        titles.setdefault(len(one.records), []).append(one.title)
-    missing = titles.pop(0, [])
+        if one.records:
+            titles.setdefault(len(one.records), []).append(one.title)
+    missing = [one.title for one in found if not one.records and not one.left_out]
     sentences = [f"Budget and precision: {found[0].cell.setting}."]
     sentences += [f"n = {n}: {', '.join(titles[n])}." for n in sorted(titles, reverse=True)]
     if missing:
         sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command}` trains them.")
+    sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]
     return " ".join(sentences)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
+from ttq_repro.report.captions import NOT_RUN, absent, captioned, how_to_run
+from ttq_repro.report.families import of_one_family
 from ttq_repro.report.ledger import Verdict, verdict
-from ttq_repro.report.seeds import BySeed, error_over_seeds, paired_difference, records_of
+from ttq_repro.report.seeds import Found, error_over_seeds, found_of, paired_difference
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
+PRECISIONS = ("fp32", "bf16")
 #: How far apart the two may be, in points.
 MARGIN = 0.5
 #: What the verdicts on a claim mean here.
@@ -21,7 +23,7 @@ CAPTION = (
     "same seeds and the same test images, with its 95% interval; the two agree where all of that "
     f"lies within ±{MARGIN}."
 )
-HEADER = ["method", "budget", "fp32", "bf16", "bf16 minus fp32", "verdict"]
+HEADER = ["method", "budget", *PRECISIONS, "bf16 minus fp32", "verdict"]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -31,29 +33,30 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def equality(cells: list[Cell], workspace: Workspace) -> Table:
     """One row a method and budget, of runs by one process."""
-    rows: dict[tuple[str, str], dict[str, BySeed]] = {}
-    missing = []
-    for cell in cells:
-        if cell.run.processes > 1:
-            continue
-        records = {record.seed: record for record in records_of(cell.run, workspace)}
-        row = rows.setdefault((cell.labels["title"], cell.budget), {})
-        row[cell.run.config["trainer"]["precision"]] = records
-        if not records:
-            missing.append(cell)
+    alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
+    found = of_one_family(alone, workspace)
+    rows: dict[tuple[str, str], dict[str, Found]] = {}
+    for one in found:
+        row = rows.setdefault((one.title, one.cell.budget), {})
+        row[one.cell.run.config["trainer"]["precision"]] = one
     return Table(
         captioned(CAPTION, cells[0]),
         HEADER,
-        [_row(*place, found) for place, found in rows.items()],
-        how_to_run(missing),
+        [_row(*place, row) for place, row in rows.items()],
+        how_to_run(found),
     )
 
 
-def _row(title: str, budget: str, found: dict[str, BySeed]) -> list[str]:
-    fp32, bf16 = found.get("fp32", {}), found.get("bf16", {})
-    row = [title, budget, *(str(error_over_seeds(one.values()) or NOT_RUN) for one in (fp32, bf16))]
+def _row(title: str, budget: str, found: dict[str, Found]) -> list[str]:
+    # A trial is of one precision.
+    fp32, bf16 = (found[p].records if p in found else {} for p in PRECISIONS)
+    row = [title, budget, *(_error(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
     difference = paired_difference(bf16, fp32)
     if difference is None:
         return [*row, "-", NOT_RUN]
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return [*row, difference.signed(), WORDS.get(found_out, found_out)]
+
+
+def _error(one: Found) -> str:
+    return str(error_over_seeds(one.records.values()) or absent(one))

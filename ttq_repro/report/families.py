@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
 
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import Found, records_of
+from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
+from ttq_repro.runs.workspace import Workspace
+
+#: The checksum of the weights that each recorded network has, by identity and seed.
+Weights = Mapping[tuple[str, int], str]
 
 
 class Origin(NamedTuple):
@@ -25,14 +30,22 @@ class Origin(NamedTuple):
             parent = record.parent["identity"], record.parent["weights_sha256"]
         return cls(record.identity, record.seed, record.weights_sha256, parent)
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from other networks."""
+        return self.identity, self.seed
 
-def strangers(origins: Iterable[Origin]) -> list[Origin]:
+
+def strangers(origins: Iterable[Origin], recorded: Weights) -> list[Origin]:
     """Those that started from other weights than their parent's, each with a warning.
 
-    A parent that is not among them has the weights that the first of its children started from.
+    Args:
+        origins: the networks to be compared.
+        recorded: of all networks, compared or not: whoever compares a child names the same
+            stranger. A parent that is not among them has the weights that the first of its
+            children started from.
     """
-    origins = list(origins)
-    known = {(origin.identity, origin.seed): origin.weights for origin in origins}
+    known = dict(recorded)
     found = []
     for origin in origins:
         if origin.parent is None:
@@ -47,14 +60,29 @@ def strangers(origins: Iterable[Origin]) -> list[Origin]:
     return found
 
 
-def of_one_family(found: Sequence[Found]) -> list[Found]:
-    """The cells without the records of strangers: to compare those would compare the parents."""
-    origins = (Origin.of(record) for _, records in found for record in records.values())
-    left_out = {(origin.identity, origin.seed) for origin in strangers(origins)}
+def of_one_family(found: Sequence[Found], workspace: Workspace) -> list[Found]:
+    """The cells without the records of strangers: to compare those would compare the parents.
+
+    The parents' own records are read from the workspace, whether or not they are compared.
+    """
+    parents = {run.identity: run for one in found if (run := one.cell.run.parent)}
+    recorded = [record for run in parents.values() for record in records_of(run, workspace)]
+    origins = [Origin.of(record) for one in found for record in one.records.values()]
+    weights = {origin.key: origin.weights for origin in [*map(Origin.of, recorded), *origins]}
+    strange = {origin.key for origin in strangers(origins, weights)}
     return [
-        Found(
-            cell,
-            {s: record for s, record in records.items() if (record.identity, s) not in left_out},
+        one._replace(
+            records={s: r for s, r in one.records.items() if (r.identity, s) not in strange},
+            left_out=tuple(
+                (s, place(one.cell, s, workspace))
+                for s, record in one.records.items()
+                if (record.identity, s) in strange
+            ),
         )
-        for cell, records in found
+        for one in found
     ]
+
+
+def place(cell: Cell, seed: int, workspace: Workspace) -> str:
+    """Where the record of a seed lies, from the workspace's folder on: what is to be deleted."""
+    return str(workspace.record(cell.run.with_seed(seed)).relative_to(workspace.root))

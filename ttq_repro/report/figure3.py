@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ttq_repro.report import released, style
 from ttq_repro.report.captions import not_run
+from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -32,7 +33,7 @@ def render(
     cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = at_one_setting(cells, workspace)
+    found = of_one_family(at_one_setting(cells, workspace), workspace)
     log = released.beside(cells, authors_log)
     caption = CAPTION + (released.CAPTION if log else "")
     drawn = [one for one in found if one.records]

@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
 from ttq_repro.report.captions import not_run
+from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     "Figure 5: test error (the paper's validation error) and training error of the final epoch "
-    "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent: at a constant "
-    "sparsity r in every layer, and at a constant threshold t, which stands beside its point. "
-    "Sparsity is what was reached, the share of zeros over all quantized weights at the end. Means "
-    "over seeds ± s.d.; the lines between them only guide the eye. The training error is the "
-    "running one of the epoch, on augmented images. Horizontal lines: the parent, and the control, "
-    "which trained on in full precision for as long as TTQ. Vertical: a mark in the paper's "
-    "figure; tinted: where its text sees the least error."
+    "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent a seed: at a "
+    "constant sparsity r in every layer, and at a constant threshold t, which stands beside its "
+    "point. Sparsity is what was reached, the share of zeros over all quantized weights at the "
+    "end. Means over seeds ± s.d.; the lines between them only guide the eye. The training error "
+    "is the running one of the epoch, on augmented images. Horizontal lines: the parent, and the "
+    "control, which trained on in full precision for as long as TTQ. Vertical: a mark in the "
+    "paper's figure; tinted: where its text sees the least error."
 )
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
 #: The sparsities that the horizontal axis shows at least, in percent.
@@ -48,7 +49,7 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = at_one_setting(cells, workspace)
+    found = of_one_family(at_one_setting(cells, workspace), workspace)
     recorded = [one for one in found if one.records]
     drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
     left_out = [one for one in recorded if one not in drawn]

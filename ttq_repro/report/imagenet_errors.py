@@ -35,8 +35,7 @@ def errors_table(
     else:
         header += ["top-1, paper (ILSVRC12)", f"top-1, ours ({dataset})"]
     rows = [_row(one, reported) for one in found]
-    missing = [one.cell for one in found if not one.records]
-    return Table(captioned(caption, cells[0]), header, rows, how_to_run(missing))
+    return Table(captioned(caption, cells[0]), header, rows, how_to_run(found))
 
 
 def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:

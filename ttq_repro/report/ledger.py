@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ttq_repro.paper.rules import Claim, Difference, Error, Level, Measured, Quantity, Trend
 from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
-from ttq_repro.report.families import Origin, strangers
+from ttq_repro.report.families import Origin, place, strangers
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.seeds import same_images
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
@@ -85,6 +85,7 @@ class Ledger:
 
     def __init__(self, claims: Sequence[Claim], workspace: Workspace) -> None:
         self._claims = claims
+        self._workspace = workspace
         self._sums = _sums(claims, workspace)
         self._wanted: dict[str, set[Quantity]] = defaultdict(set)
         for one in (one for sums in self._sums.values() for one in sums):
@@ -93,10 +94,12 @@ class Ledger:
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
         self._origins: dict[tuple[str, int], Origin] = {}
+        self._weights: dict[tuple[str, int], str] = {}
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
-        self._origins[record.identity, record.seed] = Origin.of(record)
+        origin = Origin.of(record)
+        self._origins[origin.key], self._weights[origin.key] = origin, origin.weights
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -126,8 +129,9 @@ class Ledger:
             ours = Estimate(found.value, 0, half_width)
             return Judgement(claim, verdict(ours, claim.region), ours, found.file, log=log)
         sums = self._sums[claim.id]
-        missing = [self._missing(one) for one in sums if one.judges]
-        commands = min(missing, key=len, default=())
+        judging = [one for one in sums if one.judges]
+        nearest = min(judging, key=lambda one: len(self._lacking(one)), default=None)
+        commands = self._missing(nearest) if nearest else ()
         recorded = [(one, seeds) for one in sums if (seeds := self._seeds(one))]
         if not recorded:
             return Judgement(claim, Verdict.NOT_RUN, commands=commands, log=log)
@@ -136,33 +140,61 @@ class Ledger:
         decided = verdict(estimate, claim.region) if best.judges else Verdict.NOT_RUN
         if decided is Verdict.UNDECIDED:
             commands = _commands(best, range(len(best.terms)), max(seeds) + MORE_SEEDS)
+            commands = self._removals(best) + commands
         elif best.judges:
             commands = ()
         return Judgement(claim, decided, estimate, best.setting, commands, log)
 
     def _seeds(self, one: Sum) -> list[int]:
-        """The seeds that every network of a sum has; those whose parents differ are left out."""
+        """The seeds that every network of a sum has and that may be compared."""
         common = set.intersection(*self._seeds_by_network(one))
+        common -= {origin.seed for origin in self._strangers(one)}
         names = dict.fromkeys(cell.run.identity for _, cell in one.terms)
         return [
             seed
             for seed in sorted(common)
-            if not strangers(self._origins[name, seed] for name in names)
-            and (not one.over_images or self._same_images(names, seed))
+            if not one.over_images
+            or same_images({f"{name} seed {seed}": len(self._wrong[name][seed]) for name in names})
         ]
 
-    def _same_images(self, names: Iterable[str], seed: int) -> bool:
-        return same_images({f"{name} seed {seed}": len(self._wrong[name][seed]) for name in names})
+    def _strangers(self, one: Sum) -> list[Origin]:
+        """Networks of a sum that started from other weights than their recorded parents have.
+
+        A network alone is compared with the paper, for which any parent will do.
+        """
+        if len({cell.run.identity for _, cell in one.terms}) == 1:
+            return []
+        networks = zip(one.terms, self._seeds_by_network(one), strict=True)
+        keys = [(cell.run.identity, s) for (_, cell), seeds in networks for s in sorted(seeds)]
+        return strangers((self._origins[key] for key in dict.fromkeys(keys)), self._weights)
 
     def _seeds_by_network(self, one: Sum) -> list[set[int]]:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]
 
-    def _missing(self, one: Sum) -> tuple[str, ...]:
-        """What to type for the networks that lack a seed that another one has."""
+    def _lacking(self, one: Sum) -> list[int]:
+        """The terms whose network lacks a seed that another one has, or is to be trained again."""
         by_network = self._seeds_by_network(one)
         seeds = set.union(*by_network)
-        lacking = [place for place, found in enumerate(by_network) if not found or found < seeds]
-        return _commands(one, lacking, max(seeds, default=1))
+        strange = {origin.identity for origin in self._strangers(one)}
+        return [
+            term
+            for term, (found, (_, cell)) in enumerate(zip(by_network, one.terms, strict=True))
+            if not found or found < seeds or cell.run.identity in strange
+        ]
+
+    def _missing(self, one: Sum) -> tuple[str, ...]:
+        """What to type for the networks that are lacking."""
+        seeds = set.union(*self._seeds_by_network(one))
+        commands = _commands(one, self._lacking(one), max(seeds, default=1))
+        return self._removals(one) + commands
+
+    def _removals(self, one: Sum) -> tuple[str, ...]:
+        """What to type so that strangers train again, from what their parents are now."""
+        cells = {cell.run.identity: cell for _, cell in one.terms}
+        return tuple(
+            f"rm {place(cells[origin.identity], origin.seed, self._workspace)}"
+            for origin in self._strangers(one)
+        )
 
     def _estimate(self, one: Sum, seeds: list[int]) -> Estimate:
         terms = [(weight, cell.run.identity) for weight, cell in one.terms]
@@ -175,11 +207,9 @@ class Ledger:
         )
 
 
-def _commands(one: Sum, places: Iterable[int], seeds: int) -> tuple[str, ...]:
+def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:
     """What to type for terms of a sum, each command once."""
-    option = f" SEEDS={seeds}" if seeds > 1 else ""
-    found = dict.fromkeys(one.terms[place][1].command for place in places)
-    return tuple(command.replace(" DATA_DIR=", f"{option} DATA_DIR=") for command in found)
+    return tuple(dict.fromkeys(one.terms[term][1].command_up_to(seeds) for term in terms))
 
 
 def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:

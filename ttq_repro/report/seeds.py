@@ -35,10 +35,11 @@ BySeed = dict[int, Record]
 
 
 class Found(NamedTuple):
-    """A cell and its records."""
+    """A cell, its records, and those that may not be compared: seed and place of each."""
 
     cell: Cell
     records: BySeed
+    left_out: tuple[tuple[int, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -51,6 +52,11 @@ def records_of(run: Run, workspace: Workspace) -> list[Record]:
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
 
 
+def found_of(cell: Cell, workspace: Workspace) -> Found:
+    """A cell with all of its records."""
+    return Found(cell, {record.seed: record for record in records_of(cell.run, workspace)})
+
+
 def at_one_setting(
     cells: list[Cell], workspace: Workspace, usable: Callable[[Record], bool] = lambda _: True
 ) -> list[Found]:
@@ -59,11 +65,8 @@ def at_one_setting(
     Networks of different settings are never compared: it is the setting at which most cells have a
     record that is ``usable``.
     """
-    found = [
-        Found(cell, {record.seed: record for record in records_of(cell.run, workspace)})
-        for cell in cells
-    ]
-    recorded = [cell.setting for cell, records in found if any(map(usable, records.values()))]
+    found = [found_of(cell, workspace) for cell in cells]
+    recorded = [one.cell.setting for one in found if any(map(usable, one.records.values()))]
     setting = max((cell.setting for cell in cells), key=recorded.count)
     return [one for one in found if one.cell.setting == setting]
 
@@ -83,6 +86,12 @@ def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
         return None
     per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
     return over_seeds_and_images(100.0 * np.stack(per_image))
+
+
+def difference(ours: BySeed, theirs: BySeed) -> str:
+    """The paired difference as tables show it, a dash without common seeds."""
+    estimate = paired_difference(ours, theirs)
+    return estimate.signed() if estimate else "-"
 
 
 def same_images(tested: Mapping[str, int]) -> bool:

@@ -36,13 +36,11 @@ class Estimate:
     Attributes:
         value: the mean; count: the number of seeds, 0 for a number that needs none.
         half_width: of the 95% interval, None where one seed gives none.
-        image_error: standard error on the test images alone, None where they play no part.
     """
 
     value: float
     count: int
     half_width: float | None
-    image_error: float | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -81,7 +79,7 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
         normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
         of_images = normal * math.sqrt(covariance / images)
         half_width = max(math.hypot(seed_half_width, of_images), normal * image_error)
-    return Estimate(float(per_image.mean()), seeds, half_width, image_error)
+    return Estimate(float(per_image.mean()), seeds, half_width)
 
 
 def _seed_half_width(values: NDArray[np.float64]) -> float | None:

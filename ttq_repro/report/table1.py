@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
-from ttq_repro.report.seeds import error_over_seeds, records_of
+from ttq_repro.report.seeds import Found, error_over_seeds, found_of
 from ttq_repro.runs.cell import Cell
-from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
@@ -23,8 +22,8 @@ HEADER = [
     "control, ours",
 ]  # fmt: skip
 
-#: The records of each cell of one depth and budget, by column.
-Found = dict[str, tuple[Cell, list[Record]]]
+#: The cells of one depth and setting.
+ByColumn = dict[str, Found]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -38,38 +37,37 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
     A row never mixes budgets or precisions; differences are ours minus the paper's, for results
     alone: on digits they would mean nothing.
     """
-    rows, missing = [], []
+    rows: list[list[str]] = []
+    shown: list[Found] = []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
-        by_setting: dict[str, Found] = {}
+        by_setting: dict[str, ByColumn] = {}
         for cell in cells:
             if cell.labels["depth"] == depth:
                 found = by_setting.setdefault(cell.setting, {})
-                found[cell.labels["column"]] = (cell, records_of(cell.run, workspace))
+                found[cell.labels["column"]] = found_of(cell, workspace)
         recorded = [
             setting
             for setting, found in by_setting.items()
-            if any(records for _, records in found.values())
+            if any(one.records for one in found.values())
         ]
         for setting in recorded or list(by_setting)[:1]:
             rows.append([str(depth), setting, *_row(depth, by_setting[setting])])
-            missing += [cell for cell, records in by_setting[setting].values() if not records]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(missing))
+            shown += by_setting[setting].values()
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(shown))
 
 
-def _row(depth: int, found: Found) -> list[str]:
+def _row(depth: int, found: ByColumn) -> list[str]:
     row = []
     for column in ("full_precision", "ttq"):
         reported = getattr(TABLE1[depth], column)
-        records = found[column][1] if column in found else []
-        ours = error_over_seeds(records)
-        is_result = column in found and found[column][0].run.is_result
+        ours = error_over_seeds(found[column].records.values()) if column in found else None
+        is_result = column in found and found[column].cell.run.is_result
         difference = f"{ours.mean - reported:+.2f}" if ours and is_result else "-"
         row += [f"{reported:.2f}", _ours(found, column), difference]
     return [*row, _ours(found, "control")]
 
 
-def _ours(found: Found, column: str) -> str:
+def _ours(found: ByColumn, column: str) -> str:
     if column not in found:
         return "-"
-    _, records = found[column]
-    return str(error_over_seeds(records) or NOT_RUN)
+    return str(error_over_seeds(found[column].records.values()) or NOT_RUN)

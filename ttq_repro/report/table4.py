@@ -51,9 +51,8 @@ def table4(cells: list[Cell], workspace: Workspace) -> Table:
     # On a stand-in there is nothing to subtract from.
     columns = len(HEADER) - (found.cell.run.dataset not in PAPERS_DATASETS)
     caption = f"{CAPTION} Budget and precision: {found.cell.setting}."
-    note = how_to_run([] if records else [found.cell])
     rows = [row[:columns] for row in rows]
-    return Table(captioned(caption, found.cell), HEADER[:columns], rows, note)
+    return Table(captioned(caption, found.cell), HEADER[:columns], rows, how_to_run([found]))
 
 
 def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record]) -> list[str]:

@@ -40,6 +40,11 @@ class Cell:
         together = f", {processes} processes" if processes > 1 else ""
         return f"{self.budget}, {precision}{together}"
 
+    def command_up_to(self, seeds: int) -> str:
+        """:attr:`command` for the seeds from 1 to ``seeds``."""
+        option = f" SEEDS={seeds}" if seeds > 1 else ""
+        return self.command.replace(" DATA_DIR=", f"{option} DATA_DIR=")
+
 
 def cells_of(request: Config, budget: str) -> list[Cell]:
     """The cells that a request for an artifact (``configs/reproduce.yaml``) asks for.

@@ -149,8 +149,16 @@ def test_runs_show_their_origin(tmp_path: Path) -> None:
     assert (row.final, row.minutes, row.hardware) == ("11.19", "2.5", "a CPU")
     assert (row.commit, row.parent) == (f"{'c' * 10} and changes", "e" * 12)
     page = write_page(tmp_path, NOT_RUN, runs, []).read_text()
-    assert "from 2\n    runs" in page
+    assert "from 2\n    runs of <code>ttq_repro</code>: 2 on cifar10. Every number" in page
     assert "recipe.epochs=30" in page
+
+
+def test_runs_are_counted_by_data_set(tmp_path: Path) -> None:
+    runs = RunList()
+    for place, dataset in enumerate(("cifar10", "imagenette", "cifar10")):
+        runs.add(record(identity=f"net-{place}", config={"data": {"name": dataset}}))
+    page = write_page(tmp_path, NOT_RUN, runs, []).read_text()
+    assert ": 2 on cifar10, 1 on imagenette (not the paper&#39;s data). Every" in page
 
 
 def test_reading_back_what_a_table_wrote(tmp_path: Path) -> None:

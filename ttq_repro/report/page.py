@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import SUBJECTS
+from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import basis, our_number, paper_number
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
@@ -64,6 +65,7 @@ def write_page(
         benchmarks=read_tables(home / "benchmarks"),
         differences=difference_table(),
         runs=runs,
+        papers_datasets=PAPERS_DATASETS,
         problems=problems,
     )
     path = home / "report.html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -56,6 +57,13 @@ class RunList:
     def __len__(self) -> int:
         """The number of records."""
         return sum(len(runs.trained) for runs in self)
+
+    def by_dataset(self) -> dict[str, int]:
+        """The number of records of each data set."""
+        counts: Counter[str] = Counter()
+        for runs in self:
+            counts[runs.dataset] += len(runs.trained)
+        return dict(counts)
 
 
 def _row(record: Record) -> Trained:

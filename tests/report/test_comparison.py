@@ -76,6 +76,22 @@ def test_differences_pair_images_and_seeds() -> None:
     assert difference(two, {3: made(range(0), 3)}) == "-"
 
 
+def test_a_row_says_where_it_is_of_several_kinds_of_machine(workspace: Workspace) -> None:
+    planned = cells()
+    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    parents = [made(range(100), seed, parent=None, weights="p") for seed in (1, 2)]
+    on_cpu, on_gpu = replace(parents[0], provenance=cpu), replace(parents[1], provenance=gpu)
+    put(planned, workspace, "full_precision", on_cpu, on_gpu)
+    put(planned, workspace, "control", replace(made(range(90)), provenance=cpu))
+    put(planned, workspace, "ttq", replace(made(range(110)), provenance=gpu))
+    setting = planned[0].setting
+    assert [row[1] for row in comparison(planned, workspace).rows] == [
+        f"{setting}, CPU and GPU",
+        setting,
+        f"{setting}, CPU and GPU",
+    ], "the control and its parent's seed were both trained on a CPU"
+
+
 def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
     table = comparison(cells(), workspace)
     assert [row[3:] for row in table.rows] == [["not run", "-", "-"]] * len(METHODS)

@@ -23,8 +23,17 @@ def planned() -> list[Cell]:
     return result_cells(compose_config("reproduce", ["artifact=equality"]))
 
 
-def fill(planned: list[Cell], workspace: Workspace, precision: str, wrong: Sequence[int]) -> None:
-    """Records of full precision at ``short``, seed by seed, wrong on so many images."""
+def fill(
+    planned: list[Cell],
+    workspace: Workspace,
+    precision: str,
+    wrong: Sequence[int],
+    machines: str = "",
+) -> None:
+    """Records of full precision at ``short``, seed by seed, wrong on so many images.
+
+    ``machines``: C or G for each seed's, a CPU or a GPU.
+    """
     (cell,) = (
         cell
         for cell in planned
@@ -32,7 +41,11 @@ def fill(planned: list[Cell], workspace: Workspace, precision: str, wrong: Seque
     )
     for seed, count in enumerate(wrong, 1):
         correct = pack_correct(np.arange(IMAGES) >= count)
-        made = trained(cell, seed, count / IMAGES, correct=correct, test_images=IMAGES)
+        kind = {"C": "CPUAccelerator", "G": "CUDAAccelerator"}.get(machines[seed - 1 : seed], "")
+        made = trained(
+            cell, seed, count / IMAGES, correct=correct, test_images=IMAGES,
+            provenance={"accelerator": kind},
+        )  # fmt: skip
         put(workspace, cell, made)
 
 
@@ -56,6 +69,22 @@ def test_the_interval_of_the_difference_decides(
     assert row[2] == "10.00 ± 0.05 (n=3)"
     assert row[4].startswith(difference)
     assert row[5] == said
+
+
+def test_precisions_are_compared_on_one_kind_of_machine(
+    planned: list[Cell], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
+    fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
+    rows = equality(planned, workspace).rows
+    (row,) = (row for row in rows if row[1].startswith("short") and row[2] != "not run")
+    assert row[1:4] == ["short, CPU and GPU", "10.00 ± 0.05 (n=3)", "11.70 ± 2.86 (n=3)"]
+    assert row[4].startswith("+0.05 [")
+    assert row[4].endswith("(n=2)")
+    fill(planned, workspace, "bf16", (1500, 1010, 1000), "CCC")
+    (row,) = (row for row in equality(planned, workspace).rows if row[2] != "not run")
+    assert row[4:] == ["-", "no pair"]
 
 
 def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:

@@ -162,6 +162,15 @@ def test_only_the_papers_budget_judges() -> None:
     assert judgement.ours.value == pytest.approx(12)
 
 
+def test_the_basis_says_where_machines_are_mixed() -> None:
+    network = cell(20, "ttq")
+    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    records = [replace(made(network, seed, 887), provenance=cpu) for seed in (1, 2)]
+    assert judge(LEVEL, records).basis == PAPER
+    mixed = [records[0], replace(records[1], provenance=gpu)]
+    assert judge(LEVEL, mixed).basis == f"{PAPER}, CPU and GPU"
+
+
 def test_precisions_are_never_mixed() -> None:
     fp32 = "paper, fp32"
     one_each = [made(cell(20, "ttq", PAPER), 1, 887), made(cell(20, "ttq", fp32), 2, 888)]

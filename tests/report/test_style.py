@@ -57,6 +57,17 @@ def test_a_trial_says_in_the_picture_what_it_is_not(tmp_path: Path) -> None:
     assert result.get_suptitle() == ""
 
 
+def test_captions_name_series_of_several_kinds_of_machine() -> None:
+    parent, *_, ttq = cells("figure3", "short", "precision=fp32")
+    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    mixed = {s: trained(parent, s, provenance=where) for s, where in ((1, cpu), (2, gpu))}
+    found = [Found(parent, mixed), Found(ttq, {1: trained(ttq, 1, provenance=gpu)})]
+    assert drawn_from(found) == (
+        "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
+        "On CPU and GPU: full precision."
+    )
+
+
 def test_captions_count_seeds_and_name_what_was_not_run() -> None:
     parent, dorefa, twn, ttq = cells("figure3", "short", "precision=fp32")
     found = [

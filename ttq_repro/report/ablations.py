@@ -10,6 +10,7 @@ from ttq_repro.report.seeds import (
     BySeed,
     Found,
     at_one_setting,
+    basis,
     difference,
     error_over_seeds,
     records_of,
@@ -45,13 +46,15 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
 def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
     run = one.cell.run
     parents = records_of(run.parent, workspace) if run.parent else []
+    parent = {record.seed: record for record in parents}
+    against = {} if _is_baseline(one) else baseline
     return [
         one.title,
         " ".join(f"`{text}`" for text in one.cell.overrides) or "-",
-        one.cell.setting,
+        basis(one, against, parent),
         str(error_over_seeds(one.records.values()) or absent(one)),
-        difference(one.records, {} if _is_baseline(one) else baseline),
-        difference(one.records, {record.seed: record for record in parents}),
+        difference(one.records, against),
+        difference(one.records, parent),
     ]
 
 

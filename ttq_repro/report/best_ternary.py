@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ttq_repro.report.captions import absent, captioned, how_to_run
 from ttq_repro.report.families import of_one_family
-from ttq_repro.report.seeds import Found, at_one_setting, difference, error_over_seeds
+from ttq_repro.report.seeds import Found, at_one_setting, basis, difference, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -43,12 +43,14 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
 def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     method = _method(one)
     mark = " (chosen)" if method == chosen else ""
-    row = [f"{one.title}{mark}", one.cell.setting, _error(one)]
+    name = f"{one.title}{mark}"
     if method not in tested:
-        return [*row, "-", "-"]
+        return [name, basis(one), _error(one), "-", "-"]
     full_precision = {} if method == FULL_PRECISION else tested[FULL_PRECISION].records
     against = difference(tested[method].records, full_precision)
-    return [*row, _error(tested[method]), against]
+    # The longer one names the machines.
+    rests_on = max(basis(one), basis(tested[method], full_precision), key=len)
+    return [name, rests_on, _error(one), _error(tested[method]), against]
 
 
 def _choice(held_out: dict[str, Found], chosen: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import Found, machines
 from ttq_repro.runs.cell import Cell
 
 #: What stands in place of a number that no run has given yet, or none that may be compared.
@@ -70,7 +70,7 @@ def _remedies(one: Found) -> list[str]:
 
 
 def drawn_from(found: list[Found]) -> str:
-    """The setting of a figure, the seeds behind each of its series, and what was not run."""
+    """The setting of a figure, the seeds and machines of each series, and what was not run."""
     titles: dict[int, list[str]] = {}
     for one in found:
         if one.records:
@@ -78,6 +78,11 @@ def drawn_from(found: list[Found]) -> str:
     missing = [one.title for one in found if not one.records and not one.left_out]
     sentences = [f"Budget and precision: {found[0].cell.setting}."]
     sentences += [f"n = {n}: {', '.join(titles[n])}." for n in sorted(titles, reverse=True)]
+    together: dict[str, list[str]] = {}
+    for one in found:
+        if kinds := machines(record.machine for record in one.records.values()):
+            together.setdefault(kinds, []).append(one.title)
+    sentences += [f"On {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
     if missing:
         sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command}` trains them.")
     sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]

@@ -14,7 +14,8 @@ CAPTION = (
     "its 95% interval. A claim is reproduced where the whole interval lies within what is "
     "accepted, not reproduced where all of it lies outside, and undecided otherwise; one seed "
     "decides nothing. Only runs at the `paper` budget judge: what stands beside a claim that is "
-    "not run comes from a shorter one."
+    "not run comes from a shorter one. Seeds count alike whatever trained them; `CPU and GPU` says "
+    "that both did."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

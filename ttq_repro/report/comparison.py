@@ -6,7 +6,14 @@ from pathlib import Path
 
 from ttq_repro.report.captions import absent, captioned, how_to_run
 from ttq_repro.report.families import of_one_family
-from ttq_repro.report.seeds import BySeed, Found, at_one_setting, difference, error_over_seeds
+from ttq_repro.report.seeds import (
+    BySeed,
+    Found,
+    at_one_setting,
+    basis,
+    difference,
+    error_over_seeds,
+)
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -42,7 +49,7 @@ def _row(one: Found, by_method: dict[str, BySeed]) -> list[str]:
     control = {} if method in (PARENT, CONTROL) else by_method.get(CONTROL, {})
     return [
         one.title,
-        one.cell.setting,
+        basis(one, parent, control),
         str(one.cell.labels["bits"]),
         str(error_over_seeds(one.records.values()) or absent(one)),
         difference(one.records, parent),

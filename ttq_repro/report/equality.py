@@ -7,7 +7,13 @@ from pathlib import Path
 from ttq_repro.report.captions import NOT_RUN, absent, captioned, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.ledger import Verdict, verdict
-from ttq_repro.report.seeds import Found, error_over_seeds, found_of, paired_difference
+from ttq_repro.report.seeds import (
+    Found,
+    error_over_seeds,
+    found_of,
+    paired_difference,
+    with_machines,
+)
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -15,13 +21,16 @@ from ttq_repro.table import Table
 PRECISIONS = ("fp32", "bf16")
 #: How far apart the two may be, in points.
 MARGIN = 0.5
+#: In place of a verdict where no seed was trained in both precisions on one kind of machine.
+NO_PAIR = "no pair"
 #: What the verdicts on a claim mean here.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Mixed bfloat16 against float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n "
     "seeds, of the final epoch (never the best one). The difference, in points, is that of the "
-    "same seeds and the same test images, with its 95% interval; the two agree where all of that "
-    f"lies within ±{MARGIN}."
+    "same seeds on the same kind of machine, CPU or GPU, and the same test images, over n such "
+    "pairs with its 95% interval; the two agree where all of that lies within "
+    f"±{MARGIN}."
 )
 HEADER = ["method", "budget", *PRECISIONS, "bf16 minus fp32", "verdict"]
 
@@ -50,10 +59,13 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
 def _row(title: str, budget: str, found: dict[str, Found]) -> list[str]:
     # A trial is of one precision.
     fp32, bf16 = (found[p].records if p in found else {} for p in PRECISIONS)
-    row = [title, budget, *(_error(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
-    difference = paired_difference(bf16, fp32)
+    rests_on = with_machines(budget, (r.machine for one in (fp32, bf16) for r in one.values()))
+    row = [title, rests_on, *(_error(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
+    # Another machine computes otherwise in either precision.
+    alike = {s: r for s, r in bf16.items() if s in fp32 and r.machine == fp32[s].machine}
+    difference = paired_difference(alike, fp32)
     if difference is None:
-        return [*row, "-", NOT_RUN]
+        return [*row, "-", NO_PAIR if fp32 and bf16 else NOT_RUN]
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return [*row, difference.signed(), WORDS.get(found_out, found_out)]
 

@@ -16,19 +16,24 @@ Weights = Mapping[tuple[str, int], str]
 
 
 class Origin(NamedTuple):
-    """A network, the checksum of its weights, and identity and checksum of what it started from."""
+    """A network, the checksum of its weights, and what these come from.
+
+    Attributes:
+        parent: identity and checksum of what it started from. machine: what it was trained on.
+    """
 
     identity: str
     seed: int
     weights: str
     parent: tuple[str, str] | None
+    machine: str
 
     @classmethod
     def of(cls, record: Record) -> Self:
         parent = None
         if record.parent is not None:
             parent = record.parent["identity"], record.parent["weights_sha256"]
-        return cls(record.identity, record.seed, record.weights_sha256, parent)
+        return cls(record.identity, record.seed, record.weights_sha256, parent, record.machine)
 
     @property
     def key(self) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ttq_repro.paper.reported import TopErrors
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, how_to_run
-from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
+from ttq_repro.report.seeds import Found, at_one_setting, basis, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -41,7 +41,7 @@ def errors_table(
 def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:
     theirs = reported.get(one.cell.labels["method"])
     top1 = _errors(one, theirs and theirs.top1, 1)
-    row = [one.title, one.cell.setting]
+    row = [one.title, basis(one)]
     if one.cell.run.dataset not in PAPERS_DATASETS:
         return [*row, *top1[:2]]
     return [*row, *top1, *_errors(one, theirs and theirs.top5, 5)]

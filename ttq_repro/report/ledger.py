@@ -21,7 +21,7 @@ from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.families import Origin, place, strangers
 from ttq_repro.report.quantities import measure
-from ttq_repro.report.seeds import same_images
+from ttq_repro.report.seeds import same_images, with_machines
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import choices, compose_config
@@ -49,7 +49,8 @@ class Judgement:
 
     Attributes:
         ours: our number, None if there is none.
-        basis: the setting of its runs, or the benchmark's file.
+        basis: the setting of its runs and, if several, their kinds of machine; or the benchmark's
+            file.
         commands: what a user types for runs at the paper's budget that would decide it.
         log: what the authors' own log says, where it was given and holds it.
     """
@@ -143,7 +144,11 @@ class Ledger:
             commands = self._removals(best) + commands
         elif best.judges:
             commands = ()
-        return Judgement(claim, decided, estimate, best.setting, commands, log)
+        return Judgement(claim, decided, estimate, self._basis(best, seeds), commands, log)
+
+    def _basis(self, one: Sum, seeds: list[int]) -> str:
+        networks = [(cell.run.identity, seed) for _, cell in one.terms for seed in seeds]
+        return with_machines(one.setting, (self._origins[key].machine for key in networks))
 
     def _seeds(self, one: Sum) -> list[int]:
         """The seeds that every network of a sum has and that may be compared."""

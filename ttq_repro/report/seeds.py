@@ -71,6 +71,23 @@ def at_one_setting(
     return [one for one in found if one.cell.setting == setting]
 
 
+def machines(kinds: Iterable[str]) -> str:
+    """``CPU and GPU`` where runs on several kinds of machine stand together, otherwise empty."""
+    several = sorted(set(kinds) - {""})
+    return " and ".join(several) if len(several) > 1 else ""
+
+
+def with_machines(setting: str, kinds: Iterable[str]) -> str:
+    """A setting, and the kinds of machine if there are several: they share a recipe, no more."""
+    return ", ".join(filter(None, (setting, machines(kinds))))
+
+
+def basis(one: Found, *compared: BySeed) -> str:
+    """The setting and the machines of a cell's seeds, also in what they are compared with."""
+    runs = [by_seed[s] for by_seed in (one.records, *compared) for s in one.records if s in by_seed]
+    return with_machines(one.cell.setting, (record.machine for record in runs))
+
+
 def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
     """Final error of ``ours`` minus that of ``theirs`` in points, over the seeds of both.
 

@@ -11,7 +11,7 @@ from ttq_repro.paper.reported import Density as Reported
 from ttq_repro.paper.rules import Density
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, how_to_run
 from ttq_repro.report.quantities import measure
-from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, mean_and_deviation
+from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, basis, mean_and_deviation
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -50,7 +50,7 @@ def table4(cells: list[Cell], workspace: Workspace) -> Table:
     rows = [_row(name, *reported, records) for name, reported in TABLE4.items()]
     # On a stand-in there is nothing to subtract from.
     columns = len(HEADER) - (found.cell.run.dataset not in PAPERS_DATASETS)
-    caption = f"{CAPTION} Budget and precision: {found.cell.setting}."
+    caption = f"{CAPTION} Budget and precision: {basis(found)}."
     rows = [row[:columns] for row in rows]
     return Table(captioned(caption, found.cell), HEADER[:columns], rows, how_to_run([found]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ttq_repro.overview import overview
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.runs.cell import result_cells
 from ttq_repro.runs.config import choices, compose_config
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -84,6 +86,18 @@ def test_records_that_cannot_be_read_are_named_once_and_left_out(
     assert str(workspace.root) not in page
     notice = re.compile(r'<section class="notice" id="problems">.*?</section>\n', re.DOTALL)
     assert notice.sub("", page) == whole
+
+
+@pytest.mark.usefixtures("few")
+def test_a_record_that_nobody_foresaw_does_not_stop_the_others(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted(workspace.results.rglob("seed1.json"))[0]
+    good = Record.read(path)
+    replace(good, provenance=good.provenance | {"versions": None}).write(path)
+    page = report(workspace.root)
+    assert f"{good.name}: not all of it is readable (AttributeError: " in capsys.readouterr().err
+    assert f"{good.identity}</code> <span>cifar10, 1" in page, "its other seed is there"
 
 
 @pytest.mark.usefixtures("few")

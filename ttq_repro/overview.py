@@ -56,8 +56,11 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
     """Go once through the records, and keep of each no more than the report shows."""
     ledger, runs = Ledger(CLAIMS, workspace), RunList()
     for record in read_records(workspace.results / "records", warn=warnings.warn):
-        ledger.add(record)
-        runs.add(record)
+        try:
+            runs.add(record)
+            ledger.add(record)
+        except Exception as error:  # Nor must a record take the others along.
+            warnings.warn(f"{record.name}: not all of it is readable ({_why(error)})")
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 
@@ -75,9 +78,14 @@ def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
         try:
             render(request | {"dataset": dataset}, workspace)
         except Exception as error:  # One that cannot be drawn must not take the others along.
-            why = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
-            warnings.warn(f"{name}: not drawn ({why}{error})")
+            warnings.warn(f"{name}: not drawn ({_why(error)})")
             _withdraw(name if dataset is None else f"{name}_{dataset}", workspace)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong; of what nobody foresaw, its kind as well."""
+    foreseen = isinstance(error, UserError | ValueError)
+    return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 def _withdraw(name: str, workspace: Workspace) -> None:

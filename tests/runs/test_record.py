@@ -84,6 +84,7 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
             {"test_error": {"final": 0.2943}, "correct": pack_correct(np.arange(1000) >= 112)},
             "its final test error is not that of 112 in 1000 images",
         ),
+        ({"provenance": []}, "'list' object has no attribute 'keys'"),
         ({"parent": {"identity": "p-1"}}, "it has no weights_sha256"),
         ({"decisions": [{"layer": "a", "reason": ""}]}, "it has no quantize"),
         (

@@ -59,7 +59,7 @@ def strangers(origins: Iterable[Origin], recorded: Weights) -> list[Origin]:
         if known.setdefault((parent, origin.seed), started_from) != started_from:
             warnings.warn(
                 f"{origin.identity} seed {origin.seed} is left out: it started from other weights "
-                f"of {parent} than those it is compared with; without its record it trains again"
+                f"of {parent} than are recorded elsewhere; without its record it trains again"
             )
             found.append(origin)
     return found

@@ -45,11 +45,11 @@ class RunList:
     def add(self, record: Record) -> None:
         """Keep a row of a record."""
         dataset = str(record.config.get("data", {}).get("name", ""))
-        key = (dataset, record.identity)
+        key, row = (dataset, record.identity), _row(record)
         if key not in self._by_identity:
             config = "\n".join(_flat(record.config))
             self._by_identity[key] = Runs(record.identity, dataset, config)
-        self._by_identity[key].trained.append(_row(record))
+        self._by_identity[key].trained.append(row)
 
     def __iter__(self) -> Iterator[Runs]:
         return iter(self._by_identity.values())

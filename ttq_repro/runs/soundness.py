@@ -33,6 +33,7 @@ def _check_keys(record: Record) -> None:
         (record.metrics, METRICS),
         (record.test_error, TEST_ERRORS),
     ]
+    needed += [(node, set()) for node in (record.config, record.provenance)]
     needed += [(decision, DECISION) for decision in record.decisions]
     if record.parent is not None:
         needed.append((record.parent, PARENT))

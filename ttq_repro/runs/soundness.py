@@ -16,8 +16,8 @@ METRICS = {"train_error", "test_error", "seconds"}
 TEST_ERRORS = {"final", "best", "trailing"}
 #: What it holds of its parent, if it has one, and of each decision.
 PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason"}
-#: Our quantizers report on every layer that they quantize, but for the one that leaves it float.
-QUANTIZERS, FLOAT = "ttq_repro.quantizers.", "ttq_repro.quantizers.FullPrecision"
+#: The quantizer whose layers figures draw; others need not report on theirs.
+DRAWN = "ttq_repro.quantizers.TTQ"
 
 
 def check(record: Record) -> None:
@@ -43,8 +43,7 @@ def _check_keys(record: Record) -> None:
 
 
 def _check_layers(record: Record) -> None:
-    quantizer = record.config.get("quantizer", {}).get("_target_", FLOAT)
-    if quantizer == FLOAT or not quantizer.startswith(QUANTIZERS):
+    if record.config.get("quantizer", {}).get("_target_") != DRAWN:
         return
     quantized = {decision["layer"] for decision in record.decisions if decision["quantize"]}
     if different := quantized ^ record.layers.keys():

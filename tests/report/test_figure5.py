@@ -98,3 +98,13 @@ def test_eight_sparsities_and_the_paper_threshold_are_planned() -> None:
         if value:
             key = {"r": "sparsity", "t": "threshold"}[symbol]
             assert cell.run.config["quantizer"][key] == float(value)
+
+
+def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
+    planned = by_title()
+    parent, child = planned["full precision"], planned["r = 0.2"]
+    put(Workspace(tmp_path), parent, *(trained(parent, seed, 0.08) for seed in (1, 2)))
+    put(Workspace(tmp_path), child, sparse(child, 1, 0.4, 0.10))
+    text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    assert "n = 1: full precision, r = 0.2." in text
+    assert "n = 2" not in text

@@ -24,10 +24,10 @@ CAPTION = (
     "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent a seed: at a "
     "constant sparsity r in every layer, and at a constant threshold t, which stands beside its "
     "point. Sparsity is what was reached, the share of zeros over all quantized weights at the "
-    "end. Means over seeds ± s.d.; the lines between them only guide the eye. The training error "
-    "is the running one of the epoch, on augmented images. Horizontal lines: the parent, and the "
-    "control, which trained on in full precision for as long as TTQ. Vertical: a mark in the "
-    "paper's figure; tinted: where its text sees the least error."
+    "end. Means over seeds ± s.d., of the seeds that all have; the lines between them only guide "
+    "the eye. The training error is the running one of the epoch, on augmented images. Horizontal "
+    "lines: the parent, and the control, which trained on in full precision for as long as TTQ. "
+    "Vertical: a mark in the paper's figure; tinted: where its text sees the least error."
 )
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
 #: The sparsities that the horizontal axis shows at least, in percent.
@@ -49,7 +49,7 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = of_one_family(at_one_setting(cells, workspace), workspace)
+    found = _of_common_seeds(of_one_family(at_one_setting(cells, workspace), workspace))
     recorded = [one for one in found if one.records]
     drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
     left_out = [one for one in recorded if one not in drawn]
@@ -58,6 +58,20 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
         caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
     figure = figure5(drawn) if drawn else style.empty(not_run(found[0].cell))
     return style.publish(figure, caption, found, home, "figure5")
+
+
+def _of_common_seeds(found: list[Found]) -> list[Found]:
+    """Without the seeds that not all have: a point beside its parent's line is to be its child's.
+
+    As they are where there is no such seed.
+    """
+    recorded = [one.records.keys() for one in found if one.records]
+    common = set[int]().union(*recorded).intersection(*recorded)
+    if not common:
+        return found
+    return [
+        one._replace(records={s: r for s, r in one.records.items() if s in common}) for one in found
+    ]
 
 
 @style.styled

@@ -179,8 +179,8 @@ def test_a_stopped_preparation_says_how_to_go_on(photographs: Path, tmp_path: Pa
     with started("prepare_imagenet", *given, f"workspace={tmp_path}") as process:
         writer = wait_for(lambda: opened_by_reader(waits), "reader")
         process.send_signal(signal.SIGINT)
+        os.close(writer)  # Or the signal, if it comes just before the read, waits for its end.
         _, said = process.communicate()
-    os.close(writer)
     assert process.returncode == 130
     assert said == "\nstopped; the same command goes on from the finished classes\n"
 

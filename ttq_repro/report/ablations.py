@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import absent, captioned, how_to_run
+from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import (
     BySeed,
@@ -12,7 +12,6 @@ from ttq_repro.report.seeds import (
     at_one_setting,
     basis,
     difference,
-    error_over_seeds,
     records_of,
 )
 from ttq_repro.runs.cell import Cell
@@ -52,7 +51,7 @@ def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
         one.title,
         " ".join(f"`{text}`" for text in one.cell.overrides) or "-",
         basis(one, against, parent),
-        str(error_over_seeds(one.records.values()) or absent(one)),
+        error_of(one),
         difference(one.records, against),
         difference(one.records, parent),
     ]

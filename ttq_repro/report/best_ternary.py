@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import absent, captioned, how_to_run
+from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import Found, at_one_setting, basis, difference, error_over_seeds
 from ttq_repro.runs.cell import Cell
@@ -45,12 +45,12 @@ def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     mark = " (chosen)" if method == chosen else ""
     name = f"{one.title}{mark}"
     if method not in tested:
-        return [name, basis(one), _error(one), "-", "-"]
+        return [name, basis(one), error_of(one), "-", "-"]
     full_precision = {} if method == FULL_PRECISION else tested[FULL_PRECISION].records
     against = difference(tested[method].records, full_precision)
     # The longer one names the machines.
     rests_on = max(basis(one), basis(tested[method], full_precision), key=len)
-    return [name, rests_on, _error(one), _error(tested[method]), against]
+    return [name, rests_on, error_of(one), error_of(tested[method]), against]
 
 
 def _choice(held_out: dict[str, Found], chosen: str) -> str:
@@ -64,10 +64,6 @@ def _choice(held_out: dict[str, Found], chosen: str) -> str:
     if best == chosen:
         return ""
     return f"- `artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
-
-
-def _error(one: Found) -> str:
-    return str(error_over_seeds(one.records.values()) or absent(one))
 
 
 def _method(one: Found) -> str:

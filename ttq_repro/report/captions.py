@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ttq_repro.report.seeds import Found, machines
+from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 
 #: What stands in place of a number that no run has given yet, or none that may be compared.
@@ -47,9 +47,10 @@ def not_run(cell: Cell) -> str:
     return f"{NOT_RUN}: `{cell.command}`"
 
 
-def absent(one: Found) -> str:
-    """What stands in place of the number of a cell without records."""
-    return LEFT_OUT if one.left_out else NOT_RUN
+def error_of(one: Found) -> str:
+    """The error of a cell as tables show it, or why there is none."""
+    error = error_over_seeds(one.records.values())
+    return str(error or (LEFT_OUT if one.left_out else NOT_RUN))
 
 
 def how_to_run(found: Iterable[Found]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import absent, captioned, how_to_run
+from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import (
     BySeed,
@@ -12,7 +12,6 @@ from ttq_repro.report.seeds import (
     at_one_setting,
     basis,
     difference,
-    error_over_seeds,
 )
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -51,7 +50,7 @@ def _row(one: Found, by_method: dict[str, BySeed]) -> list[str]:
         one.title,
         basis(one, parent, control),
         str(one.cell.labels["bits"]),
-        str(error_over_seeds(one.records.values()) or absent(one)),
+        error_of(one),
         difference(one.records, parent),
         difference(one.records, control),
     ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import NOT_RUN, absent, captioned, how_to_run
+from ttq_repro.report.captions import NOT_RUN, captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.seeds import (
     Found,
-    error_over_seeds,
     found_of,
     paired_difference,
     with_machines,
@@ -60,7 +59,7 @@ def _row(title: str, budget: str, found: dict[str, Found]) -> list[str]:
     # A trial is of one precision.
     fp32, bf16 = (found[p].records if p in found else {} for p in PRECISIONS)
     rests_on = with_machines(budget, (r.machine for one in (fp32, bf16) for r in one.values()))
-    row = [title, rests_on, *(_error(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
+    row = [title, rests_on, *(error_of(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
     # Another machine computes otherwise in either precision.
     alike = {s: r for s, r in bf16.items() if s in fp32 and r.machine == fp32[s].machine}
     difference = paired_difference(alike, fp32)
@@ -68,7 +67,3 @@ def _row(title: str, budget: str, found: dict[str, Found]) -> list[str]:
         return [*row, "-", NO_PAIR if fp32 and bf16 else NOT_RUN]
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return [*row, difference.signed(), WORDS.get(found_out, found_out)]
-
-
-def _error(one: Found) -> str:
-    return str(error_over_seeds(one.records.values()) or absent(one))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
-from ttq_repro.report.captions import NOT_RUN, captioned, how_to_run
+from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.seeds import Found, basis, error_over_seeds, found_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -71,6 +71,4 @@ def _row(depth: int, found: ByColumn) -> list[str]:
 
 
 def _ours(found: ByColumn, column: str) -> str:
-    if column not in found:
-        return "-"
-    return str(error_over_seeds(found[column].records.values()) or NOT_RUN)
+    return error_of(found[column]) if column in found else "-"

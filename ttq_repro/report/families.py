@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 from ttq_repro.report.seeds import Found, records_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
-
-#: The checksum of the weights that each recorded network has, by identity and seed.
-Weights = Mapping[tuple[str, int], str]
 
 
 class Origin(NamedTuple):
@@ -41,16 +38,16 @@ class Origin(NamedTuple):
         return self.identity, self.seed
 
 
-def strangers(origins: Iterable[Origin], recorded: Weights) -> list[Origin]:
+def strangers(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Origin]:
     """Those that started from other weights than their parent's, each with a warning.
 
     Args:
         origins: the networks to be compared.
-        recorded: of all networks, compared or not: whoever compares a child names the same
+        recorded: all networks, compared or not, so that whoever compares a child names the same
             stranger. A parent that is not among them has the weights that the first of its
             children started from.
     """
-    known = dict(recorded)
+    known = {origin.key: origin.weights for origin in recorded}
     found = []
     for origin in origins:
         if origin.parent is None:
@@ -73,8 +70,8 @@ def of_one_family(found: Sequence[Found], workspace: Workspace) -> list[Found]:
     parents = {run.identity: run for one in found if (run := one.cell.run.parent)}
     recorded = [record for run in parents.values() for record in records_of(run, workspace)]
     origins = [Origin.of(record) for one in found for record in one.records.values()]
-    weights = {origin.key: origin.weights for origin in [*map(Origin.of, recorded), *origins]}
-    strange = {origin.key for origin in strangers(origins, weights)}
+    known = [*map(Origin.of, recorded), *origins]
+    strange = {origin.key for origin in strangers(origins, known)}
     return [
         one._replace(
             records={s: r for s, r in one.records.items() if (r.identity, s) not in strange},

@@ -95,12 +95,11 @@ class Ledger:
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
         self._origins: dict[tuple[str, int], Origin] = {}
-        self._weights: dict[tuple[str, int], str] = {}
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
         origin = Origin.of(record)
-        self._origins[origin.key], self._weights[origin.key] = origin, origin.weights
+        self._origins[origin.key] = origin
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -171,7 +170,9 @@ class Ledger:
             return []
         networks = zip(one.terms, self._seeds_by_network(one), strict=True)
         keys = [(cell.run.identity, s) for (_, cell), seeds in networks for s in sorted(seeds)]
-        return strangers((self._origins[key] for key in dict.fromkeys(keys)), self._weights)
+        return strangers(
+            [self._origins[key] for key in dict.fromkeys(keys)], self._origins.values()
+        )
 
     def _seeds_by_network(self, one: Sum) -> list[set[int]]:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]

@@ -123,7 +123,7 @@ def _conditions(run: Run, hardware: str | None, threads: int | None) -> Conditio
 
 
 def on_gpu(record: Record) -> bool:
-    return record.provenance["accelerator"] == "CUDAAccelerator"
+    return record.machine == "GPU"
 
 
 def _hardware(record: Record) -> str:

@@ -36,6 +36,14 @@ def _level(request: pytest.FixtureRequest) -> Iterator[None]:
     RUNTIME.use(BEST)
 
 
+@pytest.fixture(params=[level for level in RUNTIME.supported if level != "amx"])
+def _plain_levels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Those at which products are worth saving."""
+    RUNTIME.use(request.param)
+    yield
+    RUNTIME.use(BEST)
+
+
 on_every_level = pytest.mark.usefixtures("_level")
 
 sizes = st.integers(1, 3)
@@ -76,7 +84,8 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
 )
 @given(
     images=sizes,
-    channels=st.integers(1, 17),
+    # Those of minimal filtering are below.
+    channels=st.integers(1, 17).filter(lambda channels: channels != 16),
     filters=st.integers(1, 40),
     side=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     kernel=pairs,
@@ -109,6 +118,50 @@ def test_conv2d(
     out = conv2d(x, *codes, *window)
     close(out, exact, size)
     assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@on_every_level
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    images=sizes,
+    channels=st.sampled_from([16, 48]),
+    filters=st.integers(1, 70),
+    side=st.tuples(st.integers(10, 20), st.integers(10, 20)),
+    size=st.sampled_from([3, 5]),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    groups=sizes,
+    terms=sizes,
+)
+def test_conv2d_by_minimal_filtering(
+    images: int,
+    channels: int,
+    filters: int,
+    side: tuple[int, int],
+    size: int,
+    padding: tuple[int, int],
+    groups: int,
+    terms: int,
+) -> None:
+    codes = random_codes(channels * size * size, groups * filters, groups, terms)
+    window = Window((size, size), (1, 1), padding, groups)
+    x = random_input(images, groups * channels, *side)
+    exact = exact_conv2d(x, codes, window)
+    # An error depends on all inputs that are transformed together, and not on those of one place.
+    magnitude = exact_conv2d(x.abs(), magnitudes(codes), window).max()
+    close(conv2d(x, *codes, *window), exact, magnitude)
+
+
+@pytest.mark.usefixtures("_plain_levels")
+def test_a_transformed_window_shares_what_is_not_finite() -> None:
+    """Which shows where products are saved; far from it nothing changes."""
+    codes = random_codes(16 * 9, 20)
+    x = random_input(1, 16, 12, 12)
+    x[0, 3, 0, 0] = torch.inf
+    out = conv2d(x, *codes, *Window((3, 3), (1, 1), (1, 1), 1))
+    assert not out[:, :, :4, :4].isfinite().any()
+    assert out[:, :, 4:].isfinite().all()
 
 
 @on_every_level
@@ -152,13 +205,16 @@ def _threads() -> Iterator[None]:
 @pytest.mark.usefixtures("_threads")
 def test_the_number_of_threads_changes_no_bit() -> None:
     flat, deep = random_codes(50, 300, seed=1), random_codes(45, 48, groups=2, seed=2)
+    wide = random_codes(16 * 9, 48, seed=3)
     x, images = random_input(3, 50), random_input(2, 10, 9, 9)
-    window = Window((3, 3), (1, 1), (1, 1), 2)
+    many = random_input(5, 16, 30, 30)
+    window, one = (Window((3, 3), (1, 1), (1, 1), groups) for groups in (2, 1))
     torch.set_num_threads(2)
-    shared = linear(x, *flat), conv2d(images, *deep, *window)
+    shared = linear(x, *flat), conv2d(images, *deep, *window), conv2d(many, *wide, *one)
     torch.set_num_threads(1)
     assert torch.equal(shared[0], linear(x, *flat))
     assert torch.equal(shared[1], conv2d(images, *deep, *window))
+    assert torch.equal(shared[2], conv2d(many, *wide, *one))
 
 
 GOOD = random_codes(6, 20)

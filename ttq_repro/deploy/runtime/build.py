@@ -23,7 +23,10 @@ KEPT = CACHE / "runtime"
 FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 TORCH = Path(torch.__file__).parent
 #: What a source needs beside FLAGS.
-EXTRA = {"runtime": ["-fopenmp"], "operators": [f"-I{TORCH / 'include'}"]}
+EXTRA = {
+    **{source: ["-fopenmp"] for source in ("runtime", "frame", "winograd")},
+    "operators": [f"-I{TORCH / 'include'}"],
+}
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
 #: The sets of instructions that there are kernels for, in the order of runtime.cpp's KERNELS.
 LEVELS: dict[str, list[str]] = {"portable": []}

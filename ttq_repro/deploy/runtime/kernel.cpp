@@ -2,9 +2,11 @@
 // registers, where they are used for all rows of a tile and forgotten. Only where a block of
 // filters meets many tiles are they worth a place in the cache for so long.
 
+#include "minimal.hpp"
 #include "tile.hpp"
 
 #include <cstring>
+#include <iterator>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -96,7 +98,8 @@ Vector read(const float* from) {
 }
 
 // Puts the sums of one row and block, the first of its filters being `first`, into the output.
-void put(const Tile& tile, int row, int64_t first, const Vector* sums) {
+[[gnu::always_inline]] inline void put(const Tile& tile, int row, int64_t first,
+                                       const Vector* sums) {
   float* out = tile.out + row * tile.out_step + first;
   const float* base = tile.add ? out : tile.bias + first;
   const float* scale = tile.scale + first;
@@ -190,10 +193,12 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   }
 }
 
+#include "transformations.hpp"
+
 }  // namespace
 
 constexpr int BLOCKS = SUMS / (ROWS * VECTORS);
 constexpr int64_t LEAST_TILES = 8;
 constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights for a block.
 const Kernel KERNEL = {ROWS,    BLOCKS, LEAST_TILES * ROWS, BLOCKS * MOST_DEPTH,
-                       compute_rows<ROWS>, unpack};
+                       compute_rows<ROWS>, unpack, WINOGRADS, std::size(WINOGRADS)};

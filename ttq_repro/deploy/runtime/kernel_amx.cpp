@@ -209,4 +209,4 @@ void compute(const Tile& tile, int rows) {
 }  // namespace
 
 // Rows are split once for all blocks of a task; its weights are to stay in a cache of 2 MiB.
-const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute, unpack};
+const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute, unpack, nullptr, 0};

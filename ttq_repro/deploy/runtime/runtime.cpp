@@ -3,6 +3,10 @@
 
 #include "runtime.hpp"
 
+#include "frame.hpp"
+#include "parts.hpp"
+#include "winograd.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -40,15 +44,6 @@ bool has_tiles() {
 
 int current_level = ternary_level();
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// `count` things in as few parts as possible, none larger than `largest`, all as equal as can be.
-struct Parts {
-  int64_t count, parts;
-  Parts(int64_t count, int64_t largest) : count(count), parts(ceil_div(count, largest)) {}
-  int64_t begin(int64_t index) const { return index * count / parts; }
-};
-
 // The weights of a block of filters are unpacked once for a task of so many tiles, where the kernel
 // says that this pays.
 constexpr int64_t TILES_A_TASK = 64;
@@ -79,7 +74,7 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
     const int64_t index = task / blocks.parts % runs.parts;
     const int64_t group = task / blocks.parts / runs.parts;
     const int64_t first_block = blocks.begin(part);
-    const int64_t count = blocks.begin(part + 1) - first_block;
+    const int64_t count = blocks.size(part);
     const int64_t first = first_block * FILTERS_A_BLOCK;
     const int64_t filter = group * weights.filters + first;
     Tile tile = common;
@@ -98,42 +93,11 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
       }
       for (int64_t number = runs.begin(index); number < runs.begin(index + 1); ++number) {
         const int64_t row = tiles.begin(number);
-        const int64_t height = tiles.begin(number + 1) - row;
+        const int64_t height = tiles.size(number);
         set_rows(tile, group, row, height);
         tile.out = out + row * all + filter;
         kernel.compute(tile, static_cast<int>(height));
       }
-    }
-  }
-}
-
-// Copies images into frames of zeros, (groups, images, height, width, channels of a group), in
-// which the lines of every window are contiguous.
-void frame(int threads, const Images& in, int64_t groups, const float* x, float* framed) {
-  const int64_t depth = in.channels / groups;
-  const int64_t height = in.height + 2 * in.padding[0];
-  const int64_t border = in.padding[1] * depth;
-  const int64_t inner = in.width * depth;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int64_t line = 0; line < groups * in.images * height; ++line) {
-    float* to = framed + line * (inner + 2 * border);
-    const int64_t y = line % height - in.padding[0];
-    const int64_t image = line / height % in.images;
-    const int64_t channel = line / height / in.images * depth;
-    if (y < 0 || y >= in.height) {
-      std::memset(to, 0, sizeof(float) * (inner + 2 * border));
-      continue;
-    }
-    const float* from = x + image * in.strides[0] + channel * in.strides[1] + y * in.strides[2];
-    std::memset(to, 0, sizeof(float) * border);
-    to += border;
-    std::memset(to + inner, 0, sizeof(float) * border);
-    if (in.strides[1] == 1 && in.strides[3] == depth) {
-      std::memcpy(to, from, sizeof(float) * inner);
-    } else {
-      for (int64_t c = 0; c < depth; ++c)
-        for (int64_t column = 0; column < in.width; ++column)
-          to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
     }
   }
 }
@@ -165,9 +129,18 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
 
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
                     int64_t height, int64_t width, float* out) {
+  const Kernel& kernel = *KERNELS[current_level];
+  const Winograd* winograd = winograd_for(kernel, *weights, *in, height, width);
+  const int64_t side = winograd ? winograd->outputs : 1;
   const int64_t depth = in->channels / weights->groups;
-  const int64_t line = (in->width + 2 * in->padding[1]) * depth;
-  const int64_t image = (in->height + 2 * in->padding[0]) * line;
+  // Windows of several outputs may hang over the edge.
+  const auto framed_side = [&](int64_t inputs, int64_t outputs, int axis) {
+    return std::max(inputs + 2 * in->padding[axis],
+                    ceil_div(outputs, side) * side + in->kernel[axis] - 1);
+  };
+  const int64_t lines = framed_side(in->height, height, 0);
+  const int64_t line = framed_side(in->width, width, 1) * depth;
+  const int64_t image = lines * line;
   Tile tile{};
   tile.stretches = in->kernel[0];
   tile.stretch = in->kernel[1] * depth;
@@ -178,8 +151,16 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   const auto framed = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
   for (int64_t part = 0; part < parts.parts; ++part) {
     Images some = *in;
-    some.images = parts.begin(part + 1) - parts.begin(part);
-    frame(threads, some, weights->groups, x + parts.begin(part) * in->strides[0], framed.get());
+    some.images = parts.size(part);
+    frame(threads, some, weights->groups, lines, line / depth,
+          x + parts.begin(part) * in->strides[0], framed.get());
+    const int64_t pixels = height * width;
+    float* to = out + parts.begin(part) * pixels * weights->groups * weights->filters;
+    if (winograd) {
+      convolve(threads, kernel, *winograd, *weights,
+               {framed.get(), some.images, image, line, depth}, height, width, to);
+      continue;
+    }
     const auto set_rows = [&](Tile& tile, int64_t group, int64_t first, int64_t count) {
       int64_t column = first % width;
       int64_t y = first / width % height;
@@ -196,8 +177,6 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
         }
       }
     };
-    const int64_t pixels = height * width;
-    run(threads, *weights, tile, some.images * pixels,
-        out + parts.begin(part) * pixels * weights->groups * weights->filters, set_rows);
+    run(threads, *weights, tile, some.images * pixels, to, set_rows);
   }
 }

@@ -29,6 +29,27 @@ struct Tile {
   int64_t filters;        // How many there are; the last block may be cut short.
 };
 
+// A convolution at stride one by minimal filtering (minimal.hpp). Windows of products x products
+// inputs become outputs x outputs outputs; each of their transformed values has its linear layer.
+struct Winograd {
+  int outputs, taps, products;  // Along a side: products = outputs + taps - 1.
+
+  // A window whose lines are `line` floats apart; channels: a multiple of 16. The n-th transformed
+  // input of all channels goes to to + n * step.
+  void (*inputs)(const float* window, int64_t line, int64_t channels, float* to, int64_t step);
+
+  // Whole blocks, as Kernel::unpack takes them. Their n-th transformed weights go to to + n * step,
+  // in its form.
+  void (*weights)(const uint32_t* words, int64_t blocks, int64_t channels, const float* levels,
+                  float* to, int64_t step);
+
+  // The outputs of a window and a bias, from its n-th sums at sums + n * step. Only `rows` rows and
+  // `columns` columns are written, as the last windows hang over the edge.
+  void (*outputs_of)(const float* sums, int64_t step, const float* bias, int64_t filters,
+                     float* out, int64_t out_line, int64_t out_step, int64_t rows,
+                     int64_t columns);
+};
+
 // The kernel for one set of instructions.
 struct Kernel {
   int rows;    // The most that it computes at a time, at least 1 and at most MOST_ROWS.
@@ -40,6 +61,9 @@ struct Kernel {
   // a block, their number rounded up to a multiple of DEPTH_UNIT.
   void (*unpack)(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
                  float* unpacked);
+  // Null where fewer products are no gain.
+  const Winograd* winograd;
+  int winograds;
 };
 
 extern const Kernel kernel_portable;

@@ -1,0 +1,45 @@
+// The matrices of minimal filtering: M outputs of a filter of R taps from M + R - 1 products
+// (Winograd 1980; for convolutions Lavin and Gray 2015, arXiv 1509.09308).
+//
+// outputs = out * ((weights * taps) . (in * inputs)), products taken one by one. It is the
+// multiplication of polynomials by their values at M + R - 2 points and at infinity; in two
+// dimensions each matrix is applied to the columns, then to the rows.
+#pragma once
+
+namespace {
+
+// With 1 and 2 in the place of 3/4 and 3/2, errors of float32 are three times as large.
+constexpr float POINTS[] = {0, 0.75f, -0.75f, 1.5f, -1.5f};
+
+template <int M, int R>
+struct Minimal {
+  static constexpr int N = M + R - 1;
+  static_assert(N - 1 <= static_cast<int>(sizeof POINTS / sizeof *POINTS));
+
+  float in[N][N] = {};
+  float weights[N][R] = {};
+  float out[M][N] = {};
+
+  constexpr Minimal() {
+    for (int i = 0; i < N; ++i) {
+      const bool infinity = i == N - 1;
+      // The polynomial with a zero at every other point.
+      in[i][0] = 1;
+      float value = 1;  // Of it at this point.
+      for (int j = 0; j < N - 1; ++j) {
+        if (j == i) continue;
+        for (int k = N - 1; k > 0; --k) in[i][k] = in[i][k - 1] - POINTS[j] * in[i][k];
+        in[i][0] *= -POINTS[j];
+        if (!infinity) value *= POINTS[i] - POINTS[j];
+      }
+      float power = 1;
+      for (int k = 0; k < N; ++k) {
+        if (k < R) weights[i][k] = infinity ? k == R - 1 : power / value;
+        if (k < M) out[k][i] = infinity ? k == M - 1 : power;
+        if (!infinity) power *= POINTS[i];
+      }
+    }
+  }
+};
+
+}  // namespace

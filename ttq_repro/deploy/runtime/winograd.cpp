@@ -1,0 +1,132 @@
+// Convolutions by minimal filtering: windows are transformed, a linear layer computes each of their
+// transformed values, and its sums are transformed into outputs. Weights stay packed but for those
+// of a few filters at a time.
+
+#include "winograd.hpp"
+
+#include "parts.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+namespace {
+
+// Windows whose inputs, and whose sums for some filters, a cache holds.
+constexpr int64_t WINDOWS_A_RUN = 128;
+// Between matrices whose values are written together: a line of the cache, without which all of
+// them would fall into the same few.
+constexpr int64_t GAP = 16;
+// What it takes to transform weights, in windows; measured.
+constexpr int64_t WINDOWS_FOR_WEIGHTS = 10;
+
+// How the outputs are cut into windows.
+struct Windows {
+  int64_t side, down, across;
+  Windows(const Winograd& winograd, int64_t height, int64_t width)
+      : side(winograd.outputs), down(ceil_div(height, side)), across(ceil_div(width, side)) {}
+
+  int64_t of_an_image() const { return down * across; }
+  int64_t image(int64_t window) const { return window / across / down; }
+  int64_t row(int64_t window) const { return window / across % down * side; }
+  int64_t column(int64_t window) const { return window % across * side; }
+};
+
+}  // namespace
+
+const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const Images& in,
+                             int64_t height, int64_t width) {
+  if (in.stride[0] != 1 || in.stride[1] != 1) return nullptr;
+  if (in.channels / weights.groups % FILTERS_A_BLOCK != 0) return nullptr;
+  for (int n = 0; n < kernel.winograds; ++n) {
+    const Winograd& winograd = kernel.winograd[n];
+    if (winograd.taps != in.kernel[0] || winograd.taps != in.kernel[1]) continue;
+    const int64_t windows = in.images * Windows(winograd, height, width).of_an_image();
+    const int64_t ours = (windows + WINDOWS_FOR_WEIGHTS) * winograd.products * winograd.products;
+    if (ours < in.images * height * width * winograd.taps * winograd.taps) return &winograd;
+  }
+  return nullptr;
+}
+
+void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const Weights& weights,
+              const Framed& in, int64_t height, int64_t width, float* out) {
+  const int64_t depth = in.depth;
+  const int64_t all = weights.groups * weights.filters;
+  const int64_t products = winograd.products * winograd.products;
+  const Windows windows(winograd, height, width);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK), kernel.blocks);
+  const std::vector<float> zeros(kernel.blocks * FILTERS_A_BLOCK);
+  // A run for each thread at a time.
+  const Parts steps(in.images * windows.of_an_image(), WINDOWS_A_RUN * threads);
+  const auto inputs = std::make_unique_for_overwrite<float[]>(
+      weights.groups * products * threads * (WINDOWS_A_RUN * depth + GAP));
+  for (int64_t step = 0; step < steps.parts; ++step) {
+    const Parts runs(steps.size(step), WINDOWS_A_RUN);
+    // Of a group and a run: (products, windows of the run, depth), with gaps after the products.
+    const auto inputs_of = [&](int64_t group, int64_t run) {
+      const int64_t floats = (group * runs.count + runs.begin(run)) * depth +
+                             (group * runs.parts + run) * GAP;
+      return inputs.get() + products * floats;
+    };
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t task = 0; task < weights.groups * runs.parts; ++task) {
+      const int64_t group = task / runs.parts, run = task % runs.parts;
+      for (int64_t n = 0; n < runs.size(run); ++n) {
+        const int64_t window = steps.begin(step) + runs.begin(run) + n;
+        const float* from = in.data + (group * in.images + windows.image(window)) * in.image +
+                            windows.row(window) * in.line + windows.column(window) * depth;
+        winograd.inputs(from, in.line, depth, inputs_of(group, run) + n * depth,
+                        runs.size(run) * depth + GAP);
+      }
+    }
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t task = 0; task < weights.groups * runs.parts * blocks.parts; ++task) {
+      thread_local std::vector<float> unpacked, sums;
+      const int64_t part = task % blocks.parts;
+      const int64_t run = task / blocks.parts % runs.parts;
+      const int64_t group = task / blocks.parts / runs.parts;
+      const int64_t first = blocks.begin(part) * FILTERS_A_BLOCK;
+      const int64_t filter = group * weights.filters + first;
+      const int64_t width_of_sums = blocks.size(part) * FILTERS_A_BLOCK;
+      const int64_t a_weight = width_of_sums * depth + GAP;
+      const int64_t a_sum = width_of_sums * runs.size(run) + GAP;
+      const int64_t an_input = depth * runs.size(run) + GAP;
+      unpacked.resize(products * a_weight);
+      sums.resize(products * a_sum);
+      Tile tile{};
+      tile.stretches = 1;
+      tile.stretch = depth;
+      tile.bias = zeros.data();
+      tile.out_step = width_of_sums;
+      tile.filters = std::min(width_of_sums, weights.filters - first);
+      const Parts tiles(runs.size(run), kernel.rows);
+      for (int64_t term = 0; term < weights.terms; ++term) {
+        tile.scale = weights.scales + term * all + filter;
+        tile.add = term > 0;
+        winograd.weights(
+            weights.words + (group * blocks.count + blocks.begin(part)) * weights.depth,
+            blocks.size(part), depth, weights.levels + 4 * term, unpacked.data(), a_weight);
+        for (int64_t product = 0; product < products; ++product) {
+          tile.unpacked = unpacked.data() + product * a_weight;
+          for (int64_t number = 0; number < tiles.parts; ++number) {
+            const int64_t top = tiles.begin(number);
+            for (int64_t row = 0; row < tiles.size(number); ++row)
+              tile.rows[row] =
+                  inputs_of(group, run) + product * an_input + (top + row) * depth;
+            tile.out = sums.data() + product * a_sum + top * width_of_sums;
+            kernel.compute(tile, static_cast<int>(tiles.size(number)));
+          }
+        }
+      }
+      for (int64_t n = 0; n < runs.size(run); ++n) {
+        const int64_t window = steps.begin(step) + runs.begin(run) + n;
+        const int64_t row = windows.row(window), column = windows.column(window);
+        const int64_t place = (windows.image(window) * height + row) * width + column;
+        winograd.outputs_of(sums.data() + n * width_of_sums, a_sum, weights.bias + filter,
+                            tile.filters, out + place * all + filter, width * all, all,
+                            std::min(windows.side, height - row),
+                            std::min(windows.side, width - column));
+      }
+    }
+  }
+}

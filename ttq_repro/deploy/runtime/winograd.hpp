@@ -1,0 +1,18 @@
+#pragma once
+
+#include "runtime.hpp"
+
+// Images as `frame` leaves them, with room for windows that hang over the edge. Strides in floats:
+// from an image to the next, from a line, and from a pixel.
+struct Framed {
+  const float* data;
+  int64_t images, image, line, depth;
+};
+
+// The way that saves products in this convolution, or null.
+const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const Images& in,
+                             int64_t height, int64_t width);
+
+// out: (images, height, width, groups * filters).
+void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const Weights& weights,
+              const Framed& in, int64_t height, int64_t width, float* out);

@@ -110,6 +110,20 @@ def test_a_plan_ends_with_what_is_wrong_with_a_folder_that_was_named(
     assert "5 of 5 runs to train" in capsys.readouterr().out
 
 
+def test_nothing_is_measured_for_a_folder_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttq_repro.runs.measure.measured", lambda *_: pytest.fail("measured"))
+    ask = [f"workspace={tmp_path}", "artifact=table2", "measure=true"]
+    with pytest.raises(DataError, match=r"nowhere: no such folder"):
+        reproduce(compose_config("reproduce", [*ask, f"data_dir={tmp_path / 'nowhere'}"]))
+
+
+def test_an_artifact_of_photographs_takes_no_small_images(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dataset=digits: table2 is of photographs, as imagenette"):
+        reproduce(request("table2", tmp_path, "dataset=digits"))
+
+
 def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

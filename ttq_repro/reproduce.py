@@ -25,13 +25,14 @@ def reproduce(request: Config) -> None:
     plan = make_plan(
         (cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace, request["jobs"]
     )
-    if request["measure"]:
+    # A folder that nobody named is no error in a plan: it says what is to be given.
+    named = request["data_dir"] is not None
+    unusable = named and plan.missing and isinstance(plan.data, DataError)
+    if request["measure"] and not unusable:
         from ttq_repro.runs.measure import measured
 
         plan = measured(plan, workspace)
     _announce(request, plan, cells)
-    # A folder that nobody named is no error in a plan: it says what is to be given.
-    named = request["data_dir"] is not None
     if named and plan.missing and isinstance(plan.data, DataError):
         raise plan.data
     if request["dry_run"]:

@@ -12,6 +12,7 @@ from PIL import Image
 from ttq_repro.data.load import load_data
 from ttq_repro.data.share import Share
 from ttq_repro.data.source import DataSource
+from ttq_repro.errors import DataError
 from ttq_repro.runs.config import compose_config
 
 pytestmark = pytest.mark.usefixtures("prepare_in_threads")
@@ -146,6 +147,19 @@ def test_a_training_image_is_a_crop_of_the_resized_photograph(photographs: Path)
             assert distance.amin(1).max() < 6
             chosen |= set(distance.argmin(1).tolist())
     assert len(chosen) > 20
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_photograph_is_one_line(photographs: Path, workers: int) -> None:
+    source = load(photographs, workers=workers)
+    (part,) = (photographs.parent / "cache").rglob("train/n02.safetensors")
+    content = bytearray(part.read_bytes())
+    content[content.index(b"\xff\xd8") + 200] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        epoch_of(source)
+    assert str(caught.value).startswith(f"{part}: damaged (photograph 0)")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_released_augmentation_is_a_choice(photographs: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from ttq_repro.data.counts import check_classes
 from ttq_repro.data.folder import class_folders, images_in, is_image, list_split, visible
 from ttq_repro.errors import DataError
 
@@ -52,7 +53,7 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
             without a label.
     """
     classes = tuple(class_folders(root / "train"))
-    check_count(root / "train", len(classes), num_classes)
+    check_classes(root / "train", len(classes), num_classes)
     val = root / "val"
     return {
         "train": _by_class(list_split(root / "train", classes), classes),
@@ -78,12 +79,6 @@ def truth_files(root: Path) -> list[Path]:
             raise DataError(f"{root / DEVKIT_META}: missing beside {DEVKIT_TRUTH.name}")
         return [root / DEVKIT_TRUTH, root / DEVKIT_META]
     return [root / KAGGLE_TRUTH] if (root / KAGGLE_TRUTH).is_file() else []
-
-
-def check_count(where: Path | str, found: int, num_classes: int) -> None:
-    """Raises DataError if there are not as many classes as the config says."""
-    if found != num_classes:
-        raise DataError(f"{where}: {found} classes, but data.num_classes={num_classes}")
 
 
 def _by_class(listing: list[tuple[Path, int]], classes: tuple[str, ...]) -> Listing:

@@ -8,13 +8,13 @@ from typing import Any
 from hydra.utils import instantiate
 
 from ttq_repro.data.cifar10 import load_cifar10
+from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.imagenet import check_count
 from ttq_repro.data.photographs import PhotographSource
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.prepare import Photographs, open_store
 from ttq_repro.data.source import DataSource
-from ttq_repro.errors import DataError, UserError
+from ttq_repro.errors import UserError
 
 
 def load_data(
@@ -34,9 +34,7 @@ def load_data(
     if "augmentation" in node:
         if "held_out" in node:
             raise UserError("data.held_out: of photographs none can be held out yet")
-        store = open_store(Photographs.of(node, cache))
-        if whole:
-            _check_whole(node, store.counts["train"], store.counts["val"])
+        store = open_store(Photographs.of(node, cache, whole=whole))
         return PhotographSource(
             node["name"],
             store,
@@ -49,7 +47,8 @@ def load_data(
     elif node["name"] == "cifar10":
         arrays = load_cifar10(node["root"] or "data", cache)
         if whole:
-            _check_whole(node, len(arrays.train_labels), len(arrays.test_labels))
+            found = {"train": len(arrays.train_labels), "val": len(arrays.test_labels)}
+            check_images(node["name"], found, node.get("images"))
     else:
         raise UserError(f"data.name={node['name']}: unknown; known are cifar10 and digits")
     if "held_out" in node:
@@ -57,18 +56,5 @@ def load_data(
             arrays = arrays.held_out(node["held_out"])
         except (TypeError, ValueError) as error:
             raise UserError(f"data.held_out={node['held_out']}: {error}") from None
-    check_count(arrays.name, len(arrays.classes), node["num_classes"])
+    check_classes(arrays.name, len(arrays.classes), node["num_classes"])
     return ArraySource(arrays, pad=node["pad"], flip=node["flip"])
-
-
-def _check_whole(node: dict[str, Any], train: int, test: int) -> None:
-    """Refuse a part of a data set, a copy that was cut short, say, as well as another one."""
-    if "images" not in node:
-        return  # The config of an older record.
-    expected = node["images"]["train"], node["images"]["val"]
-    if (train, test) != expected:
-        raise DataError(
-            f"{node['name']}: {train:,} training and {test:,} test images, but results are of "
-            f"{expected[0]:,} and {expected[1]:,} (data.images); name another data set otherwise "
-            "(data.name)"
-        )

@@ -18,6 +18,7 @@ from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
+from ttq_repro.errors import DataError
 
 TEST_BATCH = 200
 
@@ -79,10 +80,16 @@ class LateLoader(DataLoader[Batch]):
 
     Lightning makes the iterator of a resumed run before it tells the sampler the epoch; worker
     processes would have fetched their first batches by then.
+
+    Raises:
+        DataError: a photograph is damaged; without the worker's traceback that torch puts into it.
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
+        try:
+            yield from super().__iter__()
+        except DataError as error:
+            raise DataError(str(error).strip().rpartition("DataError: ")[2]) from None
 
 
 class TrainBatches(Dataset[Batch]):

@@ -24,11 +24,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
+from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.folder import class_folders
 from ttq_repro.data.imagenet import (
     SPLITS,
     Listing,
-    check_count,
     find_root,
     list_images,
     truth_files,
@@ -47,7 +47,8 @@ from ttq_repro.pictures import opened, rgb
 from ttq_repro.words import duration, size
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
-SAMPLE = 48  # Photographs that tell what a store will take before it is made.
+SAMPLE = 200  # Photographs that tell what a store will take before it is made.
+UNCERTAINTY = 0.1  # Of what they tell: three standard deviations, as sizes scatter by half.
 NAMED = 5  # Unreadable photographs that an error names.
 LONGEST = 65500  # Pixels of a side that the JPEG library takes.
 
@@ -61,6 +62,7 @@ class Photographs:
             also lie in ``root/name``.
         num_classes: how many there have to be.
         cache: where stores are made.
+        images: how many there have to be of each split; None where any will do.
     """
 
     root: Path
@@ -68,10 +70,14 @@ class Photographs:
     num_classes: int
     shrinking: StoredFormat
     cache: Path
+    images: dict[str, int] | None = None
 
     @classmethod
-    def of(cls, node: dict[str, Any], cache: Path) -> Photographs:
+    def of(cls, node: dict[str, Any], cache: Path, *, whole: bool = False) -> Photographs:
         """The photographs that a node of ``configs/data`` describes.
+
+        Args:
+            whole: whether there have to be as many as ``node["images"]`` says.
 
         Raises:
             UserError: it describes arrays in memory.
@@ -80,7 +86,12 @@ class Photographs:
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
         shrinking = StoredFormat(node["short_side"], node["quality"])
         return cls(
-            Path(node["root"] or "data"), node["name"], node["num_classes"], shrinking, cache
+            Path(node["root"] or "data"),
+            node["name"],
+            node["num_classes"],
+            shrinking,
+            cache,
+            node.get("images") if whole else None,  # The config of an older record has none.
         )
 
     @property
@@ -171,10 +182,10 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
             folder = find_root(wanted.root, wanted.name)
             path = store or wanted.cached_store(folder)
             if _made_from(path) != _fingerprint(folder, wanted.shrinking):
-                listing = list_images(folder, wanted.num_classes)
-                counts = {split: sum(map(len, files.values())) for split, files in listing.items()}
+                listing = _listed(folder, wanted)
                 cost = _cost(_tasks(listing, path), wanted.shrinking)
-                return Survey(path, False, counts, cost)
+                _check_disk(path, cost)
+                return Survey(path, False, _counts(listing), cost)
         made = ImageStore(path)
         _check(made, wanted)
     return Survey(path, True, made.counts, Cost(made.bytes, 0))
@@ -199,7 +210,18 @@ def _check(store: ImageStore, wanted: Photographs) -> None:
         raise DataError(
             f"{store.root}: stored at {store.shrinking}, but data asks for {wanted.shrinking}"
         )
-    check_count(store.root, len(store.classes), wanted.num_classes)
+    check_classes(store.root, len(store.classes), wanted.num_classes)
+    check_images(wanted.name, store.counts, wanted.images)
+
+
+def _listed(folder: Path, wanted: Photographs) -> dict[str, Listing]:
+    listing = list_images(folder, wanted.num_classes)
+    check_images(wanted.name, _counts(listing), wanted.images)
+    return listing
+
+
+def _counts(listing: dict[str, Listing]) -> dict[str, int]:
+    return {split: sum(map(len, files.values())) for split, files in listing.items()}
 
 
 def _make(store: Path, folder: Path, wanted: Photographs) -> None:
@@ -208,7 +230,7 @@ def _make(store: Path, folder: Path, wanted: Photographs) -> None:
     with FileLock(store / ".lock"):
         made_from = _fingerprint(folder, wanted.shrinking)
         if _made_from(store) != made_from:
-            listing = list_images(folder, wanted.num_classes)
+            listing = _listed(folder, wanted)
             tasks = _tasks(listing, store)
             _check_disk(store, _cost(tasks, wanted.shrinking))
             _make_parts(tasks, wanted.shrinking)
@@ -264,8 +286,9 @@ def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
 
 
 def _check_disk(store: Path, cost: Cost) -> None:
-    free = shutil.disk_usage(store).free
-    if cost.bytes > free:
+    there = next(folder for folder in (store, *store.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if cost.bytes * (1 + UNCERTAINTY) > free:
         raise DataError(f"{store}: takes about {size(cost.bytes)}, {size(free)} are free")
 
 

@@ -35,8 +35,8 @@ def render(
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = of_one_family(at_one_setting(cells, workspace), workspace)
     log = released.beside(cells, authors_log)
-    caption = CAPTION + (released.CAPTION if log else "")
     drawn = [one for one in found if one.records]
+    caption = CAPTION + (released.CAPTION if log and drawn else "")
     figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     return style.publish(figure, caption, found, home, "figure3")
 

@@ -41,7 +41,7 @@ def render(
         log = Path(authors_log)
     drawn = [one for one in found if one.records]
     figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
-    caption = CAPTION + (LOG_CAPTION if log else "")
+    caption = CAPTION + (LOG_CAPTION if log and drawn else "")
     return style.publish(figure, caption, found, home, file_name("figure4", cells[0]))
 
 

@@ -25,9 +25,9 @@ CAPTION = (
 )
 TABLE_CAPTION = (
     "Kernels of the ternary convolutions of AlexNet that hold no weight or a single one (section "
-    "6.3): how many, and in % what removing them saves of the layer's weights and of its dense "
-    "multiplications; empty ones at no loss, single ones at the loss of the given share of the "
-    "weights that are not zero. Seed {seed}, {setting}."
+    "6.3): how many, and in % what removing them saves of the weights and, layer by layer, of the "
+    "dense multiplications; empty ones at no loss, single ones at the loss of the given share of "
+    "the weights that are not zero. Seed {seed}, {setting}."
 )
 HEADER = [
     "layer", "kernels", "empty", "single", "saved by removing both, %", "non-zero weights lost, %"

@@ -11,6 +11,8 @@ from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
 
+#: The data sets of 32x32 images, too small for the networks of those who take photographs.
+ARRAYS = ("cifar10", "digits")
 #: What an entry of ``artifact.cells`` says besides its labels.
 KEYS = ("experiment", "overrides")
 
@@ -58,6 +60,11 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
         raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
     if request["dataset"] not in (None, *(known := choices("data"))):
         raise UserError(f"dataset={request['dataset']}: must be one of {', '.join(known)}")
+    if "stand_in" in artifact and request["dataset"] in ARRAYS:
+        raise UserError(
+            f"dataset={request['dataset']}: {artifact['name']} is of photographs, as "
+            f"{artifact['stand_in']} has them"
+        )
     if request["precision"] not in (None, *PRECISIONS):
         raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
     return [

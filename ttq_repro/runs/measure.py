@@ -89,16 +89,14 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 plan = replace(plan, data=error)
         images = data.train_images if data else planned.images
         with share_of_cores(run, plan.jobs) as threads:
-            speed, network_bytes = step_speed(run, images, workspace)
+            speed = step_speed(run, images, workspace)
             told = f"step {speed:,.1f} images/s"
             if data:
                 loader = loader_speed(data, run.config["recipe"]["batch_size"])
                 speed = min(speed, loader)
                 told += f", loader {loader:,.0f} images/s"
         plan = replace(plan, at_once=at_once(plan.jobs, threads * run.processes))
-        found[run.identity] = replace(
-            planned, measured=speed, images=images, network_bytes=network_bytes
-        )
+        found[run.identity] = replace(planned, measured=speed, images=images)
         print(f"measured: {run.identity}: {told}")
     return replace(
         plan,
@@ -129,8 +127,8 @@ def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def step_speed(run: Run, images: int | None, workspace: Workspace) -> tuple[float, int]:
-    """Images a second of the run's training steps, its images at hand, and its network's bytes.
+def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
+    """Images a second of the run's training steps, its images at hand.
 
     Of several processes one is timed, on a share of the batch: what they take to agree on gradients
     is left out.
@@ -162,8 +160,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> tuple[floa
             loggers=[],
             say=lambda _: None,
         )
-    speed = steps * recipe["batch_size"] / fitted.history["seconds"][-1]
-    return speed, sum(tensor.nbytes for tensor in fitted.network.state_dict().values())
+    return steps * recipe["batch_size"] / fitted.history["seconds"][-1]
 
 
 def loader_speed(data: DataSource, batch_size: int) -> float:

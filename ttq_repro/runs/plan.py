@@ -15,7 +15,7 @@ from ttq_repro.runs.hardware import (
     has_gpu,
     processor,
 )
-from ttq_repro.runs.precedent import Precedent, network_bytes, on_gpu, precedent
+from ttq_repro.runs.precedent import Precedent, on_gpu, precedent
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -34,7 +34,7 @@ class PlannedRun:
         alike: the record that comes closest to it.
         images: training images of its data set, where that is known beforehand.
         measured: training images a second, measured just now.
-        network_bytes: what the network takes on disk, where that is known.
+        network_bytes: what the network takes on disk; 0 where nobody asks.
     """
 
     run: Run
@@ -42,7 +42,7 @@ class PlannedRun:
     alike: Precedent | None
     images: int | None = None
     measured: float | None = None
-    network_bytes: int | None = None
+    network_bytes: int = 0
 
     @property
     def speed(self) -> float | None:
@@ -61,12 +61,10 @@ class PlannedRun:
         return None
 
     @property
-    def checkpoint_bytes(self) -> int | None:
+    def checkpoint_bytes(self) -> int:
         """What it keeps to go on from while it trains."""
         by_sgd = self.run.config["recipe"]["optimizer"]["_target_"] == "torch.optim.SGD"
-        return self.network_bytes and self.network_bytes * (
-            KEPT_BY_SGD if by_sgd else KEPT_BY_OTHERS
-        )
+        return self.network_bytes * (KEPT_BY_SGD if by_sgd else KEPT_BY_OTHERS)
 
     def state(self) -> str:
         if self.done:
@@ -137,7 +135,7 @@ class Plan:
             if planned.alike is not None:
                 days.setdefault(planned.alike.where, planned.alike.day)
         if not days:
-            return "none recorded on this kind of device yet"
+            return "none recorded on this kind of device yet; MEASURE=1 measures it"
         told = "as recorded " + "; ".join(f"{where}, on {day}" for where, day in days.items())
         return told + (", which this GPU may not be" if self.device == UNKNOWN_GPU else "")
 
@@ -147,10 +145,8 @@ class Plan:
             data = f"{size(0 if self.data.done else self.data.cost.bytes)} for data"
         else:
             data = "data unknown"
-        networks = _sum(planned.network_bytes for planned in self.missing)
-        if networks is None:
-            return f"{data}, networks and checkpoints unknown"
-        checkpoints = sorted(planned.checkpoint_bytes or 0 for planned in self.missing)
+        networks = sum(planned.network_bytes for planned in self.missing)
+        checkpoints = sorted(planned.checkpoint_bytes for planned in self.missing)
         return (
             f"{data}, about {size(networks)} for networks, "
             f"{size(sum(checkpoints[-self.jobs :]))} for "
@@ -183,7 +179,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             done[run.parent.name] = False
     records = _recorded(workspace)
     data = _survey(next(iter(ordered.values())), workspace)
-    images = data.images["train"] if isinstance(data, Survey) else None
+    images = _training_images(next(iter(ordered.values())), data)
     hardware = gpu_name() if has_gpu() else processor()
     threads = max(1, default_threads() // jobs)
     of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
@@ -194,7 +190,8 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             # A GPU computes the steps itself, however many threads there are.
             precedent(run, of_this_kind, hardware, None if has_gpu() else threads),
             images,
-            network_bytes=network_bytes(run, records),
+            # Beside CIFAR-10 there is little to tell of disks, and torch takes seconds to import.
+            network_bytes=0 if data is None else _network_bytes(run),
         )
         for name, run in ordered.items()
     ]
@@ -212,6 +209,19 @@ def at_once(jobs: int, threads: int) -> int:
     return 1 if has_gpu() else min(jobs, max(1, cores() // threads))
 
 
+def _training_images(run: Run, data: Survey | DataError | None) -> int | None:
+    """How many there are, where that is known; a result has those that its config says."""
+    if isinstance(data, Survey):
+        return data.images["train"]
+    return run.config["data"].get("images", {}).get("train") if run.is_result else None
+
+
+def _network_bytes(run: Run) -> int:
+    from ttq_repro.training.network import network_bytes
+
+    return network_bytes(run.config)
+
+
 def _print_warning(message: str) -> None:
     print(f"warning: {message}")
 
@@ -221,7 +231,7 @@ def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
     if "short_side" not in run.config["data"]:
         return None
     try:
-        return survey(Photographs.of(run.config["data"], workspace.cache))
+        return survey(Photographs.of(run.config["data"], workspace.cache, whole=run.is_result))
     except DataError as error:
         return error
 

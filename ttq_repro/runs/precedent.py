@@ -1,4 +1,4 @@
-"""What records tell of a run to come: how fast it will be, and how large its network is."""
+"""What records tell of a run to come: how fast it will be."""
 
 from __future__ import annotations
 
@@ -93,21 +93,6 @@ def precedent(
         key=lambda one: (*map(bool, one[0]), one[1].config["model"] != run.config["model"]),
     )
     return Precedent(closest, run, tuple(filter(None, differences)))
-
-
-def network_bytes(run: Run, records: Iterable[Record]) -> int | None:
-    """What the run's network takes on disk, as far as the layers of one like it tell.
-
-    Batch norm is left out, and another number of classes, of little weight both.
-
-    Args:
-        records: of any device: the network is the same.
-    """
-    for record in records:
-        weights = sum(layer.get("weights", 0) for layer in record.decisions)
-        if weights and record.config["model"] == run.config["model"]:
-            return 4 * weights
-    return None
 
 
 def _conditions(run: Run, hardware: str | None, threads: int | None) -> Conditions:

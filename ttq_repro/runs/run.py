@@ -13,7 +13,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config, committed_choice, compose_config
 
-RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette"}
+RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
 RESULT_BUDGETS = {"short", "paper"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

@@ -1,0 +1,33 @@
+"""Whether a data set is all that a config says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ttq_repro.errors import DataError
+
+
+def check_classes(where: Path | str, found: int, num_classes: int) -> None:
+    """Raises DataError if there are not as many classes as the config says."""
+    if found != num_classes:
+        raise DataError(f"{where}: {found} classes, but data.num_classes={num_classes}")
+
+
+def check_images(name: str, found: Mapping[str, int], images: Mapping[str, int] | None) -> None:
+    """Refuse a part of a data set, a copy that was cut short, say, as well as another one.
+
+    Args:
+        found: images in ``train`` and ``val``.
+        images: how many there have to be; None where any will do.
+
+    Raises:
+        DataError: there are more or fewer.
+    """
+    if images is None or all(found[split] == images[split] for split in ("train", "val")):
+        return
+    raise DataError(
+        f"{name}: {found['train']:,} training and {found['val']:,} test images, but results are "
+        f"of {images['train']:,} and {images['val']:,} (data.images); other images are another "
+        "data set, with a name of its own (data.name)"
+    )

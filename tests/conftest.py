@@ -109,5 +109,5 @@ def photographs(tmp_path: Path) -> Path:
 @pytest.fixture
 def prepare_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepares photographs without the seconds that starting processes takes."""
-    pool = "ttq_repro.data.prepare.ProcessPoolExecutor"
+    pool = "ttq_repro.data.parts.ProcessPoolExecutor"
     monkeypatch.setattr(pool, lambda workers, *_: ThreadPoolExecutor(workers))

@@ -175,8 +175,8 @@ def test_a_disk_that_is_full_all_the_same_is_named_and_finished_classes_stay(
             raise OSError(errno.ENOSPC, "No space left on device")
         write_atomically(path, content)
 
-    monkeypatch.setattr("ttq_repro.data.prepare.write_atomically", write)
-    monkeypatch.setattr("ttq_repro.data.prepare.cores", lambda: 1)
+    monkeypatch.setattr("ttq_repro.data.parts.write_atomically", write)
+    monkeypatch.setattr("ttq_repro.data.parts.cores", lambda: 1)
     with pytest.raises(DataError) as caught:
         prepare(wanted)
     assert str(caught.value) == f"{wanted.cache}: No space left on device"
@@ -220,7 +220,7 @@ def test_the_rate_is_that_of_what_is_still_to_be_stored(
     Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
     bars: list[tqdm] = []
     monkeypatch.setattr(
-        "ttq_repro.data.prepare.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[-1]
+        "ttq_repro.data.parts.tqdm", lambda **options: bars.append(tqdm(**options)) or bars[-1]
     )
     prepare(wanted)
     assert [(bar.initial, bar.n, bar.total) for bar in bars] == [(18, 25, 25)]

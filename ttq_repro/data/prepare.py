@@ -1,28 +1,16 @@
-"""Making a store of photographs, once: on all cores, class by class, on top of what is there."""
+"""A store of photographs: what it will take, and making it once, on top of what is there."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import time
-import zlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
-from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-from tqdm import tqdm
 
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.folder import class_folders
@@ -33,6 +21,7 @@ from ttq_repro.data.imagenet import (
     list_images,
     truth_files,
 )
+from ttq_repro.data.parts import Cost, cost_of, digest, make_parts, metadata, parts_of
 from ttq_repro.data.store import (
     FORMAT,
     INDEX,
@@ -42,15 +31,12 @@ from ttq_repro.data.store import (
     read_part_index,
 )
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.files import remove_leftovers, sha256, write_atomically
-from ttq_repro.pictures import opened, rgb
+from ttq_repro.files import sha256, write_atomically
 from ttq_repro.words import duration, size
-from ttq_repro.workers import SPAWN, cores, serve_parent
+from ttq_repro.workers import cores
 
-SAMPLE = 200  # Photographs that tell what a store will take before it is made.
-UNCERTAINTY = 0.1  # Of what they tell: three standard deviations, as sizes scatter by half.
-NAMED = 5  # Unreadable photographs that an error names.
-LONGEST = 65500  # Pixels of a side that the JPEG library takes.
+#: Of a cost that a sample tells: three standard deviations, as sizes scatter by half.
+UNCERTAINTY = 0.1
 
 
 @dataclass(frozen=True)
@@ -102,16 +88,8 @@ class Photographs:
 
     def cached_store(self, folder: Path) -> Path:
         """Where in the cache the store of a folder lies."""
-        key = _digest(str(folder.resolve()), self.shrinking)
+        key = digest(str(folder.resolve()), self.shrinking)
         return self.cache / f"{self.name}-{key[:12]}"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a store takes: bytes on disk, and seconds to make."""
-
-    bytes: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -183,7 +161,7 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
             path = store or wanted.cached_store(folder)
             if _made_from(path) != _fingerprint(folder, wanted.shrinking):
                 listing = _listed(folder, wanted)
-                cost = _cost(_tasks(listing, path), wanted.shrinking)
+                cost = cost_of(parts_of(listing, path), wanted.shrinking)
                 _check_disk(path, cost)
                 return Survey(path, False, _counts(listing), cost)
         made = ImageStore(path)
@@ -231,22 +209,10 @@ def _make(store: Path, folder: Path, wanted: Photographs) -> None:
         made_from = _fingerprint(folder, wanted.shrinking)
         if _made_from(store) != made_from:
             listing = _listed(folder, wanted)
-            tasks = _tasks(listing, store)
-            _check_disk(store, _cost(tasks, wanted.shrinking))
-            _make_parts(tasks, wanted.shrinking)
+            parts = parts_of(listing, store)
+            _check_disk(store, cost_of(parts, wanted.shrinking))
+            make_parts(parts, wanted.shrinking)
             _write_index(store, listing, wanted.shrinking, made_from)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The photographs of one class and split, and the file that is to hold them."""
-
-    files: list[Path]
-    part: Path
-
-    def made_from(self, shrinking: StoredFormat) -> str:
-        """What its part says of the files that it was made from."""
-        return _digest([(path.name, path.stat().st_size) for path in self.files], shrinking)
 
 
 def _made_from(store: Path) -> str | None:
@@ -257,32 +223,13 @@ def _made_from(store: Path) -> str | None:
         return None
 
 
-def _tasks(listing: dict[str, Listing], store: Path) -> list[_Task]:
-    return [
-        _Task(files, part_path(store, split, name))
-        for split, by_class in listing.items()
-        for name, files in by_class.items()
-    ]
-
-
 def _fingerprint(folder: Path, shrinking: StoredFormat) -> str:
     """Changes when a file is added to a class folder, removed or renamed, and with the labels."""
     splits = [folder / split for split in SPLITS]
     folders = splits + [split / name for split in splits for name in class_folders(split)]
     state = [(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in folders]
     labels = [(path.name, sha256(path)) for path in truth_files(folder)]
-    return _digest(state + labels, shrinking)
-
-
-def _cost(tasks: list[_Task], shrinking: StoredFormat) -> Cost:
-    """Estimated from a sample of the photographs that are not stored yet."""
-    missing = [path for task in tasks if not task.part.is_file() for path in task.files]
-    sample = missing[:: max(1, len(missing) // SAMPLE)]
-    started = time.perf_counter()
-    stored = [len(_shrink(path, shrinking)[0]) for path in sample]
-    seconds = time.perf_counter() - started
-    scale = len(missing) / max(1, len(sample))
-    return Cost(round(sum(stored) * scale), seconds * scale / cores())
+    return digest(state + labels, shrinking)
 
 
 def _check_disk(store: Path, cost: Cost) -> None:
@@ -290,85 +237,6 @@ def _check_disk(store: Path, cost: Cost) -> None:
     free = shutil.disk_usage(there).free
     if cost.bytes * (1 + UNCERTAINTY) > free:
         raise DataError(f"{store}: takes about {size(cost.bytes)}, {size(free)} are free")
-
-
-def _make_parts(tasks: list[_Task], shrinking: StoredFormat) -> None:
-    """Store the classes that are not there as their files are now."""
-    unreadable: list[str] = []
-    with ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool:
-        try:
-            is_made = pool.map(partial(_is_made, shrinking=shrinking), tasks)
-            missing = [task for task, made in zip(tasks, is_made, strict=True) if not made]
-            futures = {pool.submit(_make_part, task, shrinking): task for task in missing}
-            with _progress(tasks, missing) as progress:
-                for future in as_completed(futures):
-                    unreadable += future.result()
-                    progress.update(len(futures[future].files))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    if unreadable:
-        more = f"; and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
-        raise DataError("; ".join(sorted(unreadable)[:NAMED]) + more)
-
-
-def _progress(tasks: list[_Task], missing: list[_Task]) -> tqdm:
-    """Counts photographs; its rate is that of those that are still to be stored."""
-    total, left = (sum(len(task.files) for task in some) for some in (tasks, missing))
-    return tqdm(
-        total=total, initial=total - left, desc="preparing", unit=" photographs", smoothing=0
-    )
-
-
-def _is_made(task: _Task, shrinking: StoredFormat) -> bool:
-    """Whether a class is stored as its files are now."""
-    stored = _metadata(task.part).get("made_from")
-    return stored is not None and stored == task.made_from(shrinking)
-
-
-def _make_part(task: _Task, shrinking: StoredFormat) -> list[str]:
-    """Store one class; returns what is unreadable, and stores nothing then."""
-    made_from = task.made_from(shrinking)
-    jpegs, unreadable = [], []
-    histogram = np.zeros((3, 256), np.int64)
-    for path in task.files:
-        try:
-            jpeg, counts = _shrink(path, shrinking)
-        except DataError as error:
-            unreadable.append(str(error))
-        else:
-            jpegs.append(jpeg)
-            histogram += counts
-    if not unreadable:
-        remove_leftovers(task.part)
-        tensors = {
-            "jpegs": np.frombuffer(b"".join(jpegs), np.uint8),
-            "ends": np.cumsum([len(jpeg) for jpeg in jpegs]),
-            "crc32": np.array([zlib.crc32(jpeg) for jpeg in jpegs], np.uint32),
-            "histogram": histogram,
-        }
-        write_atomically(task.part, save(tensors, {"made_from": made_from}))
-    return unreadable
-
-
-def _shrink(path: Path, shrinking: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
-    """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
-    with opened(path) as image:
-        keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
-        pixels = rgb(image)
-        factor = shrinking.short_side / min(pixels.size)
-        if factor < 1:
-            width, height = (round(factor * side) for side in pixels.size)
-            pixels = pixels.resize((width, height), Image.Resampling.BICUBIC)
-        if factor >= 1 and keeps:
-            content = path.read_bytes()
-        elif max(pixels.size) > LONGEST:
-            raise ValueError(f"{pixels.width}x{pixels.height} pixels, more than a JPEG file holds")
-        else:
-            buffer = BytesIO()
-            pixels.save(buffer, "JPEG", quality=shrinking.quality)
-            content = buffer.getvalue()
-    return content, np.reshape(pixels.histogram(), (3, 256))
 
 
 def _write_index(
@@ -393,17 +261,5 @@ def _write_index(
     write_atomically(store / INDEX, json.dumps(index).encode())
     for split, paths in parts.items():
         for path in set((store / split).glob("*.safetensors")) - set(paths.values()):
-            if "made_from" in _metadata(path):
+            if "made_from" in metadata(path):
                 path.unlink()  # Of a class that is no more.
-
-
-def _metadata(part: Path) -> dict[str, str]:
-    try:
-        with safe_open(part, "np") as tensors:
-            return tensors.metadata() or {}
-    except (OSError, SafetensorError):
-        return {}
-
-
-def _digest(*facts: Any) -> str:
-    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -220,6 +220,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put("os.system", "architecture", 0), "architecture 'os.system' is not one of AlexNetBN"),
         (put("ResNet18", "architecture", 0), "ResNet18 cannot be built with"),
         (put(14, "architecture", 1, "depth"), r"no layer blocks\.1\.conv1 of shape"),
+        (put(2402, "architecture", 1, "depth"), "argument depth of CifarResNet is 2402, more than"),
         (put(10**9 + 2, "architecture", 1, "depth"), "argument depth of CifarResNet is 1000000002"),
         (put([5, 65], "layers", 0, "shapes", "linear"), r"no layer linear of shape \[5, 65\]"),
         (put([5, 64], "layers", 0, "shapes", "head"), r"no layer head of shape \[5, 64\]"),

@@ -138,6 +138,8 @@ def an_epoch(imagenette_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     def make(experiment: str) -> Run:
         recipe = "short_resnet18" if experiment.startswith("table3") else "short_alexnet"
+        if experiment == "table3/resnet18b_ttq":
+            recipe += "_adam"
         overrides = [f"experiment={experiment}", f"recipe={recipe}", "recipe.epochs=1"]
         data = ["data=imagenette", f"data.root={imagenette_root}", "trainer.workers=0"]
         quiet = ["logger=csv", "trainer.progress=false"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +17,7 @@ from ttq_repro.benchmark.timing import interleaved
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
-from ttq_repro.deploy.runtime import runtime
+from ttq_repro.deploy.runtime import Runtime, runtime
 from ttq_repro.deploy.sizes import pack_as_it_stands, perturb_scales
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
@@ -23,6 +25,9 @@ from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.runs.trained import starting_network
 from ttq_repro.table import Table
 
+#: Our engines that are exact to rounding.
+EXACT = ("ternary", "ternary compiled")
+ONE_PASS = "amx_one_pass"
 PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
     "Time of one call, median and its 95% interval, all engines in turns in one process; "
@@ -93,10 +98,41 @@ def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, E
         "ternary": lambda: network(images),
         "ternary compiled": compiled(build(packed, "packed"), images),
     }
+    if (found := runtime()) and ONE_PASS in found.supported:
+        engines["ternary one pass"] = partial(_in_one_pass, found, network, images)
     engines |= float_engines(packed, images, threads)
     if fastest_precision("cpu") == "bf16":
         engines |= bf16_engines(packed, images, threads)
     return engines
+
+
+def _in_one_pass(found: Runtime, network: nn.Module, images: Tensor) -> Tensor:
+    exact = found.level
+    found.use(ONE_PASS)
+    try:
+        return network(images)
+    finally:
+        found.use(exact)
+
+
+def _verdicts(
+    name: str, engines: Iterable[str], percent: float, targets: list[Config]
+) -> list[str]:
+    """On each target of one of our engines; the first tells what is meant for one not there."""
+    verdicts = []
+    for target in targets:
+        told = verdict(
+            percent,
+            at_most=target["percent"],
+            needs=target.get("needs"),
+            lacks=target.get("lacks"),
+        )
+        engine: str = target.get("engine", "")
+        if engine == name or (not engine and name in EXACT):
+            verdicts.append(told)
+        elif engine and engine not in engines and name == EXACT[0]:
+            verdicts.append(f"{engine.removeprefix('ternary ')} {told}")
+    return verdicts
 
 
 def _rows(
@@ -123,22 +159,12 @@ def _rows(
         ours = name.startswith("ternary")
         percent = 100 * timings.ratio(name, fastest).median
         megabytes = ternary if ours else dense / 2 if "bf16" in name else dense
-        verdicts = [
-            verdict(
-                percent,
-                at_most=target["percent"],
-                needs=target.get("needs"),
-                lacks=target.get("lacks"),
-            )
-            for target in targets
-            if ours
-        ]
         rows.append(
             row(
                 *(labels, timings, name, fastest),
                 megabytes=megabytes,
                 error=errors[name],
-                verdicts=verdicts,
+                verdicts=_verdicts(name, engines, percent, targets) if ours else [],
             )
         )
     return rows

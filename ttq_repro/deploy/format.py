@@ -62,6 +62,8 @@ SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
 #: Bytes of codes that are checked at a time.
 PIECE = 2**19
 LARGEST_SIDE = 10_000
+#: The deepest ResNet for CIFAR-10 that was published (He et al. 2015, arXiv 1512.03385).
+LARGEST_DEPTH = 1202
 
 
 def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
@@ -144,13 +146,15 @@ def _digest(content: bytes, written: str) -> str:
 
 
 def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) -> PackedNetwork:
-    # No argument can be larger than the file: each class and each layer takes a byte at least.
+    # No argument can be larger than the file: each class takes a byte at least. Layers, of which a
+    # compressed file may hold many in few bytes, take time and memory to lay out.
+    bounds = {"depth": LARGEST_DEPTH}
     if {name: tensor.dtype for name, tensor in tensors.items()} != TENSORS:
         raise ValueError(f"its tensors are not {', '.join(TENSORS)}")
     _check_finite(tensors)
     architecture, arguments = manifest["architecture"]
     for name, value in arguments.items():
-        if value > largest:
+        if value > min(largest, bounds.get(name, largest)):
             raise ValueError(f"argument {name} of {architecture} is {value}, more than fits")
     if manifest["batch_norm"] not in BATCH_NORM:
         raise ValueError(f"batch norm is {manifest['batch_norm']!r}")

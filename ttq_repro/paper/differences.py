@@ -250,8 +250,8 @@ DIFFERENCES = (
         "not stated",
         "none released",
         "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
-        "precision",
-        "none",
+        "precision; TTQ by Adam, as SGD does not train it from scratch",
+        "recipe=paper_resnet18",
     ),
     Difference(
         "networks of Table 3",

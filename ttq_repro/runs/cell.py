@@ -14,7 +14,7 @@ from ttq_repro.runs.workspace import Workspace
 #: The data sets of 32x32 images, too small for the networks of those who take photographs.
 ARRAYS = ("cifar10", "digits")
 #: What an entry of ``artifact.cells`` says besides its labels.
-KEYS = ("experiment", "overrides")
+KEYS = ("experiment", "overrides", "budgets")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     overrides = [f"experiment={entry['experiment']}", "train_parent=true"]
     if request["dataset"] is not None:
         overrides.append(f"data={request['dataset']}")
-    overrides += [*artifact["budgets"][budget], *entry.get("overrides", []), *request["overrides"]]
+    # An experiment may have a recipe of its own at a budget.
+    budgets = artifact["budgets"] | entry.get("budgets", {})
+    overrides += [*budgets[budget], *entry.get("overrides", []), *request["overrides"]]
     config = compose_config("train", overrides)
     config["workspace"] = request["workspace"]
     config["logger"]["group"] = artifact["name"]

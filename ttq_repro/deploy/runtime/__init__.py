@@ -1,6 +1,6 @@
 """Ternary layers that are never unpacked in memory: a C++ runtime for CPUs, Triton for GPUs."""
 
-from ttq_repro.deploy.runtime.build import runtime
+from ttq_repro.deploy.runtime.build import Runtime, runtime
 from ttq_repro.deploy.runtime.layers import covers, packed_layer
 
-__all__ = ["covers", "packed_layer", "runtime"]
+__all__ = ["Runtime", "covers", "packed_layer", "runtime"]

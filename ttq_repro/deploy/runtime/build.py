@@ -33,6 +33,9 @@ LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]
     LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
+#: Levels that round to bfloat16 what others compute exactly, with the instructions of another; no
+#: processor computes at them unasked.
+ROUNDING = {"amx_one_pass": "amx"}
 #: Seconds that one call of the compiler may take.
 PATIENCE = 300
 
@@ -41,8 +44,8 @@ class Runtime:
     """The compiled runtime, whose operators torch knows from now on.
 
     Attributes:
-        supported: those of ``LEVELS`` that this processor can run.
-        level: the one it computes at, at first the last of them.
+        supported: those of ``LEVELS`` and ``ROUNDING`` that this processor can run.
+        level: the one it computes at, at first the last of ``LEVELS`` among them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,6 +53,7 @@ class Runtime:
         self._library = CDLL(str(path))
         self.supported = list(LEVELS)[: self._library.ternary_level() + 1]
         self.level = self.supported[-1]
+        self.supported += [level for level, like in ROUNDING.items() if like in self.supported]
 
     def use(self, level: str) -> None:
         """Compute at another level.
@@ -59,7 +63,7 @@ class Runtime:
         """
         if level not in self.supported:
             raise ValueError(f"level={level}: this processor runs {', '.join(self.supported)}")
-        self._library.ternary_use(self.supported.index(level))
+        self._library.ternary_use([*LEVELS, *ROUNDING].index(level))
         self.level = level
 
 

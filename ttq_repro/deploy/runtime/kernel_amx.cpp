@@ -2,7 +2,8 @@
 //
 // A float is the sum of two bfloat16 up to 2^-16 of it. Inputs and weights are split so; of the four
 // products the one of both low parts is left out, and the one of low weights where the levels are
-// bfloat16 already. Few rows do not fill a tile and go to the kernel of AVX512.
+// bfloat16 already. One pass takes that of the high parts alone, rounded to bfloat16. Few rows do not
+// fill a tile and go to the kernel of AVX512.
 
 #include "tile.hpp"
 #include "tiles.hpp"
@@ -154,11 +155,12 @@ void compute_packed(Tile tile, int rows) {
 }
 
 // Registers: 0 to 3 sums, 4 and 5 the parts of the inputs, 6 and 7 those of the weights.
+template <bool ONE_PASS>
 void compute(const Tile& tile, int rows) {
   if (tile.unpacked == nullptr) return compute_packed(tile, rows);
   const int64_t chunks = chunks_of(tile.stretches * tile.stretch);
   const int64_t blocks = (tile.filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
-  const bool both = !are_bfloat16(tile.levels);
+  const bool both = !ONE_PASS && !are_bfloat16(tile.levels);
   const Inputs inputs(tile, rows);
   TileShapes shapes;
   for (int t = 0; t < 8; ++t) {
@@ -174,14 +176,14 @@ void compute(const Tile& tile, int rows) {
     TILE_ZERO(3);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       TILE_LOAD(4, inputs.high(chunk), inputs.step());
-      TILE_LOAD(5, inputs.low(chunk), inputs.step());
+      if (!ONE_PASS) TILE_LOAD(5, inputs.low(chunk), inputs.step());
       const float* weights = tile.unpacked + (block * chunks + chunk) * WEIGHTS;
 #define MULTIPLY(b)                                    \
   if (b < count) {                                     \
     const float* own = weights + b * chunks * WEIGHTS; \
     TILE_LOAD(6, own, 64);                             \
     TILE_MULTIPLY(b, 4, 6);                            \
-    TILE_MULTIPLY(b, 5, 6);                            \
+    if (!ONE_PASS) TILE_MULTIPLY(b, 5, 6);             \
     if (both) {                                        \
       TILE_LOAD(7, own + WEIGHTS / 2, 64);             \
       TILE_MULTIPLY(b, 4, 7);                          \
@@ -209,4 +211,5 @@ void compute(const Tile& tile, int rows) {
 }  // namespace
 
 // Rows are split once for all blocks of a task; its weights are to stay in a cache of 2 MiB.
-const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute, unpack, nullptr, 0};
+const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute<false>, unpack, nullptr, 0};
+const Kernel kernel_amx_one_pass = {ROWS, 8, 4, 20'000, compute<true>, unpack, nullptr, 0};

@@ -26,6 +26,7 @@ const Kernel* const KERNELS[] = {
     &kernel_avx2,
     &kernel_avx512,
     &kernel_amx,
+    &kernel_amx_one_pass,
 #endif
 };
 

@@ -22,8 +22,8 @@ struct Images {
   int64_t kernel[2], stride[2], padding[2];
 };
 
-// The highest level, of those in the order of build.py, that this processor has the instructions
-// for.
+// The highest exact level, of those in the order of build.py, that this processor has the
+// instructions for.
 int ternary_level();
 
 // Sets the level to compute at; at first it is the highest one.

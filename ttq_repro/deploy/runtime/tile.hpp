@@ -71,4 +71,5 @@ extern const Kernel kernel_portable;
 extern const Kernel kernel_avx2;
 extern const Kernel kernel_avx512;
 extern const Kernel kernel_amx;
+extern const Kernel kernel_amx_one_pass;
 #endif

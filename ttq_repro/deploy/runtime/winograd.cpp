@@ -14,6 +14,8 @@ namespace {
 
 // Windows whose inputs, and whose sums for some filters, a cache holds.
 constexpr int64_t WINDOWS_A_RUN = 128;
+// Floats of transformed weights at a time.
+constexpr int64_t MOST_WEIGHTS = 1 << 18;
 // Between matrices whose values are written together: a line of the cache, without which all of
 // them would fall into the same few.
 constexpr int64_t GAP = 16;
@@ -54,7 +56,9 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const int64_t all = weights.groups * weights.filters;
   const int64_t products = winograd.products * winograd.products;
   const Windows windows(winograd, height, width);
-  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK), kernel.blocks);
+  const int64_t fit = MOST_WEIGHTS / (products * depth * FILTERS_A_BLOCK);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
+                     std::clamp<int64_t>(fit, 1, kernel.blocks));
   const std::vector<float> zeros(kernel.blocks * FILTERS_A_BLOCK);
   // A run for each thread at a time.
   const Parts steps(in.images * windows.of_an_image(), WINDOWS_A_RUN * threads);

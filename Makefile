@@ -70,13 +70,13 @@ quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, 
 reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 	$(REPRODUCE) artifact=table1 $(if $(DEPTHS),'+only.depth=[$(DEPTHS)]')
 
-reproduce-table2: setup ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette: ten classes of it)
+reproduce-table2: setup ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)
 	$(REPRODUCE) artifact=table2 $(if $(METHODS),'+only.method=[$(METHODS)]')
 
-reproduce-table3: setup ## Table 3: ResNet-18B on ILSVRC12 (DATA=imagenette)
+reproduce-table3: setup ## Table 3: ResNet-18B on ILSVRC12 (DATA=imagenette_full)
 	$(REPRODUCE) artifact=table3 $(if $(METHODS),'+only.method=[$(METHODS)]')
 
-reproduce-table4: setup ## Table 4: densities of AlexNet-BN under TTQ (DATA=imagenette)
+reproduce-table4: setup ## Table 4: densities of AlexNet-BN under TTQ (DATA=imagenette_full)
 	$(REPRODUCE) artifact=table4
 
 reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
@@ -91,13 +91,13 @@ reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LO
 reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure3
 
-reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette; AUTHORS_LOG=folder)
+reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette_full; AUTHORS_LOG=folder)
 	$(REPRODUCE) artifact=figure4
 
 reproduce-figure5: setup ## Figure 5: error against sparsity
 	$(REPRODUCE) artifact=figure5
 
-reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette)
+reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette_full)
 	$(REPRODUCE) artifact=figure6
 
 reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)

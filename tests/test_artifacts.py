@@ -119,9 +119,17 @@ def test_nothing_is_measured_for_a_folder_that_is_not_there(
         reproduce(compose_config("reproduce", [*ask, f"data_dir={tmp_path / 'nowhere'}"]))
 
 
-def test_an_artifact_of_photographs_takes_no_small_images(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"dataset=digits: table2 is of photographs, as imagenette"):
+def test_photographs_and_small_images_do_not_take_each_others_place(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dataset=digits: table2 is of photographs"):
         reproduce(request("table2", tmp_path, "dataset=digits"))
+    with pytest.raises(UserError, match=r"dataset=imagenette: table1 is of small images"):
+        reproduce(request("table1", tmp_path, "dataset=imagenette"))
+
+
+def test_an_experiment_may_have_a_recipe_of_its_own_at_a_budget() -> None:
+    *others, ttq = cells("table3", "short", "dataset=imagenette_full")
+    assert ttq.run.config["recipe"]["name"] == "short_resnet18_adam"
+    assert {cell.run.config["recipe"]["name"] for cell in others} == {"short_resnet18"}
 
 
 def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
@@ -138,8 +146,8 @@ def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
     [
         (["artifact=table1"], "BUDGET=short"),
         (["artifact=table1", "budget=short"], None),
-        (["artifact=table2"], "DATA=imagenette"),
-        (["artifact=table2", "budget=short"], "DATA=imagenette"),
+        (["artifact=table2"], "DATA=imagenette_full"),
+        (["artifact=table2", "budget=short"], "DATA=imagenette_full"),
         (["artifact=table2", "budget=short", "dataset=imagenette"], None),
     ],
 )

@@ -103,6 +103,7 @@ def test_artifact_names_what_is_there(artifact: str) -> None:
     assert callable(get_method(node["render"]))
     assert set(node["budgets"]) == {"paper", "short", "smoke"}
     assert {cell["experiment"] for cell in node["cells"]} <= set(choices("experiment"))
+    assert all(cell.get("budgets", {}).keys() <= node["budgets"].keys() for cell in node["cells"])
 
 
 def test_unknown_key_fails() -> None:

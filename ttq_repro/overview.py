@@ -10,6 +10,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.authors_log import checked_folder
+from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
@@ -18,6 +19,7 @@ from ttq_repro.report.run_list import RunList
 from ttq_repro.reproduce import render
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.record import read_records
+from ttq_repro.runs.run import RESULT_DATASETS
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -65,16 +67,16 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
 
 
 def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
-    """Draw an artifact, and apart from it that of its stand-in once there are records of it."""
+    """Draw an artifact, and apart from it that of each stand-in that there are records of."""
     request = compose_config("reproduce", [f"artifact={name}"])
     request["workspace"] = str(workspace.root)
     artifact = request["artifact"]
     options = artifact.get("options", {})
     if "authors_log" in options and log is not None:
         options["authors_log"] = str(log)
-    stand_in = artifact.get("stand_in")
-    has_records = stand_in and (workspace.results / "records" / stand_in).is_dir()
-    for dataset in [None, stand_in] if has_records else [None]:
+    stand_ins = RESULT_DATASETS.difference(PAPERS_DATASETS) if "stand_in" in artifact else ()
+    recorded = (d for d in sorted(stand_ins) if (workspace.results / "records" / d).is_dir())
+    for dataset in (None, *recorded):
         try:
             render(request | {"dataset": dataset}, workspace)
         except Exception as error:  # One that cannot be drawn must not take the others along.

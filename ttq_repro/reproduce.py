@@ -25,16 +25,13 @@ def reproduce(request: Config) -> None:
     plan = make_plan(
         (cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace, request["jobs"]
     )
-    # A folder that nobody named is no error in a plan: it says what is to be given.
-    named = request["data_dir"] is not None
-    unusable = named and plan.missing and isinstance(plan.data, DataError)
-    if request["measure"] and not unusable:
+    if request["measure"] and not _unusable(request, plan):
         from ttq_repro.runs.measure import measured
 
         plan = measured(plan, workspace)
     _announce(request, plan, cells)
-    if named and plan.missing and isinstance(plan.data, DataError):
-        raise plan.data
+    if error := _unusable(request, plan):
+        raise error
     if request["dry_run"]:
         return
     failed = _train(plan, request["jobs"])
@@ -45,6 +42,16 @@ def reproduce(request: Config) -> None:
             f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again:"
             + "".join(f"\n  {name}: {why}" for name, why in failed.items())
         )
+
+
+def _unusable(request: Config, plan: Plan) -> DataError | None:
+    """What is wrong with the images of a plan that needs them.
+
+    A folder that nobody named is no error in a plan: it says what is to be given.
+    """
+    if request["data_dir"] is None or not plan.missing or not isinstance(plan.data, DataError):
+        return None
+    return plan.data
 
 
 def render(request: Config, workspace: Workspace) -> str:

@@ -162,7 +162,7 @@ def test_too_small_a_disk_is_said_beforehand(
         free = 900
 
     monkeypatch.setattr("ttq_repro.data.prepare.shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(DataError, match=r"takes about \d+\.\d kB, 900 bytes are free"):
+    with pytest.raises(DataError, match=r"takes up to \d+\.\d kB, 900 bytes are free"):
         prepare(wanted)
     assert not list(wanted.cache.rglob("*.safetensors"))
 

@@ -27,6 +27,7 @@ from ttq_repro.pictures import opened, rgb
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 200  # Photographs that tell what all take before they are stored.
+UNCERTAINTY = 0.1  # Of what they tell: three standard deviations, as sizes scatter by half.
 NAMED = 5  # Unreadable photographs that an error names.
 LONGEST = 65500  # Pixels of a side that the JPEG library takes.
 

@@ -21,7 +21,7 @@ from ttq_repro.data.imagenet import (
     list_images,
     truth_files,
 )
-from ttq_repro.data.parts import Cost, cost_of, digest, make_parts, metadata, parts_of
+from ttq_repro.data.parts import UNCERTAINTY, Cost, cost_of, digest, make_parts, metadata, parts_of
 from ttq_repro.data.store import (
     FORMAT,
     INDEX,
@@ -34,9 +34,6 @@ from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import sha256, write_atomically
 from ttq_repro.words import duration, size
 from ttq_repro.workers import cores
-
-#: Of a cost that a sample tells: three standard deviations, as sizes scatter by half.
-UNCERTAINTY = 0.1
 
 
 @dataclass(frozen=True)
@@ -235,8 +232,8 @@ def _fingerprint(folder: Path, shrinking: StoredFormat) -> str:
 def _check_disk(store: Path, cost: Cost) -> None:
     there = next(folder for folder in (store, *store.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
-    if cost.bytes * (1 + UNCERTAINTY) > free:
-        raise DataError(f"{store}: takes about {size(cost.bytes)}, {size(free)} are free")
+    if (most := cost.bytes * (1 + UNCERTAINTY)) > free:
+        raise DataError(f"{store}: takes up to {size(most)}, {size(free)} are free")
 
 
 def _write_index(

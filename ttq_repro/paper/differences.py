@@ -250,7 +250,7 @@ DIFFERENCES = (
         "not stated",
         "none released",
         "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
-        "precision; TTQ by Adam, as SGD does not train it from scratch",
+        "precision; TTQ by Adam, as SGD did not train it from scratch in a small trial",
         "recipe=paper_resnet18",
     ),
     Difference(

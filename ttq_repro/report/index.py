@@ -19,7 +19,7 @@ of it on one page that needs no network.
 | folder | holds |
 | --- | --- |
 | `records/` | {records}, one JSON file a run: config, commit, hardware, metrics by epoch |
-| `checkpoints/` | networks that other runs start from, and packed ternary ones (`*.packed.safetensors`) |
+| `checkpoints/` | networks that other runs start from, and packed ternary ones |
 | `tables/`, `figures/` | drawn from the records |
 | `benchmarks/` | sizes, speed and endurance, as measured |
 

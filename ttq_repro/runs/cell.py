@@ -11,8 +11,6 @@ from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
 
-#: The data sets of 32x32 images, too small for the networks of those who take photographs.
-ARRAYS = ("cifar10", "digits")
 #: What an entry of ``artifact.cells`` says besides its labels.
 KEYS = ("experiment", "overrides", "budgets")
 
@@ -53,21 +51,16 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
     Raises:
         UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, or
-            the data set or the precision is none there is.
+            the data set or the precision is none there is, or none for this artifact.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:
         raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
     if request["dataset"] not in (None, *(known := choices("data"))):
         raise UserError(f"dataset={request['dataset']}: must be one of {', '.join(known)}")
-    if "stand_in" in artifact and request["dataset"] in ARRAYS:
-        raise UserError(
-            f"dataset={request['dataset']}: {artifact['name']} is of photographs, as "
-            f"{artifact['stand_in']} has them"
-        )
     if request["precision"] not in (None, *PRECISIONS):
         raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
-    return [
+    cells = [
         Cell(
             labels=_labels(entry),
             overrides=entry.get("overrides", []),
@@ -77,6 +70,11 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
         )
         for entry in _chosen(artifact["cells"], request["only"])
     ]
+    of_photographs = "stand_in" in artifact
+    if any(("crop" in cell.run.config["data"]) != of_photographs for cell in cells):
+        kind = "photographs" if of_photographs else "small images"
+        raise UserError(f"dataset={request['dataset']}: {artifact['name']} is of {kind}")
+    return cells
 
 
 def result_cells(request: Config) -> list[Cell]:

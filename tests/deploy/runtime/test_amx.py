@@ -31,6 +31,7 @@ def test_the_kernels_tests_on_emulated_tiles() -> None:
     if "[amx]" not in done.stdout:
         pytest.skip("needs AVX512-BF16")
     assert done.returncode == 0, done.stdout
+    assert "[amx_one_pass]" in done.stdout
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -28,7 +28,8 @@ EXTRA = {
     "operators": [f"-I{TORCH / 'include'}"],
 }
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
-#: The sets of instructions that there are kernels for, in the order of runtime.cpp's KERNELS.
+#: The sets of instructions that there are kernels for; these, then ROUNDING, in the order of
+#: runtime.cpp's KERNELS.
 LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]

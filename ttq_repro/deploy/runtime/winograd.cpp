@@ -19,7 +19,7 @@ constexpr int64_t MOST_WEIGHTS = 1 << 18;
 // Between matrices whose values are written together: a line of the cache, without which all of
 // them would fall into the same few.
 constexpr int64_t GAP = 16;
-// What it takes to transform weights, in windows; measured.
+// What it takes to transform the weights of a run, in windows; measured.
 constexpr int64_t WINDOWS_FOR_WEIGHTS = 10;
 
 // How the outputs are cut into windows.
@@ -44,7 +44,8 @@ const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const
     const Winograd& winograd = kernel.winograd[n];
     if (winograd.taps != in.kernel[0] || winograd.taps != in.kernel[1]) continue;
     const int64_t windows = in.images * Windows(winograd, height, width).of_an_image();
-    const int64_t ours = (windows + WINDOWS_FOR_WEIGHTS) * winograd.products * winograd.products;
+    const int64_t ours = (windows + WINDOWS_FOR_WEIGHTS * ceil_div(windows, WINDOWS_A_RUN)) *
+                         winograd.products * winograd.products;
     if (ours < in.images * height * width * winograd.taps * winograd.taps) return &winograd;
   }
   return nullptr;

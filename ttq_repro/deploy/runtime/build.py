@@ -37,8 +37,8 @@ if platform.machine() in ("x86_64", "AMD64"):
 #: Levels that round to bfloat16 what others compute exactly, with the instructions of another; no
 #: processor computes at them unasked.
 ROUNDING = {"amx_one_pass": "amx"}
-#: Seconds that one call of the compiler may take.
-PATIENCE = 300
+#: Seconds that one call of the compiler may take: with sanitizers, on a busy machine, it takes minutes.
+PATIENCE = 900
 
 
 class Runtime:

@@ -57,7 +57,7 @@ def close(ours: Tensor, exact: Tensor, size: Tensor) -> None:
     """
     assert ours.shape == exact.shape
     error = (ours.double() - exact).abs() / size
-    allowed = {"amx": 3 * 2**-16, "amx_one_pass": 1.1 * 2**-8}.get(
+    allowed = {"amx": 3 * 2**-16, "amx_one_pass": 1.01 * 2**-7}.get(
         RUNTIME.level, 8 * torch.finfo(torch.float32).eps
     )
     assert error.numel() == 0 or error.max() < allowed

@@ -37,7 +37,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 #: Levels that round to bfloat16 what others compute exactly, with the instructions of another; no
 #: processor computes at them unasked.
 ROUNDING = {"amx_one_pass": "amx"}
-#: Seconds that one call of the compiler may take: with sanitizers, on a busy machine, it takes minutes.
+#: Seconds that one call of the compiler may take: minutes, with sanitizers on a busy machine.
 PATIENCE = 900
 
 

@@ -49,9 +49,8 @@ int current_level = ternary_level();
 constexpr int64_t TILES_A_TASK = 64;
 // Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
-// Floats that the frame of several images may take; more where it is read only once.
+// Floats that the frame of several images may take.
 constexpr int64_t MOST_FRAMED = 1 << 18;
-constexpr int64_t MOST_FRAMED_ONCE = 1 << 20;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
@@ -147,8 +146,7 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   tile.stretch = in->kernel[1] * depth;
   tile.step = line;
   // A few images at a time, while the cache holds their frame.
-  const int64_t fit = (winograd ? MOST_FRAMED_ONCE : MOST_FRAMED) / (image * weights->groups);
-  const Parts parts(in->images, std::max<int64_t>(fit, 1));
+  const Parts parts(in->images, std::max<int64_t>(MOST_FRAMED / (image * weights->groups), 1));
   const int64_t most = in->images ? ceil_div(in->images, parts.parts) : 0;
   const auto framed = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
   for (int64_t part = 0; part < parts.parts; ++part) {

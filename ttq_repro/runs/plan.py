@@ -178,8 +178,9 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
         if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
             done[run.parent.name] = False
     records = _recorded(workspace)
-    data = _survey(next(iter(ordered.values())), workspace)
-    images = _training_images(next(iter(ordered.values())), data)
+    first = next(iter(ordered.values()))  # All runs of an artifact see the same images.
+    data = _survey(first, workspace)
+    images = _training_images(first, data)
     hardware = gpu_name() if has_gpu() else processor()
     threads = max(1, default_threads() // jobs)
     of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
@@ -191,7 +192,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             precedent(run, of_this_kind, hardware, None if has_gpu() else threads),
             images,
             # Beside CIFAR-10 there is little to tell of disks, and torch takes seconds to import.
-            network_bytes=0 if data is None else _network_bytes(run),
+            network_bytes=0 if data is None or done[name] else _network_bytes(run),
         )
         for name, run in ordered.items()
     ]
@@ -227,7 +228,7 @@ def _print_warning(message: str) -> None:
 
 
 def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
-    """The photographs of a run; all runs of an artifact see the same."""
+    """The photographs of a run."""
     if "short_side" not in run.config["data"]:
         return None
     try:

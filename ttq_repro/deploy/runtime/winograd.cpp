@@ -34,6 +34,19 @@ struct Windows {
   int64_t column(int64_t window) const { return window % across * side; }
 };
 
+// The linear layer of a tile for many rows of inputs, its output from tile.out on.
+void multiply(const Kernel& kernel, Tile tile, const float* inputs, int64_t rows) {
+  const Parts tiles(rows, kernel.rows);
+  float* const out = tile.out;
+  for (int64_t number = 0; number < tiles.parts; ++number) {
+    const int64_t top = tiles.begin(number), height = tiles.size(number);
+    for (int64_t row = 0; row < height; ++row)
+      tile.rows[row] = inputs + (top + row) * tile.stretch;
+    tile.out = out + top * tile.out_step;
+    kernel.compute(tile, static_cast<int>(height));
+  }
+}
+
 }  // namespace
 
 const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const Images& in,
@@ -67,6 +80,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       weights.groups * products * threads * (WINDOWS_A_RUN * depth + GAP));
   for (int64_t step = 0; step < steps.parts; ++step) {
     const Parts runs(steps.size(step), WINDOWS_A_RUN);
+    const auto an_input = [&](int64_t run) { return runs.size(run) * depth + GAP; };
     // Of a group and a run: (products, windows of the run, depth), with gaps after the products.
     const auto inputs_of = [&](int64_t group, int64_t run) {
       const int64_t floats = (group * runs.count + runs.begin(run)) * depth +
@@ -81,7 +95,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
         const float* from = in.data + (group * in.images + windows.image(window)) * in.image +
                             windows.row(window) * in.line + windows.column(window) * depth;
         winograd.inputs(from, in.line, depth, inputs_of(group, run) + n * depth,
-                        runs.size(run) * depth + GAP);
+                        an_input(run));
       }
     }
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
@@ -95,7 +109,6 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       const int64_t width_of_sums = blocks.size(part) * FILTERS_A_BLOCK;
       const int64_t a_weight = width_of_sums * depth + GAP;
       const int64_t a_sum = width_of_sums * runs.size(run) + GAP;
-      const int64_t an_input = depth * runs.size(run) + GAP;
       unpacked.resize(products * a_weight);
       sums.resize(products * a_sum);
       Tile tile{};
@@ -104,7 +117,6 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       tile.bias = zeros.data();
       tile.out_step = width_of_sums;
       tile.filters = std::min(width_of_sums, weights.filters - first);
-      const Parts tiles(runs.size(run), kernel.rows);
       for (int64_t term = 0; term < weights.terms; ++term) {
         tile.scale = weights.scales + term * all + filter;
         tile.add = term > 0;
@@ -113,14 +125,8 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
             blocks.size(part), depth, weights.levels + 4 * term, unpacked.data(), a_weight);
         for (int64_t product = 0; product < products; ++product) {
           tile.unpacked = unpacked.data() + product * a_weight;
-          for (int64_t number = 0; number < tiles.parts; ++number) {
-            const int64_t top = tiles.begin(number);
-            for (int64_t row = 0; row < tiles.size(number); ++row)
-              tile.rows[row] =
-                  inputs_of(group, run) + product * an_input + (top + row) * depth;
-            tile.out = sums.data() + product * a_sum + top * width_of_sums;
-            kernel.compute(tile, static_cast<int>(tiles.size(number)));
-          }
+          tile.out = sums.data() + product * a_sum;
+          multiply(kernel, tile, inputs_of(group, run) + product * an_input(run), runs.size(run));
         }
       }
       for (int64_t n = 0; n < runs.size(run); ++n) {

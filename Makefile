@@ -57,7 +57,7 @@ dashboard: setup ## the wandb workspace as JSON, saved where there is a key (ENT
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
 	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 
-readme: setup ## renew the tables in README.md
+readme: setup ## renew the tables in README.md and docs/
 	$(RUN) scripts/readme.py
 
 lint: setup ## ruff and mypy

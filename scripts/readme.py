@@ -1,9 +1,8 @@
-"""Renew in README.md what is drawn from results/ and from the paper's data."""
+"""Renew in README.md and docs/ what is drawn from results/ and from the paper's data."""
 
-from ttq_repro.files import write_atomically
-from ttq_repro.report.readme import fill
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT, write_atomically
+from ttq_repro.report.readme import fill, pages
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    write_atomically(readme, fill(readme.read_text(), ROOT / "results").encode())
+    for page in pages(ROOT):
+        write_atomically(page, fill(page.read_text(), ROOT / "results").encode())

@@ -1,23 +1,46 @@
-"""What the README says is so."""
+"""What README.md and docs/ say is so."""
 
 import re
+from pathlib import Path
 
 import pytest
 from torch import nn
 
+from ttq_repro.files import ROOT
 from ttq_repro.paper.differences import DIFFERENCES
-from ttq_repro.report.readme import fill
-from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.report.readme import fill, pages
+from ttq_repro.runs.config import compose_config
 from ttq_repro.training.network import attach_quantizer
 
 README = (ROOT / "README.md").read_text()
+PAGES = pages(ROOT)
+SECTIONS = {"README.md": {"answer", "table1"}, "differences.md": {"differences"}}
 
 
-def test_its_tables_are_current() -> None:
-    assert fill(README, ROOT / "results") == README, "run `make readme`"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_drawn_sections_are_current(page: Path) -> None:
+    text = page.read_text()
+    assert set(re.findall(r"<!-- (\w+) -->", text)) == SECTIONS.get(page.name, set())
+    assert fill(text, ROOT / "results") == text, "run `make readme`"
 
 
-def test_its_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_targets_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    named = re.findall(
+        r"(?:^|`)make ([a-z][a-z0-9-]*[a-z0-9])(?=[` \n])", page.read_text(), re.MULTILINE
+    )
+    assert set(named) <= targets
+
+
+def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(example, {})
     lines = capsys.readouterr().out.splitlines()

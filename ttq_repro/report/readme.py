@@ -1,8 +1,9 @@
-"""The parts of README.md that are drawn from data, between their markers."""
+"""The parts of the documentation that are drawn from data, between their markers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ttq_repro.paper.differences import DIFFERENCES
@@ -18,20 +19,37 @@ def difference_table() -> Table:
     return Table("", header, rows)
 
 
+def pages(root: Path) -> list[Path]:
+    """The pages of a checkout that people read first."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+
+
 def fill(text: str, results: Path) -> str:
-    """``text`` with the current content between ``<!-- name -->`` and ``<!-- /name -->``."""
-    sections = {"differences": difference_table().markdown()}
-    for name, path in (("answer", results / "answer.md"), ("table1", results / "tables/table1.md")):
-        sections[name] = path.read_text() if path.is_file() else "(not rendered yet)\n"
-    for name, content in sections.items():
-        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"no section {start.strip()} in the text")
-        section = start + content.lstrip() + end
-        text = pattern.sub(section.replace("\\", r"\\"), text)
-    return text
+    """``text`` with the current content between each ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Raises:
+        KeyError: nothing is drawn under a name.
+    """
+    return SECTION.sub(lambda found: _section(found["name"], results), text)
+
+
+def _section(name: str, results: Path) -> str:
+    content = SOURCES[name](results)
+    return f"<!-- {name} -->\n{content.lstrip()}<!-- /{name} -->"
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.is_file() else "(not rendered yet)\n"
 
 
 def _code(override: str) -> str:
     return override if override == "none" else f"`{override}`"
+
+
+SECTION = re.compile(r"<!-- (?P<name>\w+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
+#: What stands in a section, given the folder of results.
+SOURCES: dict[str, Callable[[Path], str]] = {
+    "answer": lambda results: _read(results / "answer.md"),
+    "table1": lambda results: _read(results / "tables/table1.md"),
+    "differences": lambda _: difference_table().markdown(),
+}

@@ -162,6 +162,24 @@ def test_only_the_papers_budget_judges() -> None:
     assert judgement.ours.value == pytest.approx(12)
 
 
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [((-30, -34, -36), "held"), ((30, 34, 36), "failed"), ((-30, 34, 2), None), ((-30,), None)],
+)
+def test_a_direction_may_hold_or_fail_at_a_shorter_budget(
+    gains: tuple[int, ...], expected: str | None
+) -> None:
+    shorter = judge(ORDER, pairs(32, *gains, setting=SHORT))
+    assert (shorter.verdict, shorter.at_shorter_budget) == (Verdict.NOT_RUN, expected)
+    assert judge(ORDER, pairs(32, *gains)).at_shorter_budget is None
+
+
+def test_how_far_is_not_judged_at_a_shorter_budget() -> None:
+    assert judge(DIFFERENCE, pairs(20, 64, 70, 60, setting=SHORT)).at_shorter_budget is None
+    short = [made(cell(20, "ttq", SHORT), seed, 887 + seed) for seed in range(5)]
+    assert judge(LEVEL, short).at_shorter_budget is None
+
+
 def test_the_basis_says_where_machines_are_mixed() -> None:
     network = cell(20, "ttq")
     cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))

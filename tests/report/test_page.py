@@ -77,6 +77,7 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
             ("size-resnet20", Verdict.NOT_REPRODUCED, Estimate(14.5, 0, 0.0), "sizes.csv"),
             ("ttq-beats-twn-resnet20", Verdict.UNDECIDED, Estimate(-0.2, 1, None), "paper, bf16"),
             ("figure2-first-zero", Verdict.NOT_RUN, None, ""),
+            ("figure2-last-convolution-zero", Verdict.NOT_RUN, Estimate(6, 2, 5), "short, bf16"),
         )
     ]
     rows = claims_table(judgements).rows
@@ -85,11 +86,18 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
         ["16x", "within ±1", "14.50x (sizes.csv)", "not reproduced"],
         ["-0.25", "below 0", "-0.20 (n=1; paper, bf16)", "undecided at this n"],
         ["-", "below 0", "-", "not run"],
+        [
+            "-",
+            "above 0",
+            "+6.00 [+1.00, +11.00] (n=2; short, bf16)",
+            "not run; held at a shorter budget",
+        ],
     ]
     assert rows[2][3] == "difference of test error, by seed"
     assert [row[8] for row in rows] == [judgement.claim.id for judgement in judgements]
     assert summary(judgements) == (
-        "4 claims: 1 reproduced, 1 not reproduced, 1 undecided at this n, 1 not run"
+        "5 claims: 1 reproduced, 1 not reproduced, 1 undecided at this n, 2 not run "
+        "(1 held at a shorter budget)"
     )
 
 

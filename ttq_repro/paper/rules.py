@@ -270,3 +270,8 @@ class Claim:
     def region(self) -> tuple[float, float]:
         """Where our number must lie, a closed interval."""
         return self.accept.region(self.value)
+
+    @property
+    def of_direction(self) -> bool:
+        """Whether it says which way and not how far: then a shorter schedule can speak to it."""
+        return isinstance(self.accept, Below | Above) and self.accept.bound == 0

@@ -14,8 +14,8 @@ CAPTION = (
     "its 95% interval. A claim is reproduced where the whole interval lies within what is "
     "accepted, not reproduced where all of it lies outside, and undecided otherwise; one seed "
     "decides nothing. Only runs at the `paper` budget judge: what stands beside a claim that is "
-    "not run comes from a shorter one. Seeds count alike whatever trained them; `CPU and GPU` says "
-    "that both did."
+    "not run comes from a shorter one, at which a claim of a direction may have held or failed. "
+    "Seeds count alike whatever trained them; `CPU and GPU` says that both did."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
@@ -35,7 +35,7 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
             str(judgement.claim.rule),
             str(judgement.claim.accept),
             f"{our_number(judgement)} ({basis(judgement)})" if judgement.ours else NOTHING,
-            judgement.verdict,
+            _verdict(judgement),
             judgement.log or NOTHING,
             judgement.claim.id,
         ]
@@ -47,7 +47,12 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
 def summary(judgements: Sequence[Judgement]) -> str:
     """How many claims have which verdict."""
     counts = Counter(judgement.verdict for judgement in judgements)
-    return f"{len(judgements)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict)
+    text = f"{len(judgements)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict)
+    shorter = Counter(word for j in judgements if (word := j.at_shorter_budget))
+    if shorter:
+        decided = ", ".join(f"{count} {word}" for word, count in sorted(shorter.items()))
+        text += f" ({decided} at a shorter budget)"
+    return text
 
 
 def answer(judgements: Sequence[Judgement]) -> str:
@@ -85,6 +90,11 @@ def basis(judgement: Judgement) -> str:
         return ""
     seeds = f"n={judgement.ours.count}; " if judgement.ours.count else ""
     return seeds + judgement.basis
+
+
+def _verdict(judgement: Judgement) -> str:
+    shorter = judgement.at_shorter_budget
+    return f"{judgement.verdict}; {shorter} at a shorter budget" if shorter else judgement.verdict
 
 
 def _number(value: float, unit: str, digits: str) -> str:

@@ -1,8 +1,9 @@
 """The claims ledger: what the records and the benchmarks say of each claim of the paper.
 
 Only runs at the ``paper`` budget judge a claim. Where there are none, the estimate from a shorter
-budget stands beside the claim and its verdict stays "not run". Runs of different settings (budget
-and precision) are never mixed; of several settings, the one with the most seeds counts.
+budget stands beside the claim and its verdict stays "not run"; a claim of a direction may be said
+to have held or failed there. Runs of different settings (budget and precision) are never mixed; of
+several settings, the one with the most seeds counts.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
+#: What is said of a claim of a direction at a shorter budget.
+AT_SHORTER = {Verdict.REPRODUCED: "held", Verdict.NOT_REPRODUCED: "failed"}
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A claim, its verdict, and what that rests on.
@@ -61,6 +66,13 @@ class Judgement:
     basis: str = ""
     commands: tuple[str, ...] = ()
     log: str | None = None
+
+    @property
+    def at_shorter_budget(self) -> str | None:
+        """``held`` or ``failed`` if runs of a shorter budget, for want of others, decide that."""
+        if self.verdict is not Verdict.NOT_RUN or self.ours is None or not self.claim.of_direction:
+            return None
+        return AT_SHORTER.get(verdict(self.ours, self.claim.region))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,28 +135,43 @@ def test_no_source_names_the_three_ways_out(
         load_cifar10(tmp_path / "nowhere", tmp_path / "cache")
 
 
-def test_reads_torchvisions_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each of the two batches of torchvision's archive in ``tmp_path`` holds."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     labels = np.arange(10).repeat(2)[::-1].tolist()
     pixels = np.random.default_rng(0).integers(0, 256, (20, 3072), np.uint8)
+    batch = {"data": pixels, "labels": labels}
     meta = {"label_names": list(CLASSES)}
-    files = {
-        "data_batch_1": {"data": pixels, "labels": labels},
-        "test_batch": {"data": pixels, "labels": labels},
-    }
+    files = {"data_batch_1": batch, "test_batch": batch, "batches.meta": meta}
     sums = {}
-    for name, content in (files | {"batches.meta": meta}).items():
+    for name, content in files.items():
         (folder / name).write_bytes(pickle.dumps(content))
         sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    archive = "torchvision.datasets.CIFAR10"
-    monkeypatch.setattr(f"{archive}.train_list", [["data_batch_1", sums["data_batch_1"]]])
-    monkeypatch.setattr(f"{archive}.test_list", [["test_batch", sums["test_batch"]]])
+    known = "torchvision.datasets.CIFAR10"
+    monkeypatch.setattr(f"{known}.train_list", [["data_batch_1", sums["data_batch_1"]]])
+    monkeypatch.setattr(f"{known}.test_list", [["test_batch", sums["test_batch"]]])
     meta_entry = {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]}
-    monkeypatch.setattr(f"{archive}.meta", meta_entry)
+    monkeypatch.setattr(f"{known}.meta", meta_entry)
+    return batch
+
+
+def test_reads_torchvisions_archive(archive: dict[str, Any], tmp_path: Path) -> None:
     arrays = load_cifar10(tmp_path, tmp_path / "cache")
-    assert arrays.train_labels.tolist() == sorted(labels)
-    assert np.array_equal(arrays.train_images[0], pixels[18].reshape(3, 32, 32).transpose(1, 2, 0))
+    assert arrays.train_labels.tolist() == sorted(archive["labels"])
+    first = archive["data"][18].reshape(3, 32, 32).transpose(1, 2, 0)
+    assert np.array_equal(arrays.train_images[0], first)
+
+
+@pytest.mark.usefixtures("archive")
+def test_a_full_disk_is_no_missing_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ttq_repro.data.cache.write_atomically", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        load_cifar10(tmp_path, tmp_path / "cache")
 
 
 @pytest.mark.cifar10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,25 @@ def test_a_batch_depends_on_seed_epoch_and_batch_alone(photographs: Path) -> Non
     assert same([fresh[1, 2]], [before[6]])
     assert not same([before[2]], [before[6]])
     assert not same(epoch_of(source, seed=2), before[:4])
+
+
+def test_order_and_views_come_from_streams_of_their_own(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, ...]] = []
+    make = np.random.default_rng
+
+    def default_rng(seed: Any) -> np.random.Generator:
+        drawn.append(tuple(make(seed).integers(0, 2**32, 4)))
+        return make(seed)
+
+    source = load(photographs)
+    monkeypatch.setattr("numpy.random.default_rng", default_rng)
+    for seed in (0, 1):
+        for epoch in (0, 1):
+            epoch_of(source, epoch, seed)
+    default_rng(0)  # What ImageArrays.held_out draws from.
+    assert len(set(drawn)) == len(drawn) == 2 * 2 * (1 + 4) + 1
 
 
 def test_worker_processes_change_nothing(photographs: Path) -> None:

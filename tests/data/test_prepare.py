@@ -86,13 +86,28 @@ def test_a_store_is_made_once(wanted: Photographs) -> None:
 def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
     wanted: Photographs, photographs: Path
 ) -> None:
-    victim = photographs / "train" / "n02" / "n02_3.JPEG"
-    whole = victim.read_bytes()
-    victim.write_bytes(whole[: len(whole) // 2])
-    (photographs / "val" / "n03" / "n03_1.JPEG").write_bytes(b"nothing")
+    truncated = photographs / "train" / "n02" / "n02_3.JPEG"
+    truncated.write_bytes(truncated.read_bytes()[:400])
+    overwritten = photographs / "val" / "n03" / "n03_1.JPEG"
+    overwritten.write_bytes(b"nothing")
     with pytest.raises(DataError) as caught:
         prepare(wanted)
-    assert "train/n02/n02_3.JPEG: not a readable image (" in str(caught.value)
+    named = str(caught.value).split("; ")
+    assert len(named) == 2
+    assert named[0].startswith(f"{truncated}: not a readable image (")
+    assert named[1] == f"{overwritten}: not a readable image (of no known format)"
+    assert set(parts(wanted.cached_store(photographs))) == {
+        f"{split}/{name}.safetensors"
+        for split, names in (("train", ("n01", "n03")), ("val", ("n01", "n02")))
+        for name in names
+    }
+
+
+def test_an_unreadable_photograph_takes_nothing(wanted: Photographs, photographs: Path) -> None:
+    whole = survey(wanted).cost.bytes
+    victim = photographs / "train" / "n02" / "n02_3.JPEG"
+    victim.write_bytes(victim.read_bytes()[:400])
+    assert 0.9 * whole < survey(wanted).cost.bytes < whole
 
 
 def test_deep_greys_are_stored_as_they_look(wanted: Photographs, photographs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -144,6 +145,25 @@ def test_a_layer_that_another_library_has_parametrized() -> None:
     parametrizations.weight_norm(model[3])
     with pytest.raises(ValueError, match="3: quantized already, or parametrized by another"):
         quantize_(model, TTQ)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize("computed_by", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_a_weight_that_is_no_parameter(computed_by: Callable[[nn.Module], nn.Module]) -> None:
+    model = network()
+    computed_by(model[3])
+    with pytest.raises(ValueError, match=r"^3: weight is no parameter of the layer$"):
+        quantize_(model, TTQ)
+    assert not quantized_layers(model), "nothing is attached to the layers before it either"
+
+
+@pytest.mark.parametrize("last", [nn.LazyLinear(2), nn.Linear(4, 2, device="meta")])
+def test_a_weight_without_values(last: nn.Module) -> None:
+    model = network()
+    model[3] = last
+    with pytest.raises(ValueError, match=r"^3: weight is not initialized$"):
+        quantize_(model, TTQ)
+    assert not quantized_layers(model), "nothing is attached to the layers before it either"
 
 
 def test_a_layer_that_the_policy_names_twice() -> None:

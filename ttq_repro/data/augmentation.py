@@ -24,7 +24,11 @@ class Augmentation(Protocol):
     """Draws the view of a training photograph."""
 
     def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
-        """For a photograph of that size and an input of ``crop`` x ``crop`` pixels."""
+        """For a photograph of that size and an input of ``crop`` x ``crop`` pixels.
+
+        Raises:
+            ValueError: what it crops from is smaller than that.
+        """
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def _crop_of_resized(
     random: np.random.Generator,
 ) -> View:
     """A random crop of the photograph resized to the new size, in whole pixels of the original."""
+    if min(new_height, new_width) < crop:
+        raise ValueError(f"there is none in {new_height} x {new_width} pixels")
     top, left = (
         int(place) for place in random.integers(0, (new_height - crop + 1, new_width - crop + 1))
     )

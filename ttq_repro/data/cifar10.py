@@ -67,30 +67,27 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
     def make() -> Arrays:
         arrays: Arrays = {}
         for split in ("train", "test"):
-            archive = CIFAR10(str(root), train=split == "train", download=download)
+            try:
+                archive = CIFAR10(str(root), train=split == "train", download=download)
+            except (OSError, RuntimeError) as error:
+                raise _no_cifar10(root, error, download=download) from None
             # Class by class, as the folder tree lists them.
             order = np.argsort(archive.targets, kind="stable")
             arrays[f"{split}_images"] = archive.data[order]
             arrays[f"{split}_labels"] = np.asarray(archive.targets, np.int64)[order]
         return arrays
 
-    try:
-        location = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-        arrays = cached_arrays(cache / f"cifar10-archive-{location}.npz", make)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
-            + (
-                f", and the download failed ({_first_line(error)})"
-                if download
-                else f" that reads ({_first_line(error)})"
-            )
-            + ". Give an image-folder tree or the archive's folder with DATA_DIR=... "
-            "(data.root=...), or run where the download works, or try `make quickstart`, "
-            "which needs no data."
-        ) from None
+    location = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    arrays = cached_arrays(cache / f"cifar10-archive-{location}.npz", make)
     return ImageArrays(name="cifar10", classes=CLASSES, source="torchvision archive", **arrays)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _no_cifar10(root: Path, error: Exception, *, download: bool) -> DataError:
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(
+        f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
+        + (f", and the download failed ({why})" if download else f" that reads ({why})")
+        + ". Give an image-folder tree or the archive's folder with DATA_DIR=... "
+        "(data.root=...), or run where the download works, or try `make quickstart`, "
+        "which needs no data."
+    )

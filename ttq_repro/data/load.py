@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.utils import instantiate
 
 from ttq_repro.data.cifar10 import load_cifar10
@@ -28,19 +29,20 @@ def load_data(
         whole: whether it has to have as many images as ``node["images"]`` says.
 
     Raises:
-        UserError: there is no such data set, or nothing of it to hold out.
+        UserError: there is no such data set, nothing of it to hold out, or no crop of that size.
         DataError: its files are missing or damaged, or it has another number of classes or images.
     """
     if "augmentation" in node:
         if "held_out" in node:
             raise UserError("data.held_out: of photographs none can be held out yet")
+        crop, augmentation = node["crop"], instantiate(node["augmentation"])
+        try:
+            augmentation(crop, crop, crop, np.random.default_rng())
+        except ValueError as error:
+            raise UserError(f"data.crop={crop}: {error}") from None
         store = open_store(Photographs.of(node, cache, whole=whole))
         return PhotographSource(
-            node["name"],
-            store,
-            crop=node["crop"],
-            augmentation=instantiate(node["augmentation"]),
-            workers=workers,
+            node["name"], store, crop=crop, augmentation=augmentation, workers=workers
         )
     if node["name"] == "digits":
         arrays = load_digits()

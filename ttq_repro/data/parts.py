@@ -6,6 +6,7 @@ import hashlib
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -62,14 +63,20 @@ def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:
 
 
 def cost_of(parts: list[Part], shrinking: StoredFormat) -> Cost:
-    """Estimated from a sample of the photographs that are not stored yet."""
+    """Estimated from a sample of the photographs that are not stored yet.
+
+    Unreadable ones take no bytes; :func:`make_parts` names them.
+    """
     missing = [path for part in parts if not part.path.is_file() for path in part.files]
     sample = missing[:: max(1, len(missing) // SAMPLE)]
     started = time.perf_counter()
-    stored = [len(_shrink(path, shrinking)[0]) for path in sample]
+    stored = 0
+    for path in sample:
+        with suppress(DataError):
+            stored += len(_shrink(path, shrinking)[0])
     seconds = time.perf_counter() - started
     scale = len(missing) / max(1, len(sample))
-    return Cost(round(sum(stored) * scale), seconds * scale / cores())
+    return Cost(round(stored * scale), seconds * scale / cores())
 
 
 def make_parts(parts: list[Part], shrinking: StoredFormat) -> None:

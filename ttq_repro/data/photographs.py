@@ -21,6 +21,7 @@ from ttq_repro.data.store import ImageStore, StoredSplit
 from ttq_repro.errors import DataError
 
 TEST_BATCH = 200
+ORDER, VIEWS = 0, 1  # The streams of random numbers of an epoch; of views, each batch has one.
 
 
 class PhotographSource:
@@ -95,8 +96,8 @@ class LateLoader(DataLoader[Batch]):
 class TrainBatches(Dataset[Batch]):
     """Shuffled and augmented batches (:func:`training_batches`).
 
-    The order is drawn from a generator seeded by (seed, epoch), the views of a batch from one
-    seeded by (seed, epoch, batch).
+    Seed and epoch determine the order; seed, epoch and batch the views. Each is drawn from a
+    stream of its own.
 
     Shapes: ``self[epoch, batch]`` is (share, 3, crop, crop) uint8, channels last, and (batch,)
     int64.
@@ -126,13 +127,17 @@ class TrainBatches(Dataset[Batch]):
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, batch = key
         if epoch != self._epoch:
-            random = np.random.default_rng((self.seed, epoch))
-            self._order = random.permutation(len(self.photographs))
+            self._order = self._random(epoch, ORDER).permutation(len(self.photographs))
             self._epoch = epoch
         chosen = self._order[self.batches[batch]]
-        random = np.random.default_rng((self.seed, epoch, batch))
+        random = self._random(epoch, VIEWS, batch)
         view = partial(self.augmentation, crop=self.crop, random=random)
         return _batch(self.photographs, chosen, self.share, view, self.crop)
+
+    def _random(self, epoch: int, *stream: int) -> np.random.Generator:
+        # Not (seed, epoch, *stream): numpy takes (1, 2) and (1, 2, 0) for the same seed.
+        seed = np.random.SeedSequence((self.seed, epoch), spawn_key=stream)
+        return np.random.default_rng(seed)
 
 
 class CentreBatches(Dataset[Batch]):

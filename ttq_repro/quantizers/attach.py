@@ -99,7 +99,7 @@ def quantize_(
 
     Raises:
         ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
-            weight is empty or not finite.
+            weight is no parameter of its own, not initialized, empty or not finite.
         TypeError: a module is no convolution or linear layer, or a weight not floating point.
             No layer is quantized then.
     """
@@ -120,7 +120,7 @@ def quantize_(
         if parametrize.is_parametrized(decision.module, "weight"):
             raise ValueError(f"{decision.name}: quantized already, or parametrized by another")
         try:
-            check_latent(_weight(decision.module))
+            _check_weight(decision.module)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
     quantizers = [factory() for _ in chosen]
@@ -156,6 +156,22 @@ def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
 
 def _weight(module: nn.Module) -> nn.Parameter:
     return module.weight  # type: ignore[return-value]
+
+
+def _check_weight(module: nn.Module) -> None:
+    """Refuse a layer whose weight cannot become latent.
+
+    Raises:
+        TypeError: the weight is not a floating-point tensor.
+        ValueError: it is no parameter of the layer, or not initialized, empty or not finite.
+    """
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    if weight is None:
+        # torch's older weight_norm, spectral_norm and pruning compute it before each call.
+        raise ValueError("weight is no parameter of the layer")
+    if weight.is_meta or isinstance(weight, nn.UninitializedParameter):
+        raise ValueError("weight is not initialized")
+    check_latent(weight)
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -8,9 +8,10 @@ BUDGET ?= $(if $(DATA),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
+FALSE := 0 no off false
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
-	dry_run=$(if $(filter-out 0,$(DRY_RUN)),true,false) \
-	measure=$(if $(filter-out 0,$(MEASURE)),true,false) \
+	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
+	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
 

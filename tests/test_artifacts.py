@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import TINY
 from tests.report.plain_records import cells
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.reproduce import reproduce
+from ttq_repro.reproduce import render, reproduce
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.workspace import Workspace
 
 #: What each draws, and how many runs it needs, parents included.
 ARTIFACTS = {
@@ -162,6 +163,40 @@ def test_on_a_cpu_something_smaller_is_advised(
     reproduce(compose_config("reproduce", [*asked, "dry_run=true", f"workspace={tmp_path}"]))
     said = re.findall(r"^on a CPU, (\S+) takes a fraction", capsys.readouterr().out, re.MULTILINE)
     assert said == ([advice] if advice else [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "home"),
+    [([], "results"), (["trainer.progress=false"], "results"), (["data.pad=0"], "outputs")],
+)
+def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
+    overrides: list[str], home: str, tmp_path: Path
+) -> None:
+    changed = compose_config(
+        "reproduce",
+        ["artifact=comparison", "budget=short", f"workspace={tmp_path}", f"overrides={overrides}"],
+    )
+    drawn = render(changed, Workspace(tmp_path))
+    assert drawn.endswith(f"written to {tmp_path / home}")
+
+
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        (
+            "+only.depth=18",
+            "only.depth=18: the artifact has no such cell; known are 20, 32, 44, 56",
+        ),
+        ("+only.depth=[]", "only={'depth': []}: no cell of the artifact is all of that"),
+    ],
+)
+def test_cells_that_do_not_exist_are_named(only: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+        cells("table1", "paper", only)
+
+
+def test_one_cell_needs_no_list() -> None:
+    assert {cell.labels["depth"] for cell in cells("table1", "paper", "+only.depth=20")} == {20}
 
 
 def test_a_folder_of_logs_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from ttq_repro.dashboard import BY_LAYER, ERROR, SWEPT, dashboard
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import read_records
 
 

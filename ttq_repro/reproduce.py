@@ -58,15 +58,19 @@ def render(request: Config, workspace: Workspace) -> str:
     """Draw an artifact from the records there are, and return what to show in a terminal.
 
     A result is drawn from every cell at every budget of results, in either precision, whatever
-    machine draws it; a trial from what was asked for.
+    machine draws it; a trial, and what overrides make other runs of, from what was asked for.
     """
     artifact = request["artifact"]
     draw = get_method(artifact["render"])
     options = artifact.get("options", {})
     cells = cells_of(request, request["budget"])
-    is_result = cells[0].run.is_result
+    own = request | {"overrides": []}
+    is_result = cells[0].run.is_result and all(
+        cell.run.identity == usual.run.identity
+        for cell, usual in zip(cells, cells_of(own, request["budget"]), strict=True)
+    )
     if is_result:
-        cells = result_cells(request)
+        cells = result_cells(own)
     home = workspace.home(is_result=is_result)
     with workspace.drawing(home):
         drawn = draw(cells, workspace, home, **options)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY, few_digits
-from ttq_repro.runs.config import ROOT, Config, compose_config
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.table import Table
 

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,33 +87,63 @@ def test_every_damaged_checkpoint_is_noticed(
     assert noticed == tries
 
 
+def stop_before_its_record(run: Run) -> None:
+    """Train a run whose record is not written: what is left of it is a checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            execute(run)
+
+
 def test_a_damaged_checkpoint_starts_the_run_again(
-    tiny_run: MakeRun, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+    tiny_run: MakeRun, chance: random.Random
 ) -> None:
     run = tiny_run("quantizer=ttq")
     undisturbed = execute(run)
     again = Run(run.config | {"workspace": run.config["workspace"] + "/again"})
     workspace = Workspace.of(again.config)
-    write = Record.write
-    monkeypatch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        execute(again)
-    monkeypatch.setattr(Record, "write", write)
+    stop_before_its_record(again)
     flip_a_bit(workspace.resume_checkpoint(again), chance)
     said: list[str] = []
     assert execute(again, say=said.append).weights_sha256 == undisturbed.weights_sha256
     assert any("last.ckpt is damaged: the run starts again" in line for line in said)
 
 
-def test_a_run_stopped_after_its_last_epoch_keeps_its_results(
-    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+def test_a_run_does_not_go_on_from_another_parents_network(
+    tiny_run: MakeRun, tmp_path: Path
 ) -> None:
+    run = tiny_run("quantizer=ttq", "parent=auto", "recipe.epochs=1")
+    assert run.parent is not None
+    execute(run.parent)
+    stop_before_its_record(run)
+    # As another machine would have trained it.
+    workspace = Workspace.of(run.config)
+    other = Run(run.parent.config | {"seed": 2, "workspace": str(tmp_path / "other")})
+    trained = execute(other)
+    weights = Workspace.of(other.config).weights(other).read_bytes()
+    workspace.weights(run.parent).write_bytes(weights)
+    replace(trained, seed=1).write(workspace.record(run.parent))
+    said: list[str] = []
+    child = execute(run, say=said.append)
+    assert any("last.ckpt started from other weights than the parent's" in line for line in said)
+    assert child.parent is not None
+    assert child.parent["weights_sha256"] == trained.weights_sha256
+    assert child.provenance["earlier"] == []
+
+
+def test_a_record_tells_who_trained_the_run_before(tiny_run: MakeRun) -> None:
     run = tiny_run("quantizer=ttq")
-    write = Record.write
-    monkeypatch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        execute(run)
-    monkeypatch.setattr(Record, "write", write)
+    stop_before_its_record(run)
+    finished = execute(run)
+    (before,) = finished.provenance["earlier"]
+    assert before["epochs"] == len(finished.metrics["seconds"])
+    assert before["processor"] == finished.provenance["processor"]
+    assert finished.provenance["seconds"] >= before["seconds"] > 0
+
+
+def test_a_run_stopped_after_its_last_epoch_keeps_its_results(tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=ttq")
+    stop_before_its_record(run)
     finished = execute(run)
     assert finished.test_images == 360
     assert 1 - finished.correct_images().mean() == pytest.approx(finished.test_error["final"], 1e-4)

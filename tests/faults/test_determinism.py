@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import TINY
 from tests.faults.test_kill import results
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 
 
 def train(workspace: Path, *arguments: str, **environment: str) -> dict[str, dict[str, object]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 
 CONNECT = re.compile(r"(?:connect|sendto)\(.*sa_family=(AF_INET6?), .*?\"([0-9a-f.:]+)\"")
 WRITE = re.compile(

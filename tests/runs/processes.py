@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 
 T = TypeVar("T")
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException
 
+from ttq_repro.errors import UserError
 from ttq_repro.runs import config
 from ttq_repro.runs.config import Config, compose_config
 
@@ -78,6 +82,38 @@ def test_a_failed_composition_is_not_kept(tmp_path: Path) -> None:
         with pytest.raises(ConfigCompositionException):
             compose_config(NAME, ["quantizer.treshold=0.1"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.preactivation=no", r"model\.preactivation=no: write true or false"),
+        ("data.flip=Off", r"data\.flip=Off: write true or false"),
+        ("train_parent=yes", r"train_parent=yes: write true or false"),
+    ],
+)
+def test_words_that_are_no_truth_values_are_refused(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{said}$"):
+        compose_config(NAME, [override])
+
+
+def test_files_of_a_folder_of_the_users_are_read_every_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept, recipe = tmp_path / "kept", tmp_path / "own" / "recipe" / "mine.yaml"
+    monkeypatch.setattr(config, "KEPT", kept)
+    recipe.parent.mkdir(parents=True)
+    search = create_config_search_path(str(config.CONFIGS))
+    search.prepend("command-line", f"file://{recipe.parent.parent}")
+    Hydra.create_main_hydra2("train", search)  # As --config-dir does.
+    try:
+        for epochs in (7, 9):
+            recipe.write_text(f"name: mine\nepochs: {epochs}\n")
+            forget()
+            assert compose_config(NAME, ["recipe=mine"])["recipe"]["epochs"] == epochs
+    finally:
+        GlobalHydra.instance().clear()
+    assert not kept.exists()
 
 
 @pytest.mark.usefixtures("composed")

@@ -111,6 +111,11 @@ def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: 
         ("recipe.epochs=0", r"recipe\.epochs=0: must be a whole number from 1"),
         ("recipe.epochs=1.5", r"recipe\.epochs=1\.5: must be a whole number from 1"),
         ("recipe.batch_size=0", r"recipe\.batch_size=0: must be a whole number from 1"),
+        ("+recipe.decay=conv", r"recipe\.decay=conv: must be one of all, linear"),
+        ("+recipe.foo=1", r"recipe: got an unexpected keyword argument 'foo'"),
+        ("+recipe.optimizer.foo=1", r"recipe smoke: .*unexpected keyword argument 'foo'"),
+        ("model.depth=21", r"model: depth must be"),
+        ("+policy.x=1", r"policy: .*unexpected keyword argument 'x'"),
         ("trainer.compile=never", r"trainer\.compile=never: must be one of True, False, auto"),
     ],
 )

@@ -46,7 +46,7 @@ def test_each_knows_its_place_and_where_the_others_meet(tmp_path: Path) -> None:
         f"pathlib.Path(r'{tmp_path}', os.environ['LOCAL_RANK'])"
         ".write_text(os.environ['MASTER_ADDR'] + ':' + os.environ['MASTER_PORT'])"
     )
-    run_together(python(program), 3)
+    run_together(python(program), 3, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
     (meeting,) = {path.read_text() for path in tmp_path.iterdir()}
     assert meeting.startswith("127.0.0.1:")
@@ -63,7 +63,7 @@ def test_one_that_fails_ends_the_others(end: str, said: str, code: int) -> None:
     program = f"import os, sys\nif os.environ['LOCAL_RANK'] == '1': {end}\n{FOREVER}"
     started = time.monotonic()
     with pytest.raises(ProcessesError, match=said) as failure:
-        run_together(python(program), 3)
+        run_together(python(program), 3, 1)
     assert failure.value.code == code
     assert time.monotonic() - started < 20
 
@@ -71,7 +71,7 @@ def test_one_that_fails_ends_the_others(end: str, said: str, code: int) -> None:
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None:
     member = python(MEMBER.format(folder=tmp_path))
-    starter = f"from ttq_repro.runs.processes import run_together; run_together({member!r}, 2)"
+    starter = f"from ttq_repro.runs.processes import run_together; run_together({member!r}, 2, 1)"
     process = subprocess.Popen(
         python(starter),
         stderr=subprocess.DEVNULL,

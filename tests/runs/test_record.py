@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
 from ttq_repro.runs.soundness import METRICS, TEST_ERRORS
 

@@ -1,5 +1,6 @@
 """Identity, parents, and where files go."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -77,12 +78,10 @@ def test_identity_tells_apart_what_does(override: str) -> None:
     assert run(TTQ_CELL, bf16, override).identity != run(TTQ_CELL, bf16).identity
 
 
-@pytest.mark.parametrize(("recipe", "parent"), [("paper_finetune", "fp"), ("short", "fp")])
-def test_the_parent_is_the_cell_beside_it(recipe: str, parent: str) -> None:
+@pytest.mark.parametrize("recipe", ["paper_finetune", "short"])
+def test_the_parent_is_the_cell_beside_it(recipe: str) -> None:
     child = run(TTQ_CELL, f"recipe={recipe}", "seed=3")
-    expected = run(
-        f"experiment=table1/resnet20_{parent}", f"recipe={recipe.split('_')[0]}", "seed=3"
-    )
+    expected = run("experiment=table1/resnet20_fp", f"recipe={recipe.split('_')[0]}", "seed=3")
     assert child.parent is not None
     assert child.parent.identity == expected.identity
     assert child.parent.seed == 3
@@ -110,6 +109,27 @@ def test_a_parent_by_path_counts_by_content(tmp_path: Path) -> None:
     assert run(f"parent={first}").identity == run(f"parent={second}").identity
     second.write_bytes(b"2")
     assert run(f"parent={first}").identity != run(f"parent={second}").identity
+
+
+def test_a_parent_by_path_is_published_by_content(tmp_path: Path) -> None:
+    first = tmp_path / "a.safetensors"
+    first.write_bytes(b"1")
+    public = run(f"parent={first}").public_config
+    assert public["parent"] == hashlib.sha256(b"1").hexdigest()
+    assert str(tmp_path) not in str(public)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "quantizer.init=1",
+        "recipe.optimizer.momentum=0",
+        "quantizer=ttq_sparsity quantizer.sparsity=0",
+    ],
+)
+def test_whole_numbers_are_fractions_too(option: str) -> None:
+    whole, fraction = run(TTQ_CELL, *option.split()), run(TTQ_CELL, *f"{option}.0".split())
+    assert whole.identity == fraction.identity
 
 
 def test_a_missing_parent_file_is_named() -> None:

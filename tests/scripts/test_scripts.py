@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.runs.processes import started, wait_for
-from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import TINY
 from tests.scripts.test_scripts import script
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 
 LAUNCHERS = {
     "basic": [],

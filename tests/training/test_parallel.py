@@ -23,7 +23,7 @@ Kept = dict[str, Any]
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
     """What each of the processes keeps, by method."""
     folder = tmp_path_factory.mktemp("shared")
-    run_together([sys.executable, "-m", "tests.training.sharing", str(folder)], WORLD)
+    run_together([sys.executable, "-m", "tests.training.sharing", str(folder)], WORLD, 1)
     return {
         method: [torch.load(folder / f"{method}-{rank}") for rank in range(WORLD)]
         for method in METHODS

@@ -1,9 +1,12 @@
 """Every checkable statement of the paper, with the rule that judges it.
 
-This page is written before the runs that it judges. A verdict asks where the 95% interval of our
-number lies: within what is accepted (reproduced), outside of it (not reproduced), or neither
-(undecided). Where the paper gives a number, what is accepted is that number and a margin; where
-it says "better", "falls" or "more", a sign.
+This page is written before any run at the budget that judges, the paper's. It was changed once
+while shorter runs were there: Figure 5's minimum is held against sparsity 0.2 and 0.6 alone since
+26 November 2026, no longer against the means of 0 to 0.2 and of 0.6 and 0.7.
+
+A verdict asks where the 95% interval of our number lies: within what is accepted (reproduced),
+outside of it (not reproduced), or neither (undecided). Where the paper gives a number, what is
+accepted is that number and a margin; where it says "better", "falls" or "more", a sign.
 
 Left out are numbers of Table 4 that are settings of ours rather than outcomes: the densities it
 quotes for pruning, all bit widths, and the layers that stay float.
@@ -307,6 +310,9 @@ def _alexnet_claims() -> list[Claim]:
     ttq, full_precision, twn = alexnet("ttq"), alexnet("full_precision"), alexnet("twn")
     over_float = Difference((ttq,), (full_precision,))
     over_twn = Difference((ttq,), (twn,))
+    to_float, to_twn = (
+        round(TABLE2["ttq"].top1 - TABLE2[other].top1, 1) for other in ("full_precision", "twn")
+    )
     numbers = [
         Claim(
             f"alexnet-{name}",
@@ -318,8 +324,8 @@ def _alexnet_claims() -> list[Claim]:
             Within(ERROR_MARGIN),
         )
         for name, value, words, source, rule in (
-            ("ttq-minus-full-precision", -0.3, "full precision (42.8)", "Table 2", over_float),
-            ("ttq-minus-twn", -3.0, "TWN", "abstract, Table 2", over_twn),
+            ("ttq-minus-full-precision", to_float, "full precision (42.8)", "Table 2", over_float),
+            ("ttq-minus-twn", to_twn, "TWN", "abstract, Table 2", over_twn),
         )
     ]
     reported = Claim(
@@ -327,7 +333,7 @@ def _alexnet_claims() -> list[Claim]:
         f"AlexNet-BN: TTQ has a lower error than full precision as DoReFa-Net reports it "
         f"({DOREFAS_FULL_PRECISION}%)",
         "section 5.2",
-        42.5,
+        TABLE2["ttq"].top1,
         "%",
         Level(ttq),
         Below(DOREFAS_FULL_PRECISION),
@@ -343,8 +349,8 @@ def _alexnet_claims() -> list[Claim]:
             Below(0),
         )
         for name, words, value, rule in (
-            ("full-precision", "full precision", -0.3, over_float),
-            ("twn", "TWN", -3.0, over_twn),
+            ("full-precision", "full precision", to_float, over_float),
+            ("twn", "TWN", to_twn, over_twn),
         )
     ]
     curves = [

@@ -66,12 +66,16 @@ class RunList:
         return dict(counts)
 
 
+def _hardware(stint: dict[str, Any]) -> str:
+    device, processor = stint.get("device", "cpu"), stint.get("processor", "unknown")
+    return processor if device == "cpu" else f"{device}, {processor}"
+
+
 def _row(record: Record) -> Trained:
     source = record.provenance
     errors = {name: f"{100 * value:.2f}" for name, value in record.test_error.items()}
     commit = source.get("commit", "")[:10] or "unknown"
-    device = source.get("device", "cpu")
-    processor = source.get("processor", "unknown")
+    stints = [*source.get("earlier", []), source]
     versions = source.get("versions", {})
     # Not the time of the last process: a run may have been stopped and gone on.
     minutes = sum(record.metrics.get("seconds", [])) / 60
@@ -81,7 +85,7 @@ def _row(record: Record) -> Trained:
         best=errors.get("best", ""),
         trailing=errors.get("trailing", ""),
         commit=f"{commit} and changes" if source.get("dirty") else commit,
-        hardware=processor if device == "cpu" else f"{device}, {processor}",
+        hardware="; ".join(dict.fromkeys(map(_hardware, stints))),
         torch=versions.get("torch", ""),
         minutes=f"{minutes:.1f}",
         finished=source.get("finished", "")[:10],

@@ -50,8 +50,9 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
     """The cells that a request for an artifact (``configs/reproduce.yaml``) asks for.
 
     Raises:
-        UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, or
-            the data set or the precision is none there is, or none for this artifact.
+        UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, no
+            cell has all of the labels, or the data set or the precision is none there is, or none
+            for this artifact.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:
@@ -97,8 +98,9 @@ def result_cells(request: Config) -> list[Cell]:
     ]
 
 
-def _chosen(entries: list[Config], only: dict[str, list[Any]]) -> list[Config]:
-    for label, wanted in only.items():
+def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
+    for label, values in only.items():
+        wanted = values if isinstance(values, list) else [values]
         known = {entry.get(label) for entry in entries}
         if unknown := [value for value in wanted if value not in known]:
             raise UserError(
@@ -106,6 +108,8 @@ def _chosen(entries: list[Config], only: dict[str, list[Any]]) -> list[Config]:
                 f"known are {', '.join(sorted(map(str, known)))}"
             )
         entries = [entry for entry in entries if entry.get(label) in wanted]
+    if not entries:
+        raise UserError(f"only={only}: no cell of the artifact is all of that")
     return entries
 
 

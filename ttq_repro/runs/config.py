@@ -7,18 +7,24 @@ import copy
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from ttq_repro.errors import UserError
 from ttq_repro.files import CACHE, ROOT, write_atomically
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
 
 CONFIGS = ROOT / "configs"
 KEPT = CACHE / "configs"
+
+#: What YAML 1.1 takes for truth values and Hydra for strings, of which every one is true.
+NO_TRUTH_VALUES = {"yes", "no", "on", "off", "y", "n"}
 
 Config = dict[str, Any]
 
@@ -38,8 +44,11 @@ def compose_config(name: str, overrides: list[str]) -> Config:
 def _composed(name: str, overrides: tuple[str, ...]) -> Config:
     """What Hydra takes a tenth of a second for, and a plan or a report needs by the hundred.
 
-    It is kept in the cache under a checksum of all that goes in, behind one of what came out.
+    It is kept in the cache under a checksum of all that goes in, behind one of what came out. Not
+    where Hydra was told of further folders (``--config-dir``), whose files may change as well.
     """
+    if _searches_elsewhere():
+        return _compose(name, list(overrides))
     path = KEPT / f"{_digest(_ingredients(), name, *overrides)}.json"
     with contextlib.suppress(OSError, ValueError):  # Not there, or damaged.
         seal, _, text = path.read_text().partition("\n")
@@ -58,6 +67,15 @@ def _compose(name: str, overrides: list[str]) -> Config:
         return plain(compose(name, overrides))
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return plain(compose(name, overrides))
+
+
+def _searches_elsewhere() -> bool:
+    hydra = GlobalHydra.instance()
+    if not hydra.is_initialized():
+        return False
+    places = (element.path for element in hydra.config_loader().get_search_path().get_path())
+    files = [place for place in places if place and place.startswith("file://")]
+    return any(Path(place.removeprefix("file://")) != CONFIGS for place in files)
 
 
 @functools.cache
@@ -82,8 +100,25 @@ def choices(group: str) -> list[str]:
 
 
 def plain(config: DictConfig) -> Config:
-    """Resolved dicts and lists, in which a missing value is an error."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    """Resolved dicts and lists, in which a missing value is an error.
+
+    Raises:
+        UserError: ``no`` or another such word stands where a truth value may be meant.
+    """
+    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for key, value in _leaves(resolved):
+        if isinstance(value, str) and value.lower() in NO_TRUTH_VALUES:
+            raise UserError(f"{key}={value}: write true or false")
+    return resolved  # type: ignore[return-value]
+
+
+def _leaves(node: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """What is no dict or list, by its dotted key."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, *path, str(key))
+    else:
+        yield ".".join(path), node
 
 
 @functools.cache

@@ -29,6 +29,7 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound
+from ttq_repro.training.checkpoint import parent_of as parent_of_checkpoint
 from ttq_repro.training.fit import Fitted, fit
 from ttq_repro.training.network import attach_quantizer, build_network
 
@@ -127,8 +128,8 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     checkpoint = workspace.resume_checkpoint(run)
     for path in (checkpoint, workspace.weights(run), workspace.record(run)):
         remove_leftovers(path)
-    if checkpoint.is_file() and not is_sound(checkpoint):
-        warn(f"{checkpoint} is damaged: the run starts again from its first epoch")
+    if checkpoint.is_file() and (fault := _fault(checkpoint, parent)):
+        warn(f"{checkpoint} {fault}: the run starts again from its first epoch")
         checkpoint.unlink()
     say(
         f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
@@ -150,6 +151,15 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     return record
 
 
+def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
+    """Why a run cannot go on from a checkpoint, None if it can."""
+    if not is_sound(checkpoint):
+        return "is damaged"
+    if parent_of_checkpoint(checkpoint) != (parent.sha256 if parent else None):
+        return "started from other weights than the parent's"
+    return None
+
+
 def data_of(run: Run, workspace: Workspace) -> DataSource:
     """The data set of ``run``, for one of its processes."""
     workers = -(-run.config["trainer"]["workers"] // run.processes)
@@ -164,6 +174,8 @@ def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share,
         run.config,
         data,
         parent.weights if parent else None,
+        parent_sha256=parent.sha256 if parent else None,
+        origin={**source, "processor": processor()},
         scratch=workspace.scratch(run),
         checkpoint=workspace.resume_checkpoint(run),
         say=lambda message: say(f"{run.name}: {message}"),
@@ -177,13 +189,11 @@ def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share,
         weights = workspace.weights(run)
         state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
         write_atomically(weights, save(state))
-        record = _record(run, fitted, parent, sha256(weights), source)
+        record = _record(run, fitted, parent, sha256(weights))
         record.write(workspace.record(run))
 
 
-def _record(
-    run: Run, fitted: Fitted, parent: Parent | None, weights: str, source: dict[str, Any]
-) -> Record:
+def _record(run: Run, fitted: Fitted, parent: Parent | None, weights: str) -> Record:
     layers: dict[str, dict[str, list[float]]] = {}
     metrics: dict[str, list[float]] = {}
     quantized = {decision.name for decision in fitted.decisions if decision.quantize}
@@ -227,9 +237,7 @@ def _record(
         kernels=ternary_kernels(fitted.network),
         provenance={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            **source,
             "versions": versions(),
-            "processor": processor(),
             **fitted.execution,
         },
     )

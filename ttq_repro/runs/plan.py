@@ -178,11 +178,11 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
         if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
             done[run.parent.name] = False
     records = _recorded(workspace)
-    first = next(iter(ordered.values()))  # All runs of an artifact see the same images.
+    # All runs of an artifact see the same images, but for what some hold out.
+    first = next(iter(ordered.values()))
     data = _survey(first, workspace)
-    images = _training_images(first, data)
     hardware = gpu_name() if has_gpu() else processor()
-    threads = max(1, default_threads() // jobs)
+    threads = max(1, default_threads() // (jobs * first.processes))
     of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
     planned = [
         PlannedRun(
@@ -190,7 +190,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             done[name],
             # A GPU computes the steps itself, however many threads there are.
             precedent(run, of_this_kind, hardware, None if has_gpu() else threads),
-            images,
+            _training_images(run, data),
             # Beside CIFAR-10 there is little to tell of disks, and torch takes seconds to import.
             network_bytes=0 if data is None or done[name] else _network_bytes(run),
         )
@@ -198,7 +198,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     ]
     plan = Plan(planned, device(), jobs, data=data)
     if all(one.alike and one.alike.threads == threads for one in plan.missing):
-        return replace(plan, at_once=at_once(jobs, threads * planned[0].run.processes))
+        return replace(plan, at_once=at_once(jobs, threads * first.processes))
     return plan
 
 
@@ -213,8 +213,12 @@ def at_once(jobs: int, threads: int) -> int:
 def _training_images(run: Run, data: Survey | DataError | None) -> int | None:
     """How many there are, where that is known; a result has those that its config says."""
     if isinstance(data, Survey):
-        return data.images["train"]
-    return run.config["data"].get("images", {}).get("train") if run.is_result else None
+        images = data.images["train"]
+    elif run.is_result and "images" in run.config["data"]:
+        images = run.config["data"]["images"]["train"]
+    else:
+        return None
+    return images - round(run.config["data"].get("held_out", 0) * images)
 
 
 def _network_bytes(run: Run) -> int:

@@ -43,7 +43,10 @@ class Precedent:
     def epoch_seconds(self) -> float:
         """Its median epoch, another depth counted in proportion."""
         scale = _work(self.run.config) / _work(self.record.config)
-        return scale * median(self.record.metrics["seconds"])
+        # Those of the last stint: earlier ones may have had another machine.
+        earlier = sum(stint["epochs"] for stint in self.record.provenance.get("earlier", []))
+        seconds = self.record.metrics["seconds"]
+        return scale * median(seconds[earlier:] or seconds)
 
     @property
     def speed(self) -> float | None:

@@ -29,8 +29,8 @@ class ProcessesError(Exception):
         super().__init__(f"process {rank} {ended}")
 
 
-def run_together(command: list[str], count: int) -> None:
-    """Run ``command`` in ``count`` processes until all have ended well.
+def run_together(command: list[str], count: int, threads: int) -> None:
+    """Run ``command`` in ``count`` processes of ``threads`` threads until all have ended well.
 
     Each has ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT`` in its environment, as
     ``torch.distributed`` and Lightning read them. None outlives the failure of another or this
@@ -40,7 +40,12 @@ def run_together(command: list[str], count: int) -> None:
         ProcessesError: one failed. If several did, one that a signal ended is to blame: the others
             may have failed because they lost it.
     """
-    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    shared = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        # Otherwise Lightning gives each a share of all cores, whoever else computes on them.
+        "OMP_NUM_THREADS": str(threads),
+    }
     with ExitStack() as ending:
         processes = []
         for rank in range(count):

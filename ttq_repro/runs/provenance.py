@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import version
 from typing import Any
 
-from ttq_repro.runs.config import ROOT
+from ttq_repro.files import ROOT
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy")
 

@@ -41,7 +41,8 @@ class Record:
         correct: which test images the final network gets right, a bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.
         warnings: what was noticed of degenerate layers while it trained.
-        provenance: commit, versions, hardware, time.
+        provenance: commit, versions, hardware, time. Of a run that was stopped and went on that is
+            who ended it, while ``earlier`` lists who trained it before: commit, hardware, epochs.
         histograms: per quantized layer its latent weights ``before`` and ``after`` training:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
             and scales of that moment. Empty in the first records.

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
@@ -94,12 +95,16 @@ class Run:
         # Likewise, but where there is none.
         distillation = self.config.get("distillation")
         taught = {"distillation": distillation} if distillation else {}
+        model, quantizer, data, recipe = (
+            _typed(config[group], committed_choice(group, config[group]["name"]))
+            for group in ("model", "quantizer", "data", "recipe")
+        )
         return {
-            "model": _without(config["model"], "name"),
-            "quantizer": _without(config["quantizer"], "name"),
+            "model": _without(model, "name"),
+            "quantizer": _without(quantizer, "name"),
             "policy": config["policy"],
-            "data": _without(config["data"], "root", "images"),
-            "recipe": _without(config["recipe"], "name", "parent"),
+            "data": _without(data, "root", "images"),
+            "recipe": _without(recipe, "name", "parent"),
             "precision": config["trainer"]["precision"],
             "parent": self._parent_identity(),
             **shared,
@@ -121,7 +126,9 @@ class Run:
     def public_config(self) -> Config:
         """The config without where things lie, which is nobody's business but the machine's."""
         config = _without(self.config, "workspace")
-        return config | {"data": config["data"] | {"root": None}}
+        by_path = config["parent"] not in ("auto", "none")
+        parent = self._parent_identity() if by_path else config["parent"]
+        return config | {"parent": parent, "data": config["data"] | {"root": None}}
 
     @property
     def name(self) -> str:
@@ -173,6 +180,13 @@ class Run:
                 "or `auto`, or `none`"
             )
         return sha256(Path(parent))
+
+
+def _typed(node: Any, usual: Any) -> Any:
+    """``node`` with fractions wherever ``usual`` has them, so that 1 and 1.0 are no two runs."""
+    if isinstance(node, dict) and isinstance(usual, dict):
+        return {key: _typed(value, usual.get(key)) for key, value in node.items()}
+    return float(node) if type(node) is int and type(usual) is float else node
 
 
 def _without(node: Config, *keys: str) -> Config:

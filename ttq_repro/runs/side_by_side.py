@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -83,6 +84,10 @@ def _now(run: Run) -> Future[None]:
         execute(run, weights_too=True)
     except UserError as error:
         future.set_exception(error)
+    except Exception as error:
+        # A fault of ours ends one run, as it would one in a process of its own.
+        traceback.print_exc()
+        future.set_exception(TrainingError(f"{type(error).__name__}: {error}"))
     else:
         future.set_result(None)
     return future

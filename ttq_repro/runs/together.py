@@ -32,8 +32,10 @@ def train_together(run: Run) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, CONFIG).write_text(json.dumps(run.config))
         sys.stdout.flush()  # What was said so far comes before what they say.
+        command = [sys.executable, "-m", "ttq_repro.runs.rank", folder]
+        threads = max(1, torch.get_num_threads() // run.processes)
         try:
-            run_together([sys.executable, "-m", "ttq_repro.runs.rank", folder], run.processes)
+            run_together(command, run.processes, threads)
         except ProcessesError as error:
             reason = Path(folder, REASON)
             if error.code < 0 or not reason.is_file():

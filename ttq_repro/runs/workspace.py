@@ -1,4 +1,4 @@
-"""Where every file of a run lies. No other module puts a path together."""
+"""Where every file of a run lies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import ROOT, Config
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import Config
 from ttq_repro.runs.run import Run
 
 #: The end of an identity of several processes, see :attr:`Run.identity`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.progress import Progress
 from ttq_repro.training.watch import REACTIONS, Watch
 
-PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+LIGHTNING_PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 # Compiling ResNet-20 takes about half a minute on two cores; shorter runs never win it back. On a
 # GPU only who asks for it compiles: ttq_repro/benchmark/PROFILE.md says why.
 COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": math.inf}
@@ -65,6 +64,8 @@ def fit(
     data: DataSource,
     parent: dict[str, torch.Tensor] | None,
     *,
+    parent_sha256: str | None = None,
+    origin: dict[str, Any] | None = None,
     scratch: Path,
     checkpoint: Path,
     loggers: list[Logger],
@@ -75,26 +76,30 @@ def fit(
     """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
 
     Args:
-        parent: float weights to start from.
+        parent: float weights to start from. parent_sha256: what tells them from others, for the
+            checkpoint.
+        origin: what is to be known of who trains, commit and processor for instance; a run that
+            goes on keeps who trained it before.
         scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
         say: takes warnings.
         share: this process's, if it is one of several, all of which are to call this.
         observers: callbacks that only look on.
     """
-    recipe = Recipe(**config["recipe"])
+    try:
+        recipe = Recipe(**config["recipe"])
+    except TypeError as error:
+        raise UserError(f"recipe: {str(error).removeprefix('Recipe.__init__() ')}") from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
     trainer_config = config["trainer"]
     for key, choices in (
-        ("precision", PRECISIONS),
+        ("precision", LIGHTNING_PRECISIONS),
         ("degenerate", REACTIONS),
         ("progress", (True, False, "lines")),
         ("compile", (True, False, "auto")),
     ):
         if (value := trainer_config[key]) not in choices:
             raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
-    for key in ("epochs", "batch_size"):
-        value = config["recipe"][key]
-        if type(value) is not int or value < 1:
-            raise UserError(f"recipe.{key}={value}: must be a whole number from 1")
     distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
@@ -117,7 +122,8 @@ def fit(
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
     module = classifier(*arguments, device=device, alone=share.world == 1, warn=warn)
-    history = History(steps=len(loader))
+    origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
+    history = History(len(loader), origin)
     watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
         history,
@@ -158,10 +164,9 @@ def fit(
             logger=loggers,
             callbacks=callbacks,
             # In a job of Slurm's Lightning would otherwise take the job's tasks for its processes.
-            plugins=[SealedCheckpointIO(), LightningEnvironment()],
+            plugins=[SealedCheckpointIO(parent_sha256), LightningEnvironment()],
             default_root_dir=scratch,
         )
-        started = time.perf_counter()
         try:
             trainer.fit(
                 module,
@@ -183,11 +188,11 @@ def fit(
         warnings=[*fallbacks, *watch.warnings.values()],
         histograms={name: {"before": before[name], "after": after[name]} for name in before},
         execution={
-            "seconds": round(time.perf_counter() - started, 1),
+            **origin,
+            "seconds": round(sum(stint["seconds"] for stint in history.stints), 1),
+            "earlier": history.stints[:-1],
             "accelerator": type(trainer.accelerator).__name__,
-            "device": _name(device),
             "processes": share.world,
-            "threads": torch.get_num_threads(),
             "precision": trainer_config["precision"],
             "compiled": bool(compiled) and compilation.failure is None,
             "graphed": module.graphed,
@@ -209,7 +214,7 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
         return pl.Trainer(
             accelerator=config["accelerator"],
             **data_parallel(share),
-            precision=PRECISIONS[config["precision"]],
+            precision=LIGHTNING_PRECISIONS[config["precision"]],
             # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
             benchmark=True,
             num_sanity_val_steps=0,

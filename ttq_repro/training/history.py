@@ -22,13 +22,23 @@ class History(pl.Callback):
 
     Args:
         steps: those of an epoch.
+        origin: what is to be known of who trains now.
     """
 
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
+    def __init__(self, steps: int, origin: dict[str, Any]) -> None:
+        self._steps, self._origin = steps, origin
+        self._earlier: list[dict[str, Any]] = []
+        self._began = time.perf_counter()
         self.metrics: dict[str, list[float]] = {}
         #: Which test images the network got right at the end of the last epoch.
         self.correct = torch.empty(0, dtype=torch.bool)
+
+    @property
+    def stints(self) -> list[dict[str, Any]]:
+        """Who trained the run, from first to last: origin, epochs, seconds. A resume begins one."""
+        epochs = len(self.metrics.get(SECONDS, [])) - sum(one["epochs"] for one in self._earlier)
+        seconds = round(time.perf_counter() - self._began, 1)
+        return [*self._earlier, {**self._origin, "epochs": epochs, "seconds": seconds}]
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Tell the loggers of a resumed run its past, which the log that begins here would lack."""
@@ -52,8 +62,9 @@ class History(pl.Callback):
             self.metrics.setdefault(name, []).append(float(f"{value:.6g}"))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"metrics": self.metrics, "correct": self.correct}
+        return {"metrics": self.metrics, "correct": self.correct, "stints": self.stints}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.metrics = state["metrics"]
         self.correct = state["correct"]
+        self._earlier = state["stints"]

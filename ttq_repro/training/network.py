@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 from torch.nn.utils import parametrize
@@ -15,9 +16,14 @@ from ttq_repro.training.distillation import Distillation
 
 
 def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None) -> nn.Module:
-    """The float network of a run, with its parent's weights if it has one."""
+    """The float network of a run, with its parent's weights if it has one.
+
+    Raises:
+        UserError: there is no such network, or the weights are another's.
+    """
     torch.manual_seed(config["seed"])
-    network = instantiate(_named(config["model"]), num_classes=config["data"]["num_classes"])
+    classes = config["data"]["num_classes"]
+    network = _made("model", _named(config["model"]), num_classes=classes)
     if parent is not None:
         try:
             network.load_state_dict(parent)
@@ -42,8 +48,9 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
         UserError: the quantizer's options, the policy or the weights are unusable.
     """
     factory = instantiate(_named(config["quantizer"]), _partial_=True)
+    policy = _made("policy", config["policy"])
     try:
-        return quantize_(network, factory, instantiate(config["policy"]))
+        return quantize_(network, factory, policy)
     except (TypeError, ValueError) as error:
         raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
 
@@ -72,3 +79,10 @@ def restore_float(network: nn.Module) -> None:
 
 def _named(node: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key != "name"}
+
+
+def _made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        raise UserError(f"{group}: {error.__cause__ or error}") from None

@@ -19,6 +19,9 @@ DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": QUANTIZABLE, "linear":
 class Recipe:
     """A recipe node of the configs.
 
+    Raises:
+        ValueError: the number of epochs, the size of a batch or ``decay`` is invalid.
+
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
             schedule's units are epochs, but for ``OneCycleLR``, which moves every step.
@@ -32,6 +35,14 @@ class Recipe:
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     decay: Literal["all", "linear"] = "all"
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size"):
+            value = getattr(self, key)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
+        if self.decay not in DECAYED:
+            raise ValueError(f"recipe.decay={self.decay}: must be one of {', '.join(DECAYED)}")
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:

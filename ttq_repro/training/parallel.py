@@ -23,7 +23,7 @@ def data_parallel(share: Share) -> dict[str, Any]:
     if share.world == 1:
         return {"devices": 1}
     # Not every supported version of torch can split a compiled graph into DDP's buckets where it
-    # holds functions with a backward pass of their own, as quantizers are.
+    # holds a function with a backward pass of its own, such as Deep Compression's.
     torch._dynamo.config.optimize_ddp = False
     return {
         "devices": share.world,

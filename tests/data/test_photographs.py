@@ -13,7 +13,7 @@ from PIL import Image
 from ttq_repro.data.load import load_data
 from ttq_repro.data.share import Share
 from ttq_repro.data.source import DataSource
-from ttq_repro.errors import DataError
+from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.config import compose_config
 
 pytestmark = pytest.mark.usefixtures("prepare_in_threads")
@@ -189,6 +189,11 @@ def test_the_released_augmentation_is_a_choice(photographs: Path, tmp_path: Path
     images, labels = epoch_of(source)[0]
     assert images.shape == (5, 3, 224, 224)
     assert (brightness(images) - (35 + 90 * labels)).abs().max() < 8
+
+
+def test_a_crop_larger_than_what_it_is_cut_from_is_named(photographs: Path) -> None:
+    with pytest.raises(UserError, match=r"^data\.crop=40: there is none in 32 x 32 pixels$"):
+        load(photographs, "data.crop=40")
 
 
 @pytest.mark.imagenette

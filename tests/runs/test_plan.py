@@ -15,6 +15,7 @@ from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.hardware import UNKNOWN_GPU
 from ttq_repro.runs.measure import measured
 from ttq_repro.runs.plan import PlannedRun, at_once, make_plan
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.words import duration
@@ -87,6 +88,25 @@ def test_the_most_alike_record_tells_the_speed(tmp_path: Path) -> None:
     assert "a CPU, in fp32" in plan.lines()[1]
     plan = make_plan([cell("resnet20_ttq", "trainer.precision=bf16")], workspace)
     assert plan.runs[1].seconds == 160 * 10
+
+
+def test_images_held_out_are_not_trained_on(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "seed=9"), workspace, 36)
+    whole, part = (cell("resnet20_fp"), cell("resnet20_fp", "+data.held_out=0.1"))
+    assert [one.images for one in make_plan([whole, part], workspace).runs] == [50_000, 45_000]
+
+
+def test_an_epoch_of_an_earlier_stint_tells_no_speed(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run = cell("resnet20_fp", "seed=9")
+    write(run, workspace, 36)
+    made = Record.read(workspace.record(run))
+    provenance = made.provenance | {"earlier": [{"epochs": 2}]}
+    metrics = {name: 3 * values for name, values in made.metrics.items()}
+    metrics["seconds"] = [90.0, 90.0, 36.0]
+    replace(made, metrics=metrics, provenance=provenance).write(workspace.record(run))
+    assert make_plan([cell("resnet20_fp")], workspace).runs[0].seconds == 164 * 36
 
 
 def test_side_by_side_counts_what_trained_with_as_many_threads(tmp_path: Path) -> None:

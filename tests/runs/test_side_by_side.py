@@ -69,6 +69,19 @@ def test_a_failure_costs_a_run_and_its_children(
     assert f"failed: {child.name}: its parent failed" in capsys.readouterr().err
 
 
+def test_a_fault_of_ours_costs_one_run_in_this_process_too(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(run: Run, **_: object) -> None:
+        if run.quantizer == "twn":
+            raise KeyError("forgotten")
+
+    monkeypatch.setattr(side_by_side, "execute", train)
+    faulty, other = tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")
+    assert train_all([faulty, other]) == {faulty.name: "KeyError: 'forgotten'"}
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_would_stop_every_run_stops_the_first(
     jobs: int, tiny_run: MakeRun, tmp_path: Path

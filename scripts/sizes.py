@@ -9,7 +9,7 @@ def main(config: Config) -> None:
     from ttq_repro.deploy.sizes import measure
     from ttq_repro.runs.workspace import Workspace
 
-    for name, table in zip(("sizes", "operations"), measure(config), strict=True):
+    for name, table in measure(config).items():
         table.write(Workspace.of(config).results / "benchmarks", name)
         print(table.markdown())
 

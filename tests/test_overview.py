@@ -136,3 +136,28 @@ def test_it_trains_nothing_and_writes_only_results(workspace: Workspace) -> None
     assert [path.name for path in workspace.outputs.iterdir()] == ["drawing.lock"]
     shutil.rmtree(workspace.results / "records")
     assert "No run has been recorded yet" in report(workspace.root)
+
+
+@pytest.mark.usefixtures("few")
+def test_what_was_drawn_before_and_is_not_now_goes(workspace: Workspace) -> None:
+    """Records are gone, an artifact's name changed, a figure has a table no more."""
+    report(workspace.root)
+    stale = [
+        "tables/table1_imagenette_kernels",
+        "figures/comparison_imagenette",
+        "tables/comparison2",
+    ]
+    kept = ["benchmarks/sizes.csv", "checkpoints/cifar10/net.md", "tables/mine.md"]
+    written = [f"{name}{suffix}" for name in stale for suffix in (".csv", ".md", ".png", ".svg")]
+    for name in [*written, *kept]:
+        path = workspace.results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("column\n")
+    page = report(workspace.root)
+    assert not [name for name in written if (workspace.results / name).exists()]
+    assert all((workspace.results / name).is_file() for name in kept)
+    assert len(list(workspace.results.rglob("records/**/*.json"))) > 0
+    assert "imagenette" not in (workspace.results / "README.md").read_text()
+    assert "comparison_imagenette" not in page
+    for name in ("comparison", "table1", "claims"):
+        assert (workspace.results / "tables" / f"{name}.csv").is_file()

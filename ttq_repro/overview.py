@@ -22,6 +22,9 @@ from ttq_repro.runs.record import read_records
 from ttq_repro.runs.run import RESULT_DATASETS
 from ttq_repro.runs.workspace import Workspace
 
+#: Of tables and figures.
+SUFFIXES = {".csv", ".md", ".png", ".svg"}
+
 
 def overview(request: Config) -> None:
     """Draw every artifact, judge every claim, write the report (``configs/report.yaml``).
@@ -33,6 +36,8 @@ def overview(request: Config) -> None:
     """
     workspace = Workspace.of(request)
     log = checked_folder(request["authors_log"])
+    with workspace.drawing(workspace.results):
+        before = _drawn(workspace)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         judgements, runs = _read(workspace, log)
@@ -48,6 +53,9 @@ def overview(request: Config) -> None:
         print(f"warning: {problem}", file=sys.stderr)
     with workspace.drawing(workspace.results):
         claims_table(judgements).write(workspace.results / "tables", "claims")
+        # What was not drawn now shows what is not so any more.
+        for path, _ in before.items() & _drawn(workspace).items():
+            path.unlink()
         page = write_page(workspace.results, judgements, runs, problems)
         write_index(workspace.results, judgements, runs)
         write_atomically(workspace.results / "answer.md", answer(judgements).encode())
@@ -81,7 +89,6 @@ def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
             render(request | {"dataset": dataset}, workspace)
         except Exception as error:  # One that cannot be drawn must not take the others along.
             warnings.warn(f"{name}: not drawn ({_why(error)})")
-            _withdraw(name if dataset is None else f"{name}_{dataset}", workspace)
 
 
 def _why(error: Exception) -> str:
@@ -90,9 +97,16 @@ def _why(error: Exception) -> str:
     return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
-def _withdraw(name: str, workspace: Workspace) -> None:
-    """Remove what was drawn under this name before: it shows what is not so any more."""
-    with workspace.drawing(workspace.results):
-        for folder in ("tables", "figures"):
-            for path in (workspace.results / folder).glob(f"{name}.*"):
-                path.unlink()
+def _drawn(workspace: Workspace) -> dict[Path, tuple[int, int]]:
+    """Every file of an artifact's tables and figures, with what changes when it is written anew.
+
+    Others that lie beside them are somebody else's.
+    """
+    files = {}
+    artifacts = tuple(choices("artifact"))
+    for folder in ("tables", "figures"):
+        for path in (workspace.results / folder).glob("*"):
+            if path.suffix in SUFFIXES and path.stem.startswith(artifacts):
+                state = path.stat()
+                files[path] = (state.st_ino, state.st_mtime_ns)
+    return files

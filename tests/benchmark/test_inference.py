@@ -53,6 +53,9 @@ def request_(monkeypatch: pytest.MonkeyPatch) -> Config:
         {"network": "ResNet-8", "batch": 2, "percent": 1e6},
         {"network": "ResNet-8", "batch": 2, "percent": 28, "needs": "amx_bf16"},
         {"network": "ResNet-8", "batch": 2, "percent": 0, "needs": "avx2", "lacks": "amx_bf16"},
+        {"network": "ResNet-8", "batch": 2, "percent": 0, "needs": "avx2", "lacks": "avx2"},
+        {"network": "ResNet-8", "batch": 2, "percent": 1e6, "error": 2e-5},
+        {"network": "ResNet-8", "batch": 2, "error": 1e-12},
         {
             **{"network": "ResNet-8", "batch": 2, "percent": 22, "needs": "amx_bf16"},
             "engine": "ternary one pass",
@@ -71,7 +74,11 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     assert {"ternary", "ternary compiled", "torch compiled"} <= rows.keys()
     assert "100.0" in {row["percent of float32"] for row in rows.values()}
     ours, theirs = rows["ternary"], rows["torch compiled"]
-    exact_targets = "<= 1e+06: met, <= 28 with amx_bf16: not for this CPU, <= 0: not met"
+    exact_targets = (
+        "<= 1e+06: met, <= 28 with amx_bf16: not for this CPU, <= 0: not met, "
+        "<= 0 without avx2: not for this CPU, <= 1e+06: met, error <= 2e-05: met, "
+        "error <= 1e-12: not met"
+    )
     assert rows["ternary compiled"]["target"] == exact_targets
     one_pass = "<= 22 with amx_bf16: not for this CPU"
     if "ternary one pass" in rows:
@@ -136,3 +143,10 @@ def test_every_target_is_of_a_network_that_is_measured() -> None:
     request = compose_config("benchmark_inference", [])
     measured = {(e["title"], batch) for e in request["networks"] for batch in e["batches"]}
     assert {(t["network"], t["batch"]) for t in request["targets"]} == measured
+
+
+def test_every_network_that_is_measured_has_a_bound_on_its_error() -> None:
+    request = compose_config("benchmark_inference", [])
+    measured = {(e["title"], batch) for e in request["networks"] for batch in e["batches"]}
+    bound = {(t["network"], t["batch"]): t["error"] for t in request["targets"] if "error" in t}
+    assert bound == dict.fromkeys(measured, 2e-5)

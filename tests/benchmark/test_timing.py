@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import pytest
 
-from ttq_repro.benchmark.timing import LEAST_ROUNDS, TURN, Interval, Timings, interleaved
+from ttq_repro.benchmark.timing import LEAST_ROUNDS, TURN, Interval, Timings, in_rounds, interleaved
 
 
 class Clock:
@@ -53,7 +55,34 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert timings.of("ours").median == 1
 
 
-def test_the_interval_is_that_of_order_statistics() -> None:
-    """Ranks 40 to 61 of 100 cover a median with 95% (Conover 1999, table of the binomial)."""
-    assert Interval.of([float(value) for value in range(1, 101)]) == Interval(50.5, 41, 60)
+def test_turns_may_say_themselves_what_they_took() -> None:
+    """As epochs do, of which not everything counts alike."""
+    told = iter([3.0, 1.0, 2.0] * LEAST_ROUNDS)
+    timings = in_rounds({"epochs": lambda: next(told)}, seconds=0)
+    assert timings.seconds["epochs"] == [3.0, 1.0, 2.0] * (LEAST_ROUNDS // 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(100, 40, 61), (50, 18, 33), (20, 6, 15), (9, 2, 8), (8, 1, 8)]
+)
+def test_the_interval_is_that_of_order_statistics(count: int, low: int, high: int) -> None:
+    values = [float(value) for value in range(count, 0, -1)]
+    interval = Interval.of(values)
+    assert (interval.low, interval.high) == (low, high)
+    # The true median lies between two ranks as often as so many of `count` tosses are heads; one
+    # rank further in on either side that is too seldom.
+    assert sum(comb(count, heads) for heads in range(low, high)) / 2**count >= 0.95
+    assert sum(comb(count, heads) for heads in range(low + 1, high - 1)) / 2**count < 0.95
+
+
+def test_the_median_lies_in_the_middle() -> None:
+    assert Interval.of([float(value) for value in range(1, 101)]).median == 50.5
     assert Interval.of([3.0, 1.0, 2.0]) == Interval(2, 1, 3)
+
+
+def test_the_fewest_rounds_give_more_than_their_range() -> None:
+    """With one less, the interval is the whole range, and says little."""
+    for count, is_range in ((LEAST_ROUNDS, False), (LEAST_ROUNDS - 1, True)):
+        values = [float(value) for value in range(count)]
+        interval = Interval.of(values)
+        assert ((interval.low, interval.high) == (values[0], values[-1])) is is_range

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from ttq_repro.benchmark.images import random_images
+from ttq_repro.benchmark import scale, training, verdict
+from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
-from ttq_repro.benchmark.scale import cost_of_a_step
+from ttq_repro.benchmark.scale import Cost, cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
+from ttq_repro.benchmark.timing import Timings
 from ttq_repro.benchmark.training import measure
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.training.history import History
 
+BATCH = 16
 SMALL = [
     "model.depth=8",
-    "recipe.batch_size=16",
+    f"recipe.batch_size={BATCH}",
     "trainer.compile=false",
     "trainer.accelerator=cpu",
     "trainer.precision=fp32",
@@ -27,64 +37,136 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttq_repro.benchmark.images.IMAGES", 40)
+def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttq_repro.benchmark.training.STEPS", {"cpu": 3, "cuda": 3})
 
 
 def config(*overrides: str) -> Config:
-    return compose_config("train", [*SMALL, "trainer.progress=false", *overrides])
+    return compose_config("train", [*SMALL, "trainer.progress=lines", *overrides])
 
 
 def source() -> ArraySource:
-    return ArraySource(random_images(), pad=4, flip=True)
+    return random_source(config(), steps=3)
 
 
-def take(loop: Loop, turns: int = 4) -> None:
-    """More than an epoch."""
-    for _ in range(turns):
-        next(loop)
-    loop.close()  # type: ignore[attr-defined]
+def table_request(*overrides: str) -> Config:
+    request = compose_config("benchmark", ["seconds=0", "threads=1", *overrides])
+    return request | {"overrides": SMALL}
+
+
+def take(loop: Loop, turns: int = 3) -> list[float]:
+    with closing(loop):
+        return [next(loop) for _ in range(turns)]
 
 
 def test_each_loop_goes_on_past_an_epoch(tmp_path: Path) -> None:
     before = threading.active_count()
-    take(yardstick(config(), random_images(), workers=0, steps=1))
-    take(bare(config("quantizer=ttq"), source(), steps=1))
-    take(fitted(config("quantizer=ttq"), source(), tmp_path, steps=1))
+    for loop in (
+        yardstick(config(), source().arrays, workers=0),
+        bare(config("quantizer=ttq"), source()),
+        fitted(config("quantizer=ttq"), source(), tmp_path),
+    ):
+        assert min(take(loop)) > 0
     assert threading.active_count() == before, "the run's thread has ended"
 
 
 def test_what_stops_a_run_stops_its_loop(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="precision=fp8"):
-        next(fitted(config("trainer.precision=fp8"), source(), tmp_path, steps=1))
+        next(fitted(config("trainer.precision=fp8"), source(), tmp_path))
 
 
 def test_a_run_too_short_to_be_measured_is_named(tmp_path: Path) -> None:
-    loop = fitted(config("recipe.epochs=1"), source(), tmp_path, steps=1)
     with pytest.raises(RuntimeError, match="ended before its measurement"):
-        take(loop)
+        take(fitted(config("recipe.epochs=1"), source(), tmp_path))
 
 
-def test_the_tables_hold_targets_and_verdicts() -> None:
-    request = compose_config(
-        "benchmark",
-        ["parts=[training,quantizer_cost]", "seconds=0", "cost_models=[resnet20]", "threads=1"],
-    )
-    tables = measure(request | {"overrides": SMALL})
+@pytest.mark.parametrize(("of_an_epoch", "share"), [(3, 1.0), (30, 0.1)])
+def test_what_a_run_does_between_epochs_counts_as_in_a_whole_one(
+    of_an_epoch: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(History):
+        def on_train_epoch_end(self, *hook: Any) -> None:
+            super().on_train_epoch_end(*hook)
+            time.sleep(1)
+
+    monkeypatch.setattr("ttq_repro.training.fit.History", Slow)
+    monkeypatch.setattr("ttq_repro.benchmark.loops.EPOCH", of_an_epoch * BATCH)
+    measured = take(fitted(config(), source(), tmp_path))
+    assert share / 3 <= min(measured) <= share / 3 + 0.3
+
+
+def test_a_run_logs_as_users_have_it(tmp_path: Path) -> None:
+    take(fitted(config(), source(), tmp_path))
+    assert "train_loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
+    assert "epoch 1 of 164, test error" in (tmp_path / "said.txt").read_text()
+
+
+def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
+    tables = measure(table_request("parts=[training,quantizer_cost]"))
     assert [name.split("_")[0] for name in tables] == ["training", "quantizer"]
     training, cost = tables.values()
-    assert training.rows[0][2] == "1.00 (1.00 to 1.00)"
-    assert "<= 1.05: " in training.rows[2][4]
-    assert cost.rows[0][4] in ("<= 1.05: met", "<= 1.05: not met")
+    rows = [dict(zip(training.header, row, strict=True)) for row in training.rows]
+    networks, loops = ([row[column] for row in rows] for column in ("network", "loop"))
+    assert networks == ["resnet20"] * 3 + ["resnet56"] * 2
+    assert loops[0].startswith("yardstick: ")
+    assert loops[1:3] == loops[3:]
+    assert rows[0]["times as fast as the yardstick"] == "1.00 (1.00 to 1.00)"
+    assert rows[3]["times as fast as the yardstick"] == "-"
+    for row in rows:
+        images = float(row["images/s"].replace(",", "")) * float(row["s an epoch"])
+        assert images == pytest.approx(50_000, rel=0.02)
+    first, second = rows[2]["targets"].split("; ", 1)
+    assert first == "faster >= 3 with amx_bf16: not for this CPU"
+    assert re.fullmatch(
+        r"time over our step alone <= 1.05: (not )?met; s an epoch <= 0.5: no GPU here", second
+    )
+    assert rows[4]["targets"].endswith("; s an epoch <= 1.5: no GPU here")
+    assert [row[4] in ("<= 1.05: met", "<= 1.05: not met") for row in cost.rows] == [True, True]
+    for table in (training, cost):
+        assert "Epochs of 3 steps" in table.caption
+        assert "that of one session" in table.caption
+
+
+def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own target, and the yardstick's without the condition on a CPU's instructions."""
+    monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(training, "device_of", lambda _: torch.device("cuda"))
+    timings = Timings({"yardstick": [0.03], "bare": [0.0018], "fitted": [0.0019]})
+    trained = compose_config("train", ["model=resnet20", "data=cifar10", "recipe=paper"])
+    assert training._verdicts(compose_config("benchmark", []), trained, timings) == (
+        "faster >= 3: met; time over our step alone <= 1.05: not met; s an epoch <= 0.5: not met"
+    )
+
+
+def test_a_driver_that_torch_cannot_use_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("ttq_repro.runs.hardware.GPU_PATHS", ("/dev/null",))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    request = table_request("parts=[quantizer_cost]", "models=[resnet20]")
+    assert len(measure(request | {"overrides": [*SMALL, "trainer.accelerator=auto"]})) == 1
+
+
+def test_files_are_named_after_the_device_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "A GPU")
+    monkeypatch.setattr(training, "processor", lambda: "A CPU")
+    made: list[torch.device] = []
+    monkeypatch.setattr(training, "scale_table", lambda request: made.append(request))
+    for accelerator, name in (("cpu", "scale_a-cpu_"), ("auto", "scale_a-gpu_")):
+        overrides = [*SMALL, f"trainer.accelerator={accelerator}"]
+        (named,) = measure(table_request("parts=[scale]") | {"overrides": overrides})
+        assert named.startswith(name)
 
 
 def test_photographs_are_prepared_loaded_and_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ttq_repro.benchmark.photographs.DISTINCT", 4)
     monkeypatch.setattr("ttq_repro.benchmark.photographs.NAMES", 6)
-    request = compose_config("benchmark", ["parts=[photographs]", "seconds=0", "threads=1"])
     overrides = ["model=resnet20", "data.crop=32", "trainer.workers=0", *SMALL]
     overrides += ["recipe.batch_size=2"]
-    (table,) = measure(request | {"overrides": overrides}).values()
+    (table,) = measure(table_request("parts=[photographs]") | {"overrides": overrides}).values()
     speeds = {row[0].partition(",")[0]: float(row[1].replace(",", "")) for row in table.rows}
     assert speeds.keys() == {"preparing", "loading", "step"}
     assert min(speeds.values()) > 0
@@ -94,6 +176,22 @@ def test_a_name_says_what_on_which_hardware_and_when() -> None:
     assert benchmark_name("training", "A CPU (2.5 GHz), 2 cores").startswith(
         "training_a-cpu-2-5-ghz-2-cores_20"
     )
+
+
+def test_memory_is_that_of_a_step_alone() -> None:
+    """Not of what this process holds for something else, or once held."""
+
+    class Sender:
+        sent: Cost
+
+        def send(self, cost: Cost) -> None:
+            self.sent = cost
+
+    once = np.ones(2**26)  # 512 MB
+    del once
+    sender = Sender()
+    scale._steps(config("quantizer=ttq"), 1, sender)
+    assert sender.sent.megabytes < 256
 
 
 @pytest.mark.slow

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import safetensors.torch
 
 from tests.deploy.networks import packed, trained
 from tests.test_configs import choices
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.sizes import FORMATS, HEADER, float_sizes, measure, packed_sizes
+from ttq_repro.deploy.sizes import FORMATS, float_sizes, measure, packed_sizes
+from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +27,11 @@ def test_every_model_has_its_row(request_: Config) -> None:
     named = {
         override.removeprefix("model=")
         for entry in request_["networks"]
-        for override in entry["overrides"]
+        for override in entry.get("overrides", [])
         if override.startswith("model=")
     }
+    files = [entry["packed"] for entry in request_["networks"] if "packed" in entry]
+    named |= {Path(file).parent.name.partition("-")[0] for file in files}
     # Dropout takes no room.
     assert named == set(choices("model")) - {"alexnet_bn_dropout"}
     for entry in request_["networks"]:
@@ -40,25 +48,70 @@ def test_the_parts_of_a_file_are_all_of_it() -> None:
     assert sizes.scales == 7 * 2 * 4
 
 
-def test_resnet20_meets_its_targets(request_: Config) -> None:
+@pytest.fixture(scope="module")
+def resnet20(request_: Config) -> dict[str, Table]:
+    (entry,) = (entry for entry in request_["networks"] if entry["title"] == "ResNet-20")
+    return measure({"networks": [entry]})
+
+
+def rows_of(table: Table) -> list[dict[str, str]]:
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def test_resnet20_meets_its_targets(resnet20: dict[str, Table]) -> None:
     """Header, scales and the float layers included."""
-    sizes, operations = measure({"networks": request_["networks"][:2]})
-    rows = [dict(zip(HEADER, row, strict=True)) for row in sizes.rows]
-    assert len(rows) == 2 * (1 + len(FORMATS))
-    for row in rows:
-        if row["format"] == "2 bits":
-            assert float(row["layers x"]) >= 16
-            assert float(row["whole x"]) >= 14
-            assert row["target"] == ">= 16: met, >= 14: met"
-        if row["format"] == "entropy-coded":
-            assert float(row["layers x"]) >= 20
-            assert float(row["whole x"]) >= 17
-            assert row["target"] == ">= 20: met, >= 17: met"
-        assert row["codes from"]
-    assert len(operations.rows) == 2
+    rows = {row["format"]: row for row in rows_of(resnet20["sizes"])}
+    assert len(rows) == 1 + len(FORMATS)
+    assert float(rows["2 bits"]["layers x"]) >= 16
+    assert float(rows["2 bits"]["whole x"]) >= 14
+    assert rows["2 bits"]["target"] == ">= 16: met, >= 14: met"
+    assert float(rows["entropy-coded"]["layers x"]) >= 20
+    assert float(rows["entropy-coded"]["whole x"]) >= 17
+    assert rows["entropy-coded"]["target"] == ">= 20: met, >= 17: met"
+
+
+def test_resnet20_is_the_trained_one_that_is_committed(
+    request_: Config, resnet20: dict[str, Table]
+) -> None:
+    path = ROOT / request_["networks"][0]["packed"]
+    rows = rows_of(resnet20["sizes"])
+    for row in rows + rows_of(resnet20["operations"]):
+        assert row["codes from"] == (
+            "trained: resnet20-ttq_sparsity-short-02e2b645 seed 1, test error 10.62%"
+        )
+    sizes = {row["format"]: int(row["bytes"].replace(",", "")) for row in rows}
+    weights = path.with_name("seed1.safetensors")
+    assert sizes["2 bits"] == path.stat().st_size
+    assert sizes["float32, as trained"] == weights.stat().st_size
+
+
+def test_a_packed_file_of_another_run_is_named(request_: Config, tmp_path: Path) -> None:
+    path = ROOT / request_["networks"][0]["packed"]
+    folder = tmp_path / "checkpoints" / "cifar10" / path.parent.name
+    folder.mkdir(parents=True)
+    for name in (path.name, "seed1.safetensors"):
+        shutil.copy(path, folder / name)
+    with pytest.raises(UserError, match=r"not made from .*checksum differs"):
+        measure({"networks": [{"title": "", "packed": folder / path.name, "targets": {}}]})
+
+
+def test_operations_are_counted_by_layer(request_: Config, resnet20: dict[str, Table]) -> None:
+    (whole,) = rows_of(resnet20["operations"])
+    *layers, total = rows_of(resnet20["operations_by_layer"])
+    assert [layers[0]["layer"], layers[-1]["layer"]] == ["stem.0", "linear"]
+    assert len(layers) == 20
+    for column in ("weights", "multiplications", "additions", "not zero, %"):
+        assert total[column] == whole[column]
+    listed = {entry["title"] for entry in request_["networks"] if entry.get("by_layer")}
+    assert listed == {"ResNet-20", "AlexNet-BN, first and last layer float"}
+
+
+def test_an_untrained_network_says_so(request_: Config) -> None:
+    for entry in request_["networks"]:
+        assert ("packed" in entry) != entry.get("codes_from", "").startswith("untrained, ")
 
 
 def test_a_target_that_is_missed_is_named(request_: Config) -> None:
     entry = request_["networks"][0] | {"targets": {"2 bits": [16, 99]}}
-    sizes, _ = measure({"networks": [entry]})
+    sizes = measure({"networks": [entry]})["sizes"]
     assert [row[-1] for row in sizes.rows if row[2] == "2 bits"] == [">= 16: met, >= 99: missed"]

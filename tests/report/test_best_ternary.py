@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,26 @@ def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
         "`artifact.options.chosen=seq` is not the best one held out, which is `twn_distilled`"
         in note
     )
+
+
+@pytest.mark.parametrize(
+    "on_gpu", [("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")]
+)
+def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], tmp_path: Path) -> None:
+    """Held out or tested, ours or what it is compared with."""
+    workspace, planned = Workspace(tmp_path), cells("best_ternary")
+    place = by_place(planned)
+    for stage, method in (("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")):
+        kind = "CUDA" if (stage, method) == on_gpu else "CPU"
+        made = failing(place[stage, method], 1, 100)
+        put(
+            workspace,
+            place[stage, method],
+            replace(made, provenance=made.provenance | {"accelerator": f"{kind}Accelerator"}),
+        )
+    rows = {row[0]: row for row in best_ternary(planned, workspace, CHOSEN).rows}
+    assert rows["TWN, distilled (chosen)"][1].endswith(", CPU and GPU")
+    assert "GPU" not in rows["SEQ"][1]
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:

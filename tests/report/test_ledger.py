@@ -350,6 +350,17 @@ def test_a_timing_is_judged_by_its_interval_on_the_last_date(
     assert judgement.verdict == expected
 
 
+def test_a_measurement_whose_name_begins_alike_is_another(tmp_path: Path) -> None:
+    claim = BY_ID["two-multiplications"]
+    assert isinstance(claim.rule, Measured)
+    for name, value in (("operations", "2.00"), ("operations_by_layer", "1.00")):
+        row = claim.rule.where | {claim.rule.column: value}
+        header, values = (",".join(f'"{x}"' for x in part) for part in (row, row.values()))
+        (tmp_path / f"{name}.csv").write_text(f"{header}\n{values}\n")
+    judgement = judge(claim.id, [], tmp_path)
+    assert (judgement.basis, judgement.verdict) == ("operations.csv", Verdict.REPRODUCED)
+
+
 def test_a_benchmark_that_is_no_text_is_warned_about(tmp_path: Path) -> None:
     (tmp_path / "sizes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.warns(UserWarning, match=r"sizes\.csv"):

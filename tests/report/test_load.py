@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.report.made_records import made
+from ttq_repro.files import ROOT
 from ttq_repro.overview import _read
 from ttq_repro.runs.cell import Cell, result_cells
-from ttq_repro.runs.config import ROOT, compose_config
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import END, SEAL
 from ttq_repro.runs.workspace import Workspace
 

@@ -57,6 +57,21 @@ def test_tables_figures_and_benchmarks_are_on_the_page(tmp_path: Path) -> None:
     assert "skipped a.json: &lt;damaged&gt;" in page
 
 
+def test_the_index_is_one_list_and_links_what_says_most(tmp_path: Path) -> None:
+    for folder in ("tables", "benchmarks"):
+        Table("Its units.", ["bytes"], [["75,252"]]).write(tmp_path / folder, "sizes")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure3.svg").write_bytes(b"")
+    (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error.\n\nBudget: short.\n")
+    write_index(tmp_path, NOT_RUN, RunList())
+    drawn = (tmp_path / "README.md").read_text().partition("\n- ")[2].partition("\n\n")[0]
+    assert drawn.splitlines() == [
+        "[sizes](tables/sizes.md)",
+        "- figure3: Figure 3: error. Budget: short.",
+        "- [sizes](benchmarks/sizes.md)",
+    ]
+
+
 def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_path: Path) -> None:
     claim = BY_ID["table1-resnet20-ttq"]
     beside = Judgement(claim, Verdict.NOT_RUN, Estimate(11.19, 2, 0.3), "short, bf16", ("make x",))

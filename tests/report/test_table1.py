@@ -19,12 +19,13 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def put(cell: Cell, workspace: Workspace, *errors: float) -> None:
+def put(cell: Cell, workspace: Workspace, *errors: float, machine: str = "CPU") -> None:
     for seed, error in enumerate(errors, 1):
         run = cell.run.with_seed(seed)
         made = record(
-            identity=run.identity, seed=seed, config=run.config, test_error={"final": error}
-        )
+            identity=run.identity, seed=seed, config=run.config, test_error={"final": error},
+            provenance={"accelerator": f"{machine}Accelerator"},
+        )  # fmt: skip
         made.write(workspace.record(run))
 
 
@@ -63,6 +64,18 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
     assert row[3:] == ["8.00 (n=1)", "-0.23", "8.87", "not run", "-", "not run"]
     assert other[1].startswith("short")
     assert other[3:] == ["9.00 (n=1)", "+0.77", "8.87", "10.00 (n=1)", "+1.13", "not run"]
+
+
+def test_a_row_across_machines_says_so(workspace: Workspace) -> None:
+    """Though each of its columns is of one kind of machine."""
+    made = cells()
+    put(made[0], workspace, 0.08, machine="CPU")
+    put(made[1], workspace, 0.09, machine="CUDA")
+    (row,) = table1(made, workspace).rows
+    assert row[1] == f"{made[0].setting}, CPU and GPU"
+    put(made[1], workspace, 0.09, machine="CPU")
+    (row,) = table1(made, workspace).rows
+    assert row[1] == made[0].setting
 
 
 def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:

@@ -8,14 +8,13 @@ from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.runs.config import Config
 
-#: As CIFAR-10's, but fewer: what a batch costs does not depend on how many there are.
-IMAGES, SIDE, CLASSES = 12_800, 32, 10
+SIDE, CLASSES = 32, 10  # As CIFAR-10's.
 
 
-def random_images() -> ImageArrays:
-    """Noise in the shape of CIFAR-10."""
+def random_images(count: int) -> ImageArrays:
+    """Noise in the shape of CIFAR-10, so many training images and a single test image."""
     random = np.random.default_rng(0)
-    shape = (IMAGES + 1, SIDE, SIDE, 3)
+    shape = (count + 1, SIDE, SIDE, 3)
     images = random.integers(0, 256, shape, np.uint8)
     labels = random.integers(0, CLASSES, len(images))
     return ImageArrays(
@@ -29,7 +28,7 @@ def random_images() -> ImageArrays:
     )
 
 
-def random_source(config: Config) -> ArraySource:
-    """The noise, augmented as the data set of a run's config is."""
-    data = config["data"]
-    return ArraySource(random_images(), pad=data["pad"], flip=data["flip"])
+def random_source(config: Config, steps: int) -> ArraySource:
+    """Noise for so many steps an epoch, augmented as the data set of a run's config is."""
+    data, images = config["data"], steps * config["recipe"]["batch_size"]
+    return ArraySource(random_images(images), pad=data["pad"], flip=data["flip"])

@@ -30,7 +30,8 @@ EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
 PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
-    "Time of one call, median and its 95% interval, all engines in turns in one process; "
+    "Time of one call, median and its 95% interval, which is that of one session, all engines in "
+    "turns in one process; "
     "{hardware}, {threads} thread(s), {date}; {versions}; runtime at level {level}. "
     "Percent: of the fastest float32 engine, round by round. Weights are random, at sparsity 0.5; "
     "batch norm is folded; AlexNet-BN's first and last layer are float. Error: the largest "
@@ -116,16 +117,16 @@ def _in_one_pass(found: Runtime, network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _verdicts(
-    name: str, engines: Iterable[str], percent: float, targets: list[Config]
+    name: str, engines: Iterable[str], percent: float, error: float, targets: list[Config]
 ) -> list[str]:
     """On each target of one of our engines; the first tells what is meant for one not there."""
     verdicts = []
     for target in targets:
-        told = verdict(
-            percent,
-            at_most=target["percent"],
-            needs=target.get("needs"),
-            lacks=target.get("lacks"),
+        conditions = {key: target.get(key) for key in ("needs", "lacks")}
+        told = ", ".join(
+            f"{label}{verdict(value, at_most=target[bound], **conditions)}"
+            for bound, label, value in (("percent", "", percent), ("error", "error ", error))
+            if bound in target
         )
         engine: str = target.get("engine", "")
         if engine == name or (not engine and name in EXACT):
@@ -164,7 +165,7 @@ def _rows(
                 *(labels, timings, name, fastest),
                 megabytes=megabytes,
                 error=errors[name],
-                verdicts=_verdicts(name, engines, percent, targets) if ours else [],
+                verdicts=_verdicts(name, engines, percent, errors[name], targets) if ours else [],
             )
         )
     return rows

@@ -1,19 +1,22 @@
-"""Training loops to be compared: endless iterators that take a number of steps at a time."""
+"""Training loops to be compared: endless iterators that take an epoch at a time."""
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import islice, starmap
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
+from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -28,8 +31,12 @@ from ttq_repro.training.graphed import classifier
 from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
-#: Takes the steps of one turn whenever it is advanced, and ends with the device idle.
-Loop = Iterator[None]
+#: Takes an epoch whenever it is advanced, ends with the device idle, and gives seconds a step.
+Loop = Generator[float, None, None]
+#: Takes images and labels.
+Step = Callable[[Tensor, Tensor], None]
+#: Training images of CIFAR-10.
+EPOCH = 50_000
 
 
 class InMemoryImages(Dataset[tuple[Tensor, int]]):
@@ -47,7 +54,7 @@ class InMemoryImages(Dataset[tuple[Tensor, int]]):
         return self.transform(self.images[index]), self.labels[index]
 
 
-def yardstick(config: Config, arrays: ImageArrays, *, workers: int, steps: int) -> Loop:
+def yardstick(config: Config, arrays: ImageArrays, *, workers: int) -> Loop:
     """What a careful user writes: float32, eager, torchvision's transforms, a DataLoader."""
     recipe = config["recipe"]
     device = device_of(config["trainer"]["accelerator"])
@@ -77,10 +84,10 @@ def yardstick(config: Config, arrays: ImageArrays, *, workers: int, steps: int) 
         F.cross_entropy(network(images), labels).backward()
         optimizer.step()
 
-    return _turns(starmap(step, _endless(loader)), steps, device)
+    return _epochs(step, loader, device)
 
 
-def bare(config: Config, source: DataSource, *, steps: int) -> Loop:
+def bare(config: Config, source: DataSource) -> Loop:
     """Our own step without Lightning: the same network, batches, precision and optimizer."""
     recipe = Recipe(**config["recipe"])
     device = device_of(config["trainer"]["accelerator"])
@@ -105,55 +112,86 @@ def bare(config: Config, source: DataSource, *, steps: int) -> Loop:
         optimizer.step()
         module.on_train_batch_end()
 
-    return _turns(starmap(step, _endless(loader)), steps, device)
+    return _epochs(step, loader, device)
 
 
-def fitted(config: Config, source: DataSource, folder: Path, *, steps: int) -> Loop:
-    """A run as the project trains it, Lightning, callbacks, data and all.
+def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
+    """A run as the project trains it: Lightning, callbacks, data, logs, checkpoint and all.
 
-    It trains in a thread of its own, which waits at the start of a step until it is let go on.
+    It trains in a thread of its own, which waits at the start of an epoch until it is let go on.
+    What comes between two epochs, evaluation of the source's test images among it, counts as much
+    as between two of CIFAR-10's: the source's own may be shorter.
 
     Args:
-        folder: for its checkpoint.
+        folder: for its checkpoint and logs.
     """
     pace = Pace()
     threads = torch.get_num_threads()
 
     def train() -> None:
         torch.set_num_threads(threads)  # Each thread has its own number.
-        with suppress(Stopped):
+        # Its progress is not for who reads tables; warnings about compiling the bare step gives.
+        with suppress(Stopped), (folder / "said.txt").open("w") as said:
             fit(
                 config,
                 source,
                 None,
                 scratch=folder,
                 checkpoint=folder / "last.ckpt",
-                loggers=[],
-                say=print,
+                loggers=[CSVLogger(folder, name="csv")],
+                say=partial(print, file=said),
                 observers=[pace],
             )
 
-    return _turns(pace.steps(train), steps, device_of(config["trainer"]["accelerator"]))
+    steps = steps_an_epoch(config)
+    with closing(pace.epochs(train)) as epochs:
+        for epoch in epochs:
+            yield epoch.seconds / epoch.steps + epoch.between / steps
+
+
+def steps_an_epoch(config: Config) -> int:
+    """Of a run on CIFAR-10."""
+    return math.ceil(EPOCH / config["recipe"]["batch_size"])
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """Ends a training run that has been looked at for long enough."""
 
 
+class Epoch(NamedTuple):
+    """Of a training run: its steps, their seconds, and those until the next one's first step."""
+
+    steps: int
+    seconds: float
+    between: float
+
+
 class Pace(pl.Callback):
-    """Holds a training run, in another thread, at the start of each step until it may go on."""
+    """Holds a training run, in another thread, at the start of each epoch until it may go on."""
 
     def __init__(self) -> None:
         self._go: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[float | Exception] = queue.SimpleQueue()
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        self._ready.put(None)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, number: int
+    ) -> None:
+        if number > 0:
+            return
+        self._ready.put(time.perf_counter())
         if not self._go.get():
             raise Stopped
+        self._started = time.perf_counter()
 
-    def steps(self, train: Any) -> Iterator[None]:
-        """Run ``train`` in a thread, a step at a time; what it raises is raised here."""
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, number: int
+    ) -> None:
+        if trainer.is_last_batch:
+            _wait_for(module.device)
+            self._steps, self._ended = number + 1, time.perf_counter()
+
+    def epochs(self, train: Callable[[], None]) -> Generator[Epoch, None, None]:
+        """Run ``train`` in a thread, an epoch at a time; what it raises is raised here."""
 
         def run() -> None:
             try:
@@ -164,30 +202,35 @@ class Pace(pl.Callback):
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        self._wait()
+        self._next_start()
         try:
             while True:
                 self._go.put(True)
-                self._wait()
-                yield
+                following = self._next_start()
+                yield Epoch(self._steps, self._ended - self._started, following - self._ended)
         finally:
             self._go.put(False)
             thread.join()
 
-    def _wait(self) -> None:
-        if (error := self._ready.get()) is not None:
-            raise error
+    def _next_start(self) -> float:
+        """When the run was ready for its next epoch, by the clock."""
+        ready = self._ready.get()
+        if isinstance(ready, Exception):
+            raise ready
+        return ready
 
 
-def _endless(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+def _epochs(
+    step: Callable[[Tensor, Tensor], None], loader: DataLoader, device: torch.device
+) -> Loop:
     while True:
-        yield from loader
+        started = time.perf_counter()
+        for images, labels in loader:
+            step(images, labels)
+        _wait_for(device)
+        yield (time.perf_counter() - started) / len(loader)
 
 
-def _turns(steps: Iterator[None], number: int, device: torch.device) -> Loop:
-    while True:
-        for _ in islice(steps, number):
-            pass
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        yield
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

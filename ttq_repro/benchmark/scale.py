@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import bare
 from ttq_repro.runs.config import Config
+from ttq_repro.training.device import device_of
 from ttq_repro.workers import in_new_process
 
 STEPS = 5
@@ -27,29 +27,28 @@ class Cost(NamedTuple):
 def cost_of_a_step(config: Config) -> Cost:
     """Take a few steps in a new process, uncompiled, as compiling needs memory of its own.
 
-    The memory is the most that these steps take at a time, network, optimizer and all; a process
-    cannot measure it a second time.
+    The memory is the most that network, optimizer and steps take beside what the process held
+    before; of data there is one batch.
     """
     return in_new_process(_steps, config, torch.get_num_threads())
 
 
 def _steps(config: Config, threads: int, sender: Any) -> None:
     torch.set_num_threads(threads)
-    source = random_source(config)
+    device = device_of(config["trainer"]["accelerator"])
+    source = random_source(config, steps=1)
+    # The peak begins with what is held now. Not getrusage's, which has that of the process that
+    # started this one.
+    Path("/proc/self/clear_refs").write_text("5")
     before = _memory("VmRSS")
-    seconds: list[float] = []
-    loop = bare(config, source, steps=1)
+    loop = bare(config, source)
     next(loop)
-    for _ in range(STEPS):
-        started = time.perf_counter()
-        next(loop)
-        seconds.append(time.perf_counter() - started)
-    if torch.cuda.is_initialized():
-        peak = torch.cuda.max_memory_allocated()
+    seconds = median(next(loop) for _ in range(STEPS))
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
     else:
-        # Not getrusage's, which begins with what the process held that started this one.
         peak = _memory("VmHWM") - before
-    sender.send(Cost(peak / 1e6, median(seconds)))
+    sender.send(Cost(peak / 1e6, seconds))
 
 
 def _memory(key: str) -> int:

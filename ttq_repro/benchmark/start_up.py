@@ -36,7 +36,7 @@ def _first_step(config: Config, cache: Path, sender: Any) -> None:
 
     fit(
         config,
-        random_source(config),
+        random_source(config, steps=2),
         None,
         scratch=cache,
         checkpoint=cache / "last.ckpt",

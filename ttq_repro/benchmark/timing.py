@@ -5,18 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from functools import partial
 from statistics import median
+
+from scipy.stats import binom
 
 #: Seconds that a turn of one candidate takes at least; less, and the clock itself shows.
 TURN = 0.02
-#: With fewer, the interval of a median would be the whole range.
+#: The fewest whose lowest and highest value lie outside the interval of a median.
 LEAST_ROUNDS = 9
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and its 95% interval, from order statistics."""
+    """A median and its 95% interval, from order statistics.
+
+    It is the interval of what varied while the values were taken, in one session on one machine.
+    Fewer than six values have none that covers 95%; theirs is the whole range.
+    """
 
     median: float
     low: float
@@ -25,8 +31,9 @@ class Interval:
     @classmethod
     def of(cls, values: list[float]) -> Interval:
         ordered = sorted(values)
-        # Ranks of a binomial with p = 1/2, which the median's rank follows, as a normal.
-        outside = max(int(len(ordered) / 2 - 0.98 * sqrt(len(ordered))), 0)
+        # How many values lie below the true median is binomial. On either side are left out as many
+        # as there are there, or fewer, in at most 2.5% of cases.
+        outside = max(int(binom.ppf(0.025, len(ordered), 0.5)) - 1, 0)
         return cls(median(ordered), ordered[outside], ordered[-1 - outside])
 
 
@@ -50,21 +57,36 @@ def interleaved(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
-    """Time the candidates in turns, in this process, until ``seconds`` are over.
+    """Time calls of the candidates in turns, in this process, until ``seconds`` are over.
 
-    A round gives each candidate one turn, beginning with another one every time. A turn begins with
-    a call that is not timed, after which caches hold what is this candidate's and not the last
-    one's; then it takes the mean of as many calls as fill ``TURN`` seconds. There are
-    ``LEAST_ROUNDS`` rounds at least, and one before them that only counts calls.
+    A turn begins with a call that is not timed, after which caches hold what is this candidate's
+    and not the last one's; then it takes the mean of as many calls as fill ``TURN`` seconds.
     """
-    names = list(candidates)
-    calls = {name: max(1, round(TURN / _turn(candidates[name], 1, clock))) for name in names}
+
+    def turns(call: Callable[[], object]) -> Callable[[], float]:
+        calls = max(1, round(TURN / _turn(call, 1, clock)))
+        return partial(_turn, call, calls, clock)
+
+    return in_rounds({name: turns(call) for name, call in candidates.items()}, seconds, clock)
+
+
+def in_rounds(
+    turns: Mapping[str, Callable[[], float]],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timings:
+    """What each candidate's turns say that they took, round by round until ``seconds`` are over.
+
+    A round gives each candidate one turn, beginning with another one every time. There are
+    ``LEAST_ROUNDS`` rounds at least.
+    """
+    names = list(turns)
     samples: dict[str, list[float]] = {name: [] for name in names}
     end = clock() + seconds
     done = 0
     while done < LEAST_ROUNDS or clock() < end:
         for name in names[done % len(names) :] + names[: done % len(names)]:
-            samples[name].append(_turn(candidates[name], calls[name], clock))
+            samples[name].append(turns[name]())
         done += 1
     return Timings(samples)
 

@@ -21,7 +21,9 @@ def verdict(
     """
     text = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
     flags = cpu_flags()
-    if (needs is not None and needs not in flags) or lacks in flags:
+    if needs is not None and needs not in flags:
         return f"{text} with {needs}: not for this CPU"
+    if lacks in flags:
+        return f"{text} without {lacks}: not for this CPU"
     met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
     return f"{text}: {'met' if met else 'not met'}"

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ttq_repro.deploy.load import packed_weight
 from ttq_repro.quantizers.attach import QUANTIZABLE
-from ttq_repro.table import Table
 
 # Picojoules at 45 nm and 0.9 V: M. Horowitz, "Computing's energy problem (and what we can do about
 # it)", ISSCC 2014; DRAM per 32 bits as in Han et al., "EIE", ISCA 2016, table 1.
@@ -30,7 +29,9 @@ CAPTION = (
     "output: one of the quantized layers'. "
     "float32: the same network with float weights, which adds as often as it multiplies. Energy at "
     "45 nm (Horowitz, ISSCC 2014): 3.7 pJ a float32 multiplication, 0.9 pJ an addition, and 640 pJ "
-    "for 32 bits from DRAM, each weight read once; activations are not counted."
+    "for 32 bits from DRAM, each weight read once; activations are not counted. How many weights "
+    "are zero depends on the network, which the second column names: a trained one where one is "
+    "committed."
 )
 
 
@@ -98,11 +99,9 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     return [_of_layer(name, layer, positions[layer]) for name, layer in layers.items()]
 
 
-def operations_table(network: nn.Module, size: tuple[int, int], title: str) -> Table:
-    """The operations of ``network``, one row a layer and one for their sum."""
-    layers = operations(network, size)
-    rows = [row(layer.name, [layer]) for layer in layers]
-    return Table(f"{title}. {CAPTION}", HEADER, [*rows, row("all", layers)])
+def by_layer(layers: list[Operations]) -> list[list[str]]:
+    """One row of the table a layer, and one for their sum."""
+    return [*(row(layer.name, [layer]) for layer in layers), row("all", layers)]
 
 
 def row(name: str, layers: list[Operations]) -> list[str]:

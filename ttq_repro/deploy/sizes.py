@@ -6,20 +6,24 @@ import json
 from dataclasses import astuple, dataclass
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ttq_repro.deploy import operations
 from ttq_repro.deploy.export import architecture_of
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.load import build, open_packed
 from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT, sha256
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.trained import starting_network
+from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.table import Table
 
 AS_TRAINED = "float32, as trained"
@@ -40,8 +44,11 @@ CAPTION = (
     "the quantized layers are, and the whole file, scales and header included, against the float "
     "network with its running statistics and no header. Batch norm is folded where the format does "
     "not say otherwise. How far codes compress depends on the weights: the second column says "
-    "where they come from."
+    "where they come from, a trained network where one is committed."
 )
+
+#: A network, how it packs with batch norm as trained and folded, and where its weights come from.
+Packed = tuple[nn.Module, dict[bool, PackedNetwork], str]
 
 
 @dataclass(frozen=True)
@@ -59,26 +66,56 @@ class Sizes:
         return sum(astuple(self))
 
 
-def measure(request: Config) -> list[Table]:
-    """Sizes and operations of the networks that ``request`` (configs/sizes.yaml) lists.
+def measure(request: Config) -> dict[str, Table]:
+    """Sizes and operations, by name, of the networks that ``request`` (configs/sizes.yaml) lists.
 
-    Nothing is trained: each is the starting network of a run.
+    Nothing is trained: a network is one that a run has left, or the starting one of a run.
     """
-    sizes, costs = [], []
+    sizes, costs, layers = [], [], []
     for entry in request["networks"]:
-        config = compose_config("train", entry["overrides"])
-        network = starting_network(config)
-        perturb_scales(network)
-        packed = {
-            fold: pack_as_it_stands(network, config, entry["side"], fold=fold)
-            for fold in (False, True)
-        }
-        labels = [entry["title"], entry["codes_from"]]
+        network, packed, source = _trained(entry) if "packed" in entry else _untrained(entry)
+        labels = [entry["title"], source]
         sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
         counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
         costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
-    header = [*HEADER[:3], *operations.HEADER[1:]]
-    return [Table(CAPTION, HEADER, sizes), Table(operations.CAPTION, header, costs)]
+        if entry.get("by_layer"):
+            layers += [[*labels, *row] for row in operations.by_layer(counted)]
+    header = [*HEADER[:2], *operations.HEADER]
+    return {
+        "sizes": Table(CAPTION, HEADER, sizes),
+        "operations": Table(operations.CAPTION, [*HEADER[:3], *operations.HEADER[1:]], costs),
+        "operations_by_layer": Table(operations.CAPTION, header, layers),
+    }
+
+
+def _trained(entry: Config) -> Packed:
+    """The network of a packed file, with the weights that its run left beside it.
+
+    Raises:
+        UserError: these are not of one run.
+    """
+    path = ROOT / entry["packed"]
+    described, _ = open_packed(path, "unpacked")
+    made = described.provenance
+    record, weights = record_and_weights(path.with_name(f"seed{made['seed']}.safetensors"))
+    if sha256(weights) != made["weights_sha256"]:
+        raise UserError(f"{path}: not made from {weights}, the checksum differs")
+    network = starting_network(Record.read(record).config | {"parent": "none"})
+    network.load_state_dict(load_file(weights))
+    model = described.architecture, described.arguments, described.inputs
+    packed = {fold: pack(network, *model, fold=fold, provenance=made) for fold in (False, True)}
+    error = 100 * made["test_error"]
+    return network, packed, f"trained: {made['run']} seed {made['seed']}, test error {error:.2f}%"
+
+
+def _untrained(entry: Config) -> Packed:
+    config = compose_config("train", entry["overrides"])
+    network = starting_network(config)
+    perturb_scales(network)
+    packed = {
+        fold: pack_as_it_stands(network, config, entry["side"], fold=fold) for fold in (False, True)
+    }
+    return network, packed, entry["codes_from"]
 
 
 def float_sizes(network: nn.Module) -> Sizes:

@@ -26,8 +26,8 @@ def look_up(rule: Measured, folder: Path) -> Measurement | None:
 
     A warning names what is no number, and a file that is not text.
     """
-    files = sorted(folder.glob(f"{rule.benchmark}*.csv"), key=_date)
-    for path in files[-1:]:
+    named = [path for path in folder.glob(f"{rule.benchmark}*.csv") if _is_of(rule.benchmark, path)]
+    for path in sorted(named, key=_date)[-1:]:
         try:
             with path.open(newline="", encoding="utf-8") as stream:
                 for row in csv.DictReader(stream):
@@ -36,6 +36,11 @@ def look_up(rule: Measured, folder: Path) -> Measurement | None:
         except (ValueError, csv.Error) as error:
             warnings.warn(f"{path}: {error}")
     return None
+
+
+def _is_of(benchmark: str, path: Path) -> bool:
+    """Whether that is all of a file's name, but for hardware and date; others may begin alike."""
+    return path.stem == benchmark or DATE.search(path.stem) is not None
 
 
 def _date(path: Path) -> tuple[str, str]:

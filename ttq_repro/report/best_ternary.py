@@ -6,7 +6,14 @@ from pathlib import Path
 
 from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
-from ttq_repro.report.seeds import Found, at_one_setting, basis, difference, error_over_seeds
+from ttq_repro.report.seeds import (
+    Found,
+    at_one_setting,
+    basis,
+    difference,
+    error_over_seeds,
+    with_machines,
+)
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -47,10 +54,13 @@ def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     if method not in tested:
         return [name, basis(one), error_of(one), "-", "-"]
     full_precision = {} if method == FULL_PRECISION else tested[FULL_PRECISION].records
-    against = difference(tested[method].records, full_precision)
-    # The longer one names the machines.
-    rests_on = max(basis(one), basis(tested[method], full_precision), key=len)
-    return [name, rests_on, error_of(one), error_of(tested[method]), against]
+    ours = tested[method].records
+    compared = [full_precision[seed] for seed in ours if seed in full_precision]
+    shown = (*one.records.values(), *ours.values(), *compared)
+    rests_on = with_machines(one.cell.setting, (record.machine for record in shown))
+    return [
+        name, rests_on, error_of(one), error_of(tested[method]), difference(ours, full_precision)
+    ]  # fmt: skip
 
 
 def _choice(held_out: dict[str, Found], chosen: str) -> str:

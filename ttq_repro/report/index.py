@@ -32,8 +32,9 @@ def write_index(home: Path, judgements: Sequence[Judgement], runs: RunList) -> N
     text = HEAD.format(records=f"{count} record{'' if count == 1 else 's'}")
     drawn = [
         *(f"- [{name}](tables/{name}.md)" for name in read_tables(home / "tables")),
-        *(f"- {figure.name}: {figure.caption}" for figure in read_figures(home / "figures")),
-        *(f"- [{name}](benchmarks/{name}.csv)" for name in read_tables(home / "benchmarks")),
+        # A paragraph of its own would end the list.
+        *(f"- {f.name}: {' '.join(f.caption.split())}" for f in read_figures(home / "figures")),
+        *(f"- [{name}](benchmarks/{name}.md)" for name in read_tables(home / "benchmarks")),
     ]
     verdicts = claims_table(judgements).markdown()
     text += "\n".join([*drawn, "", "## Verdicts", "", f"{summary(judgements)}.", "", verdicts])

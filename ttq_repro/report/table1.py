@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import captioned, error_of, how_to_run
-from ttq_repro.report.seeds import Found, basis, error_over_seeds, found_of
+from ttq_repro.report.seeds import Found, error_over_seeds, found_of, with_machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -52,9 +52,8 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
         ]
         for setting in recorded or list(by_setting)[:1]:
             columns = by_setting[setting]
-            # The longest one names the machines.
-            rests_on = max(map(basis, columns.values()), key=len)
-            rows.append([str(depth), rests_on, *_row(depth, columns)])
+            machines = (r.machine for one in columns.values() for r in one.records.values())
+            rows.append([str(depth), with_machines(setting, machines), *_row(depth, columns)])
             shown += columns.values()
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(shown))
 

@@ -14,15 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from tests.deploy.networks import INPUTS, images, relative_difference, settle
-from ttq_repro.deploy import load, pack
+from ttq_repro.deploy import PackedNetwork, load, pack
+from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import Weights
+from ttq_repro.files import ROOT
 from ttq_repro.models import AlexNetBN
 from ttq_repro.quantizers import TTQ
-from ttq_repro.runs.config import ROOT
 
 
 class Exported(NamedTuple):
+    packed: PackedNetwork
     path: Path
     parameters: int
     logits: Tensor
@@ -40,7 +42,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     path.write_bytes(serialize(packed))
     with torch.no_grad():
         logits = network(images(1, 224))
-    return Exported(path, sum(p.numel() for p in AlexNetBN().parameters()), logits)
+    return Exported(packed, path, sum(p.numel() for p in AlexNetBN().parameters()), logits)
 
 
 @pytest.mark.parametrize("weights", ["auto", "unpacked"])
@@ -54,26 +56,30 @@ def test_it_is_almost_eight_times_smaller(exported: Exported) -> None:
     assert 4 * exported.parameters / exported.path.stat().st_size > 7.9
 
 
-@pytest.fixture(scope="module")
-def alone(exported: Exported) -> dict[str, Any]:
+def alone(path: Path) -> dict[str, Any]:
     """What the operating system says of a process that loads the file, and nothing else."""
-    command = [sys.executable, "-c", PROGRAM, str(exported.path)]
+    command = [sys.executable, "-c", PROGRAM, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("coding", CODINGS)
 def test_loading_and_computing_stay_below_one_float32_copy(
-    exported: Exported, alone: dict[str, Any]
+    coding: str, exported: Exported, tmp_path: Path
 ) -> None:
-    assert alone["peak"] < 4 * exported.parameters
-    assert alone["after"] < 2 * exported.parameters, "a dense copy is left at rest"
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(serialize(exported.packed, coding))
+    seen = alone(path)
+    assert seen["peak"] < 4 * exported.parameters
+    assert seen["after"] < 2 * exported.parameters, "a dense copy is left at rest"
 
 
-def test_loading_needs_no_training_code(alone: dict[str, Any]) -> None:
-    assert "ttq_repro.deploy.load" in alone["modules"]
+def test_loading_needs_no_training_code(exported: Exported) -> None:
+    modules = alone(exported.path)["modules"]
+    assert "ttq_repro.deploy.load" in modules
     prefixes = ("ttq_repro.training", "ttq_repro.runs", "ttq_repro.data", "torch._inductor")
-    assert not [name for name in alone["modules"] if name.startswith(prefixes)]
-    assert not {"pytorch_lightning", "hydra", "wandb", "onnx"} & set(alone["modules"])
+    assert not [name for name in modules if name.startswith(prefixes)]
+    assert not {"pytorch_lightning", "hydra", "wandb", "onnx"} & set(modules)
 
 
 PROGRAM = """

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttq_repro.deploy.coding import CODINGS, decode, encode
+from ttq_repro.deploy.coding import CODINGS, PIECE, decode, encode
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.packing import pack, packed_size, unpack, width_of
 
@@ -66,6 +66,12 @@ def test_ternary_codes_come_back_from_trits(sizes: list[int], seed: int) -> None
         [generator.integers(0, 3, size) for size in sizes], [layer(s) for s in sizes], "trits"
     )
     assert len(content) == sum(-(-size // 5) for size in sizes)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_codes_of_several_pieces_come_back(coding: str) -> None:
+    sizes = [PIECE + 3, 7, 2 * PIECE]
+    coded([ternary(0.8, size) for size in sizes], [layer(size) for size in sizes], coding)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 16, 17, 256])

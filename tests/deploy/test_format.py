@@ -127,6 +127,8 @@ def places(node: Any) -> list[tuple[Any, Any]]:
 def tampered(content: bytes, generator: random.Random) -> bytes:
     """A file altered by somebody who knows the format and mends the checksum."""
     tensors, manifest = opened(content)
+    if manifest["coding"] == "packed" and generator.random() < 0.05:
+        leave_no_class(tensors, manifest)
     for _ in range(generator.choice([1, 1, 1, 2])):
         if generator.random() < 0.7:
             node, key = generator.choice(places(manifest))
@@ -206,6 +208,14 @@ def put(value: Any, *keys: Any) -> Change:
     return change
 
 
+def leave_no_class(tensors: dict[str, Tensor], manifest: dict[str, Any]) -> None:
+    """In the last layer: 320 weights of two bits, and five biases, the last of all floats."""
+    tensors["codes"], tensors["floats"] = tensors["codes"][:-80], tensors["floats"][:-5]
+    manifest["architecture"][1]["num_classes"] = 0
+    manifest["layers"][0]["shapes"]["linear"][0] = 0
+    manifest["inputs"]["classes"] = []
+
+
 def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
     manifest["layers"].append(manifest["layers"][0])
 
@@ -224,6 +234,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put(10**9 + 2, "architecture", 1, "depth"), "argument depth of CifarResNet is 1000000002"),
         (put([5, 65], "layers", 0, "shapes", "linear"), r"no layer linear of shape \[5, 65\]"),
         (put([5, 64], "layers", 0, "shapes", "head"), r"no layer head of shape \[5, 64\]"),
+        (leave_no_class, r"CifarResNet with .* has no weights in linear\.weight"),
         (name_a_layer_twice, r"blocks\.0\.conv1 is there twice"),
         (put("1", "layers", 0, "lower"), r"blocks\.0\.conv1: lower is '1'"),
         (put(300, "layers", 0, "upper"), "302 levels do not fit into 8 bits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -140,6 +141,25 @@ def test_another_architecture_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         pack(trained(), architecture, arguments, INPUTS)
+
+
+def test_ten_classes_are_what_a_network_has_by_default() -> None:
+    network = CifarResNet(8)
+    quantize_(network, TTQ, FirstLast())
+    with pytest.raises(ValueError, match="5 names of 10 classes"):
+        pack(network, "CifarResNet", {"depth": 8}, INPUTS)
+    inputs = replace(INPUTS, classes=tuple("abcdefghij"))
+    made = through_a_file(pack(network, "CifarResNet", {"depth": 8}, inputs))
+    assert made.inputs == inputs
+    assert torch.equal(build(made, "unpacked")(images()), network(images()))
+
+
+def test_what_cannot_be_read_is_not_written() -> None:
+    made = packed(trained())
+    with pytest.raises(ValueError, match="2 names of 5 classes"):
+        serialize(replace(made, inputs=replace(INPUTS, classes=("ant", "bee"))))
+    with pytest.raises(ValueError, match=r"floats has shape \(\d+,\); CifarResNet with .* takes"):
+        serialize(replace(made, floats=made.floats[1:]))
 
 
 def test_float_layers_stay_float() -> None:

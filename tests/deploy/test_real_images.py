@@ -16,9 +16,9 @@ from ttq_repro.deploy.format import parse, serialize
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.predict import read_image
 from ttq_repro.deploy.to_onnx import to_onnx
+from ttq_repro.files import ROOT
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import TTQ, quantize_, quantized_layers
-from ttq_repro.runs.config import ROOT
 
 pytestmark = pytest.mark.cifar10
 ARGUMENTS = {"depth": 20, "num_classes": 10}

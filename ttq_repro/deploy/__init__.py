@@ -3,5 +3,6 @@
 from ttq_repro.deploy.load import load
 from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.deploy.replay import replayed
 
-__all__ = ["Inputs", "PackedNetwork", "load", "pack"]
+__all__ = ["Inputs", "PackedNetwork", "load", "pack", "replayed"]

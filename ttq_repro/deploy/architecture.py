@@ -21,7 +21,8 @@ def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
     """A network of ``ttq_repro.models`` without storage (on the meta device), in evaluation mode.
 
     Raises:
-        ValueError: there is no such class, or it does not take these arguments.
+        ValueError: there is no such class, it does not take these arguments, or they leave a layer
+            without weights.
     """
     if architecture not in MODELS:
         raise ValueError(f"architecture {architecture!r} is not one of {', '.join(MODELS)}")
@@ -30,9 +31,19 @@ def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
             raise ValueError(f"argument {name} of {architecture} is {value!r}")
     try:
         with torch.device("meta"), _WithoutSampling():
-            return MODELS[architecture](**arguments).eval()
+            network = MODELS[architecture](**arguments).eval()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{architecture} cannot be built with {arguments}: {error}") from None
+    for name, parameter in network.named_parameters():
+        if parameter.numel() == 0:
+            raise ValueError(f"{architecture} with {arguments} has no weights in {name}")
+    return network
+
+
+def class_count(network: nn.Module) -> int:
+    """How many classes a network of ``ttq_repro.models`` tells apart: its last layer's width."""
+    *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))
+    return last.out_features
 
 
 class Slot(NamedTuple):

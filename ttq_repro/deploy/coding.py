@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ TRITS_A_BYTE = 5
 POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_A_BYTE)], dtype=torch.uint8)
 #: A gap of the Huffman coding that stands for so many zeros and no weight after them.
 LONG_GAP = 255
+#: Weights that are decoded at a time, in whole bytes of trits and of any width. Each takes a few
+#: numbers of eight bytes.
+PIECE = 8 * TRITS_A_BYTE * 2**14
 
 
 def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> bytes:
@@ -71,14 +74,15 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
     if coding == "trits":
         _check_ternary(layers)
         parts = _split(content, [-(-layer.weights // TRITS_A_BYTE) for layer in layers])
-        indices = [
-            _from_trits(part)[: layer.weights] for part, layer in zip(parts, layers, strict=True)
-        ]
+        pieces = [_from_trits(part, layer) for part, layer in zip(parts, layers, strict=True)]
     elif coding == "huffman":
-        indices = _from_gaps(content, layers)
+        pieces = [iter(index.split(PIECE)) for index in _from_gaps(content, layers)]
     else:
         raise ValueError(f"coding {coding!r} is not one of {', '.join(CODINGS)}")
-    return [pack(index, layer.width) for index, layer in zip(indices, layers, strict=True)]
+    return [
+        torch.cat([pack(index, layer.width) for index in some])
+        for some, layer in zip(pieces, layers, strict=True)
+    ]
 
 
 def _join(parts: Sequence[Tensor]) -> bytes:
@@ -102,10 +106,13 @@ def _to_trits(indices: Tensor) -> Tensor:
     return (padded.view(-1, TRITS_A_BYTE) * POWERS_OF_THREE).sum(1, dtype=torch.uint8)
 
 
-def _from_trits(trits: Tensor) -> Tensor:
+def _from_trits(trits: Tensor, layer: Layer) -> Iterator[Tensor]:
+    """The indices of a layer, ``PIECE`` at a time."""
     if len(trits) and trits.max() >= 3**TRITS_A_BYTE:
         raise ValueError(f"a byte of five trits holds {trits.max()}")
-    return (trits[:, None] // POWERS_OF_THREE % 3).flatten()
+    starts = range(0, layer.weights, PIECE)
+    for start, piece in zip(starts, trits.split(PIECE // TRITS_A_BYTE), strict=True):
+        yield (piece[:, None] // POWERS_OF_THREE % 3).flatten()[: layer.weights - start]
 
 
 def _from_zstd(content: Tensor, size: int) -> Tensor:
@@ -121,7 +128,7 @@ def _from_zstd(content: Tensor, size: int) -> Tensor:
 
 def _to_gaps(indices: Sequence[Tensor], layers: Sequence[Layer]) -> bytes:
     sequence = np.concatenate([index.numpy() for index in indices] or [np.empty(0, np.uint8)])
-    kept = np.flatnonzero(sequence != _zeros(layers))
+    kept = np.flatnonzero(sequence != _zeros(layers, np.int16))
     gaps = np.diff(kept, prepend=-1) - 1
     long, rest = np.divmod(gaps, LONG_GAP)
     last = np.cumsum(long + 1)
@@ -131,25 +138,30 @@ def _to_gaps(indices: Sequence[Tensor], layers: Sequence[Layer]) -> bytes:
     return len(coded).to_bytes(8, "little") + coded + _deflate(sequence[kept])
 
 
-def _from_gaps(content: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
-    total = sum(layer.weights for layer in layers)
-    coded = content.numpy().tobytes()
+def _from_gaps(content: Tensor, layers: Sequence[Layer]) -> Sequence[Tensor]:
+    """The indices of each layer."""
+    coded = content.numpy().data
     size = 8 + int.from_bytes(coded[:8], "little")
-    entries = _inflate(coded[8:size], total)
-    values = _inflate(coded[size:], total)
-    is_weight = entries != LONG_GAP
-    position = np.cumsum(entries + is_weight.astype(np.int64))[is_weight] - 1
-    if len(position) != len(values) or (len(position) and position[-1] >= total):
-        raise ValueError("the gaps between weights do not add up to the layers")
-    sequence = _zeros(layers).astype(np.uint8)
-    sequence[position] = values
-    return list(torch.from_numpy(sequence).split([layer.weights for layer in layers]))
+    gaps, values = _Inflated(coded[8:size]), _Inflated(coded[size:])
+    sequence, end = _zeros(layers, np.uint8), 0
+    while len(entries := gaps.read(PIECE)):
+        is_weight = entries != LONG_GAP
+        ends = end + np.cumsum(entries + is_weight.astype(np.int64))
+        end = int(ends[-1])
+        places = ends[is_weight] - 1
+        found = values.read(len(places))
+        if end > len(sequence) or len(found) < len(places):
+            raise ValueError("the gaps between weights do not add up to the layers")
+        sequence[places] = found
+    gaps.check_end()
+    values.check_end()
+    return torch.from_numpy(sequence).split([layer.weights for layer in layers])
 
 
-def _zeros(layers: Sequence[Layer]) -> NDArray[np.int16]:
+def _zeros(layers: Sequence[Layer], dtype: type[np.integer]) -> NDArray[Any]:
     """For every weight of the network the index of its layer's level zero, -1 where none is."""
     zeros = np.array([layer.lower if layer.zero else -1 for layer in layers], np.int16)
-    return np.repeat(zeros, [layer.weights for layer in layers])
+    return np.repeat(zeros.astype(dtype), [layer.weights for layer in layers])
 
 
 def _deflate(symbols: NDArray[np.uint8]) -> bytes:
@@ -157,12 +169,29 @@ def _deflate(symbols: NDArray[np.uint8]) -> bytes:
     return coder.compress(symbols.tobytes()) + coder.flush()
 
 
-def _inflate(coded: bytes, at_most: int) -> NDArray[np.uint8]:
-    decoder = zlib.decompressobj(-15)
-    try:
-        symbols = decoder.decompress(coded, at_most + 1)
-    except zlib.error as error:
-        raise ValueError(f"the codes do not decompress ({error})") from None
-    if not decoder.eof or decoder.unused_data or len(symbols) > at_most:
-        raise ValueError("the codes end too early or too late")
-    return np.frombuffer(symbols, np.uint8)
+class _Inflated:
+    """The symbols of a DEFLATE stream, of which a crafted one may hold very many."""
+
+    def __init__(self, coded: memoryview) -> None:
+        self._decoder = zlib.decompressobj(-15)
+        self._rest: memoryview | bytes = coded
+
+    def read(self, count: int) -> NDArray[np.uint8]:
+        """The next symbols: ``count``, or all that are left.
+
+        Raises:
+            ValueError: this is no such stream.
+        """
+        if count == 0:  # Which would be no limit to the decoder.
+            return np.empty(0, np.uint8)
+        try:
+            symbols = self._decoder.decompress(self._rest, count)
+        except zlib.error as error:
+            raise ValueError(f"the codes do not decompress ({error})") from None
+        self._rest = self._decoder.unconsumed_tail
+        return np.frombuffer(symbols, np.uint8)
+
+    def check_end(self) -> None:
+        """Raises ValueError where symbols or bytes are left, or the end is missing."""
+        if len(self.read(1)) or not self._decoder.eof or self._decoder.unused_data:
+            raise ValueError("the codes end too early or too late")

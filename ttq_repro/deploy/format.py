@@ -29,7 +29,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from itertools import groupby
-from math import isfinite, prod
+from math import prod
 from operator import attrgetter
 from typing import Any, get_type_hints
 
@@ -39,7 +39,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ttq_repro.deploy.architecture import skeleton, slots
+from ttq_repro.deploy.architecture import class_count, skeleton, slots
 from ttq_repro.deploy.coding import decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack, width_of
@@ -61,7 +61,6 @@ PICKLES = (b"PK\x03\x04", b"\x80")
 SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
 #: Bytes of codes that are checked at a time.
 PIECE = 2**19
-LARGEST_SIDE = 10_000
 #: The deepest ResNet for CIFAR-10 that was published (He et al. 2015, arXiv 1512.03385).
 LARGEST_DEPTH = 1202
 
@@ -70,7 +69,8 @@ def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
     """The file of a packed network; the same network gives the same bytes.
 
     Raises:
-        ValueError: the coding is unknown or does not suit the layers, or a number is not finite.
+        ValueError: the coding is unknown or does not suit the layers, or :func:`parse` would refuse
+            the file; the message says why.
     """
     coded = bytearray(encode(packed.codes, packed.layers, coding))
     tensors = {
@@ -79,10 +79,11 @@ def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
         "batch_norm": packed.batch_norm,
         "floats": packed.floats,
     }
-    _check_finite(tensors)
     manifest = json.dumps(_manifest(packed, coding), separators=(",", ":"))
     content = save(tensors, {KEY: manifest})
-    return content.replace(NO_DIGEST.encode(), _digest(content, NO_DIGEST).encode(), 1)
+    content = content.replace(NO_DIGEST.encode(), _digest(content, NO_DIGEST).encode(), 1)
+    parse(content)
+    return content
 
 
 def parse(content: bytes) -> PackedNetwork:
@@ -160,6 +161,8 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
         raise ValueError(f"batch norm is {manifest['batch_norm']!r}")
     folded = manifest["batch_norm"] == "folded"
     frame = skeleton(architecture, arguments)
+    inputs = _inputs(manifest["inputs"])
+    inputs.check(class_count(frame))
     layers = _layers(manifest["layers"], dict(frame.named_modules()))
     sizes = {"batch_norm": 0, "floats": 0}
     for slot in slots(frame, {layer.name for layer in layers}, folded=folded):
@@ -179,7 +182,7 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
         architecture=architecture,
         arguments=arguments,
         folded=folded,
-        inputs=_inputs(manifest["inputs"], arguments["num_classes"]),
+        inputs=inputs,
         layers=layers,
         codes=codes,
         levels=[flat.view(layer.stored_levels) for flat, layer in zip(levels, layers, strict=True)],
@@ -228,17 +231,7 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"a number in {name} is not finite")
 
 
-def _inputs(node: dict[str, Any], classes: int) -> Inputs:
+def _inputs(node: dict[str, Any]) -> Inputs:
     height, width = node["size"]
-    centre = float(node["centre"])
-    mean, std = ([float(value) for value in node[key]] for key in ("mean", "std"))
-    names = node["classes"]
-    if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in (height, width)):
-        raise ValueError(f"images of {height} x {width} pixels")
-    if not 0 < centre <= 1:
-        raise ValueError(f"the centre is {centre} of the short side")
-    if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, mean + std)) or min(std) <= 0:
-        raise ValueError(f"channel statistics {mean} and {std}")
-    if len(names) != classes or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{len(names)} names of {classes} classes")
-    return Inputs((height, width), centre, tuple(mean), tuple(std), tuple(names))  # type: ignore[arg-type]
+    mean, std = (tuple(float(value) for value in node[key]) for key in ("mean", "std"))
+    return Inputs((height, width), float(node["centre"]), mean, std, tuple(node["classes"]))  # type: ignore[arg-type]

@@ -31,6 +31,9 @@ def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
     Maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
     executed: it names a class of ``ttq_repro.models`` and holds numbers.
 
+    The network is for inference. Packed layers have no derivative, and a backward pass through them
+    is a RuntimeError; with ``weights="dense"`` there are gradients, also with respect to images.
+
     Args:
         weights: as in :func:`build`.
 

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ttq_repro.deploy.architecture import Slot, normalized_layers, skeleton, slots
+from ttq_repro.deploy.architecture import (
+    Slot,
+    class_count,
+    normalized_layers,
+    skeleton,
+    slots,
+)
 from ttq_repro.deploy.load import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.deploy.packing import pack as pack_integers
@@ -40,8 +46,9 @@ def pack(
             two.
 
     Raises:
-        ValueError: the architecture is not that of the network, or a layer's weights are not those
-            that its codes and levels stand for; the message names it.
+        ValueError: the architecture is not that of the network, it has not one class for each name
+            of ``inputs``, or a layer's weights are not those that its codes and levels stand for;
+            the message names it.
     """
     frame = skeleton(architecture, arguments)
     network.eval()
@@ -62,6 +69,7 @@ def pack(
                 f"{architecture} with {arguments} has {slot.shape}"
             )
         values[slot.part].append(value.float().flatten())
+    inputs.check(class_count(frame))
     return PackedNetwork(
         architecture=architecture,
         arguments=arguments,

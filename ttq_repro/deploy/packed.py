@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from torch import Tensor
 
 from ttq_repro.deploy.packing import packed_size, width_of
+
+LARGEST_SIDE = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,23 @@ class Inputs:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...]
+
+    def check(self, classes: int) -> None:
+        """Whether a network that tells so many classes apart can be used with this.
+
+        Raises:
+            ValueError: it cannot; the message says why.
+        """
+        height, width = self.size
+        if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in self.size):
+            raise ValueError(f"images of {height} x {width} pixels")
+        if not 0 < self.centre <= 1:
+            raise ValueError(f"the centre is {self.centre} of the short side")
+        finite = all(map(isfinite, [*self.mean, *self.std]))
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite or min(self.std) <= 0:
+            raise ValueError(f"channel statistics {self.mean} and {self.std}")
+        if len(self.classes) != classes or not all(isinstance(name, str) for name in self.classes):
+            raise ValueError(f"{len(self.classes)} names of {classes} classes")
 
 
 @dataclass(frozen=True)

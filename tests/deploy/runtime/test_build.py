@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ttq_repro.deploy.runtime.build import KEPT, build
+from ttq_repro.deploy.runtime.build import KEPT, build, runtime
 from ttq_repro.files import ROOT
 from ttq_repro.runs.workspace import Workspace
 
@@ -27,22 +30,55 @@ echo "$$" > "$2"
 """
 
 
-def test_builds_at_once_leave_one_library_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler = tmp_path / "compiler"
-    compiler.write_text(COMPILER)
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that is fast, and whose libraries no loader would take."""
+    path = tmp_path / "compiler"
+    path.write_text(COMPILER)
+    path.chmod(0o755)
+    monkeypatch.setenv("CXX", str(path))
+    return path
+
+
+def test_builds_at_once_leave_one_library_and_nothing_else(tmp_path: Path, compiler: Path) -> None:
     folder = tmp_path / "cache"
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(build, [folder, folder])
     assert first == second
     assert list(folder.iterdir()) == [first]
-    content = first.read_text()
-    assert build(folder).read_text() == content, "compiled again"
+    content = first.read_bytes()
+    assert build(folder).read_bytes() == content, "compiled again"
     compiler.write_text(COMPILER.replace("1.0", "1.1"))
     assert build(folder) != first
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("damage", ["cut", "empty", "altered"])
+def test_a_damaged_library_is_compiled_again(damage: str, tmp_path: Path) -> None:
+    path = build(tmp_path)
+    content = path.read_bytes()
+    altered = {"cut": content[:-1], "empty": b"", "altered": b"?" + content[1:]}[damage]
+    path.write_bytes(altered)
+    assert build(tmp_path) == path
+    mended = path.read_bytes()
+    assert mended != altered
+    assert build(tmp_path).read_bytes() == mended, "compiled again"
+
+
+def test_libraries_of_other_sources_are_removed(
+    tmp_path: Path, compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cache"
+    first = build(folder)
+    monkeypatch.setenv("CXX", f"{compiler} -O1")
+    second = build(folder)
+    assert {first, second} == set(folder.iterdir())
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "runtime.cpp").write_text("int other;")
+    monkeypatch.setattr(sys.modules[build.__module__], "SOURCES", sources)
+    third = build(folder)
+    assert list(folder.iterdir()) == [third]
 
 
 #: A process of its own, as operators that are registered once stay.
@@ -83,5 +119,25 @@ def test_without_a_compiler_there_is_one_warning_and_the_same_logits(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("no C++ runtime for ternary layers")
+    assert done.stdout.startswith("ternary layers are unpacked to float32 in every call (no C++ ")
     assert message in done.stdout
+
+
+def test_without_vector_instructions_there_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[build.__module__]
+    monkeypatch.setattr(module, "Runtime", lambda _: SimpleNamespace(level="portable"))
+    monkeypatch.setattr(module, "build", lambda folder: folder)
+    once = functools.cache(runtime.__wrapped__)
+    with pytest.warns(UserWarning, match="unpacked .* has no vector instructions") as seen:
+        assert once() is once() is not None
+    assert len(seen) == 1
+
+
+def test_where_there_is_a_compiler_there_is_a_runtime() -> None:
+    """Without it most tests of the runtime are skipped, whatever is wrong with it."""
+    compiler = shlex.split(os.environ.get("CXX") or "g++")
+    try:
+        subprocess.run([*compiler, "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs a C++ compiler")
+    assert runtime() is not None

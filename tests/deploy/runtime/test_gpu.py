@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK
+from tests.deploy.runtime.weights import exact_linear, random_codes, random_input
+from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 from ttq_repro.files import ROOT
 
 pytest.importorskip("triton", reason="needs Triton")
@@ -43,6 +45,15 @@ def test_few_rows_interpreted() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_it_runs_where_its_input_is() -> None:
+    codes, x = random_codes(70, 20), random_input(3, 70)
+    there = torch.device("cuda", 1)
+    out = gpu.linear(x.to(there), Codes(*(tensor.to(there) for tensor in codes)))
+    assert out.device == there
+    torch.testing.assert_close(out.cpu().double(), exact_linear(x, codes), rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,6 +218,34 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert torch.equal(shared[0], linear(x, *flat))
     assert torch.equal(shared[1], conv2d(images, *deep, *window))
     assert torch.equal(shared[2], conv2d(many, *wide, *one))
+
+
+def test_a_call_is_computed_at_one_level() -> None:
+    """Whatever other threads ask for meanwhile, between the frames of its images, too."""
+    levels = ["portable", BEST]
+    codes, x = random_codes(9 * 9, 20), random_input(60, 9, 40, 40)
+    window = Window((3, 3), (2, 2), (1, 1), 1)
+    expected = []
+    for level in levels:
+        RUNTIME.use(level)
+        expected.append(conv2d(x, *codes, *window))
+    ended = threading.Event()
+
+    def switch() -> None:
+        while not ended.is_set():
+            for level in levels:
+                RUNTIME.use(level)
+
+    thread = threading.Thread(target=switch)
+    thread.start()
+    try:
+        for _ in range(30):
+            out = conv2d(x, *codes, *window)
+            assert any(torch.equal(out, pure) for pure in expected)
+    finally:
+        ended.set()
+        thread.join()
+        RUNTIME.use(BEST)
 
 
 GOOD = random_codes(6, 20)

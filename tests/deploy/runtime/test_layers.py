@@ -22,7 +22,7 @@ from tests.deploy.networks import (
 from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy.load import build, packed_weight
 from ttq_repro.deploy.packed import Layer
-from ttq_repro.deploy.runtime import covers
+from ttq_repro.deploy.runtime import covers, layers
 from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
 
 #: Terms (codes.Codes) that the layers of a method take; no entry: one.
@@ -61,6 +61,29 @@ def test_other_precisions_and_copies_compute_the_same() -> None:
     double = copy.deepcopy(network).double()(images().double())
     assert relative_difference(double.float(), expected) < 2e-6
     assert double.dtype == torch.float64
+
+
+def test_on_a_gpu_convolutions_keep_a_dense_weight_that_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As far as that shows without one."""
+    network = build(packed(trained()), "packed")
+    expected = network(images())
+    keys = network.state_dict().keys()
+    monkeypatch.setattr(layers, "_is_for_cudnn", lambda _: True)
+    convolutions = [m for m in network.modules() if isinstance(m, PackedConv2d)]
+    for _ in range(2):
+        assert relative_difference(network(images()), expected) < 2e-6
+    kept = [layer._dense for layer in convolutions]
+    network(images())
+    assert [layer._dense for layer in convolutions] == kept, "made again"
+    assert network.state_dict().keys() == keys
+    assert all(layer._dense is None for layer in copy.deepcopy(convolutions))
+    network.load_state_dict(network.state_dict())
+    assert all(layer._dense is None for layer in convolutions)
+    network(images())
+    network.double()
+    assert all(layer._dense is None for layer in convolutions)
 
 
 def test_a_weight_takes_two_bits_in_memory() -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.deploy.networks import images, packed, relative_difference, trained
 from tests.deploy.runtime.weights import exact_conv2d, exact_linear, random_codes, random_input
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.runtime.codes import Window, dense_conv2d, dense_linear
+from ttq_repro.files import ROOT
 
 LINEAR = random_codes(9, 20, terms=2)
 CONV = random_codes(27, 20, groups=2)
@@ -35,6 +43,79 @@ def test_torch_s_own_way_to_compute_them() -> None:
     out = dense_conv2d(picture, CONV, WINDOW)
     torch.testing.assert_close(out.double(), exact_conv2d(picture, CONV, WINDOW), **close)
     assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+class Storages(TorchDispatchMode):
+    """Bytes of what operators make, by its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        out = function(*args, **(kwargs or {}))
+        for tensor in (leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)):
+            storage = tensor.untyped_storage()
+            self.sizes[storage.data_ptr()] = storage.nbytes()
+        return out
+
+
+def test_unpacking_holds_little_beside_the_weights() -> None:
+    codes = random_codes(50, 800, groups=2, terms=2)
+    with Storages() as made:
+        weights = codes.unpacked(2)
+    largest, second, *_ = sorted(made.sizes.values(), reverse=True)
+    assert largest == weights.nbytes
+    assert second <= max(weights.nbytes / 16, codes.words.nbytes)
+
+
+def test_a_gradient_through_packed_layers_is_an_error() -> None:
+    made = packed(trained())
+    x = images().requires_grad_()
+    with pytest.raises(RuntimeError, match=r"for inference: .* have no derivative"):
+        build(made, "packed")(x).sum().backward()
+    build(made, "dense")(x).sum().backward()
+    assert x.grad is not None
+
+
+#: A layer that unpacks 256 KiB of weights, in a process that has no such piece of memory left.
+PROGRAM = """
+import resource
+import torch
+from tests.deploy.runtime.weights import random_codes, random_input
+from ttq_repro.deploy.runtime import runtime
+
+assert runtime()
+torch.set_num_threads(1)
+codes, x = random_codes(4096, 16), random_input(128, 4096)
+torch.ops.ternary.linear(x[:1], *codes)
+with open("/proc/self/statm") as sizes:
+    held = int(sizes.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held, held))
+rest = []
+try:
+    while True:
+        rest.append(bytearray(2**16))
+except MemoryError:
+    pass
+try:
+    torch.ops.ternary.linear(x, *codes)
+except RuntimeError as error:
+    del rest
+    print(error)
+"""
+
+
+@pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_no_memory_is_an_error_and_not_the_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bad_alloc" in done.stdout
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])

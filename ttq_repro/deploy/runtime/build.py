@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ttq_repro.files import CACHE
+from ttq_repro.files import CACHE, write_atomically
 
 SOURCES = Path(__file__).parent
 KEPT = CACHE / "runtime"
@@ -39,6 +39,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 ROUNDING = {"amx_one_pass": "amx"}
 #: Seconds that one call of the compiler may take: minutes, with sanitizers on a busy machine.
 PATIENCE = 900
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Runtime:
@@ -70,24 +71,29 @@ class Runtime:
 
 @functools.cache
 def runtime() -> Runtime | None:
-    """The runtime, compiled if need be; None, and one warning, where that does not work."""
+    """The runtime, compiled if need be; None where that does not work.
+
+    One warning says so where ternary layers are unpacked for lack of it, or of vector instructions.
+    """
+    found = None
     try:
-        return Runtime(build(KEPT))
+        found = Runtime(build(KEPT))
+        reason = "this processor has no vector instructions with which packed ones would pay"
     except subprocess.CalledProcessError as error:
-        reason = f"{error.cmd[0]}: {error.stderr.strip()[-200:]}"
+        reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = str(error)
-    warnings.warn(
-        f"no C++ runtime for ternary layers, they are unpacked to float32 in every call ({reason})"
-    )
-    return None
+        reason = f"no C++ runtime, {error}"
+    if found is None or found.level == "portable":
+        warnings.warn(f"ternary layers are unpacked to float32 in every call ({reason})")
+    return found
 
 
 def build(folder: Path) -> Path:
     """Compile into ``folder`` what is not there yet; several processes may do so at once.
 
-    The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, the
-    command, and the versions of compiler and torch.
+    The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, and one
+    of the command and the versions of compiler and torch. Those of other sources are removed, which
+    does not disturb a process that has loaded one.
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
@@ -97,8 +103,11 @@ def build(folder: Path) -> Path:
     units = [(source, source, extra) for source, extra in EXTRA.items()]
     for level, instructions in LEVELS.items():
         units.append(("kernel_amx" if level == "amx" else "kernel", level, instructions))
-    path = folder / f"ternary-{_key(compiler, units)}.so"
-    if path.is_file():
+    version = _run([*compiler, "--version"])
+    of_sources = _hash(*(source.read_bytes() for source in sorted(SOURCES.glob("*.[ch]pp"))))
+    of_command = _hash(repr((version, compiler, units, LINK, torch.__version__)).encode())
+    path = folder / f"ternary-{of_sources}-{of_command}.so"
+    if _is_sound(path):
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor() as pool:
@@ -110,17 +119,29 @@ def build(folder: Path) -> Path:
         list(pool.map(_run, commands))
         linked = Path(scratch) / path.name
         _run([*compiler, *objects, *LINK, "-o", str(linked)])
-        linked.replace(path)
+        library = linked.read_bytes()
+    write_atomically(path, library + hashlib.sha256(library).digest())
+    for kept in folder.glob("ternary-*.so"):
+        if not kept.name.startswith(f"ternary-{of_sources}-"):
+            kept.unlink(missing_ok=True)
     return path
 
 
-def _key(compiler: list[str], units: list[tuple[str, str, list[str]]]) -> str:
-    """A hash of everything that the library depends on."""
-    digest = hashlib.sha256(_run([*compiler, "--version"]).encode())
-    digest.update(repr((compiler, units, LINK, torch.__version__)).encode())
-    for source in sorted(SOURCES.glob("*.[ch]pp")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+def _is_sound(path: Path) -> bool:
+    """Whether the library is there, and as it was written: a cut one kills who loads it.
+
+    Its SHA-256 stands at its end, where no loader reads, because two files cannot be replaced at
+    once.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(content[:-DIGEST_BYTES]).digest() == content[-DIGEST_BYTES:]
+
+
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _run(command: list[str]) -> str:

@@ -32,14 +32,21 @@ class Codes(NamedTuple):
     bias: Tensor
 
     def unpacked(self, groups: int = 1) -> Tensor:
-        """The weights as floats. Shape: (filters, depth)."""
+        """The weights as floats. Shape: (filters, depth).
+
+        One filter of each block at a time, so that little is held beside them.
+        """
         depth = self.words.shape[1]
-        filters = len(self.bias) // groups
-        places = 2 * torch.arange(FILTERS_A_BLOCK, dtype=torch.int32, device=self.words.device)
-        codes = (self.words.view(groups, -1, 1, depth) >> places[:, None]) & 3
-        codes = codes.view(groups, -1, depth)[:, :filters].reshape(-1, depth)
-        terms = zip(self.levels, self.scales, strict=True)
-        return torch.stack([levels[codes] * scale[:, None] for levels, scale in terms]).sum(0)
+        words = self.words.view(groups, -1, depth)
+        weights = self.scales.new_zeros(groups, len(self.bias) // groups, depth)
+        scales = self.scales.view(len(self.scales), groups, -1, 1)
+        for lane in range(FILTERS_A_BLOCK):
+            own = weights[:, lane::FILTERS_A_BLOCK]
+            codes = (words[:, : own.shape[1]] >> 2 * lane).bitwise_and_(3)
+            for levels, scale in zip(self.levels, scales, strict=True):
+                term = levels.index_select(0, codes.flatten()).view_as(own)
+                own += term.mul_(scale[:, lane::FILTERS_A_BLOCK])
+        return weights.view(-1, depth)
 
 
 class Window(NamedTuple):
@@ -62,9 +69,18 @@ def dense_linear(x: Tensor, codes: Codes) -> Tensor:
     return F.linear(x, codes.unpacked().to(x.dtype), codes.bias.to(x.dtype))
 
 
-def dense_conv2d(x: Tensor, codes: Codes, window: Window) -> Tensor:
-    """Unpacked for the length of the call; the output has the memory format channels_last."""
-    weight = codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1))
-    weight, bias = weight.permute(0, 3, 1, 2).to(x.dtype), codes.bias.to(x.dtype)
+def dense_weight(codes: Codes, window: Window) -> Tensor:
+    """The weight as torch takes it. Shape: (filters, channels of a group, height, width)."""
+    return codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1)).permute(0, 3, 1, 2)
+
+
+def dense_conv2d(x: Tensor, codes: Codes, window: Window, weight: Tensor | None = None) -> Tensor:
+    """The output has the memory format channels_last.
+
+    Args:
+        weight: what :func:`dense_weight` gives; None: it is unpacked for the length of the call.
+    """
+    weight = dense_weight(codes, window) if weight is None else weight
+    weight, bias = weight.to(x.dtype), codes.bias.to(x.dtype)
     out = F.conv2d(x, weight, bias, window.stride, window.padding, groups=window.groups)
     return out.contiguous(memory_format=torch.channels_last)

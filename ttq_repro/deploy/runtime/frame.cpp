@@ -1,5 +1,7 @@
 #include "frame.hpp"
 
+#include "parts.hpp"
+
 #include <cstring>
 
 void frame(int threads, const Images& in, int64_t groups, int64_t height, int64_t width,
@@ -8,15 +10,14 @@ void frame(int threads, const Images& in, int64_t groups, int64_t height, int64_
   const int64_t border = in.padding[1] * depth;
   const int64_t inner = in.width * depth;
   const int64_t whole = width * depth;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int64_t line = 0; line < groups * in.images * height; ++line) {
+  in_parallel(threads, groups * in.images * height, [&](int64_t line) {
     float* to = framed + line * whole;
     const int64_t y = line % height - in.padding[0];
     const int64_t image = line / height % in.images;
     const int64_t channel = line / height / in.images * depth;
     if (y < 0 || y >= in.height) {
       std::memset(to, 0, sizeof(float) * whole);
-      continue;
+      return;
     }
     const float* from = x + image * in.strides[0] + channel * in.strides[1] + y * in.strides[2];
     std::memset(to, 0, sizeof(float) * border);
@@ -29,5 +30,5 @@ void frame(int threads, const Images& in, int64_t groups, int64_t height, int64_
         for (int64_t column = 0; column < in.width; ++column)
           to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
     }
-  }
+  });
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -29,13 +30,15 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
     rows = x.numel() // depth
     if rows:
         held = triton.next_power_of_2(rows)
-        _block[(blocks,)](
-            *(x, *codes, out, rows, depth, filters),
-            terms=len(codes.levels),
-            tile_rows=held,
-            tile_filters=FILTERS_A_BLOCK,
-            tile_depth=PRODUCTS // FILTERS_A_BLOCK // held,
-        )
+        # Triton launches on the current device, whichever holds the arguments.
+        with torch.cuda.device_of(x):
+            _block[(blocks,)](
+                *(x, *codes, out, rows, depth, filters),
+                terms=len(codes.levels),
+                tile_rows=held,
+                tile_filters=FILTERS_A_BLOCK,
+                tile_depth=PRODUCTS // FILTERS_A_BLOCK // held,
+            )
     return out
 
 

@@ -42,9 +42,10 @@ Split split(float value) {
   return {high, rounded(value - nearest)};
 }
 
-// Whether levels have no low part.
+// Whether levels have no low part; a zero may have a sign.
 bool are_bfloat16(const float* levels) {
-  return std::all_of(levels, levels + 4, [](float level) { return split(level).low << 1 == 0; });
+  return std::all_of(levels, levels + 4,
+                     [](float level) { return (split(level).low & 0x7FFF) == 0; });
 }
 
 // Of each block and chunk the tile of the high parts, and that of the low ones. In a row of a tile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from ttq_repro.deploy.runtime.codes import (
     Window,
     dense_conv2d,
     dense_linear,
+    dense_weight,
 )
 
 MOST_LEVELS = 4
@@ -71,6 +72,9 @@ class PackedLinear(_PackedLayer):
 class PackedConv2d(_PackedLayer):
     """``nn.Conv2d`` of 2-bit weights.
 
+    On a GPU cuDNN computes it; the dense weight for that is made once, and kept until the module
+    moves.
+
     Shapes: (images, channels, height, width) to (images, filters, ...), in the memory format
     channels_last.
     """
@@ -78,11 +82,27 @@ class PackedConv2d(_PackedLayer):
     def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
         super().__init__(codes)
         self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
+        self._dense: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if _is_for_torch(x):
             return dense_conv2d(x, self.codes, self.window)
+        if _is_for_cudnn(x):
+            if self._dense is None:
+                self._dense = dense_weight(self.codes, self.window)
+            return dense_conv2d(x, self.codes, self.window, self._dense)
         return torch.ops.ternary.conv2d(x, *self.codes, *self.window)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        self._dense = None
+        return super()._apply(*arguments, **options)
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self._dense = None
+        super()._load_from_state_dict(*arguments, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_dense": None}
 
     def extra_repr(self) -> str:
         return f"{len(self.bias)}, {self.window}"
@@ -91,6 +111,11 @@ class PackedConv2d(_PackedLayer):
 def _is_for_torch(x: Tensor) -> bool:
     """Whether the operators do not take it: on a CPU they compute in float32."""
     return x.device.type == "cpu" and x.dtype != torch.float32
+
+
+def _is_for_cudnn(x: Tensor) -> bool:
+    """Whether a dense weight is worth keeping; a compiled graph could not."""
+    return x.is_cuda and not torch.compiler.is_compiling()
 
 
 def packed_layer(

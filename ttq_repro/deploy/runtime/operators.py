@@ -3,7 +3,7 @@
 They compute what ``torch.nn.functional`` computes with the weights of ``codes.Codes``. Float32 on a
 CPU goes to the C++ runtime once that is loaded (:func:`ttq_repro.deploy.runtime.build.runtime`),
 few rows of a linear layer on a GPU go to Triton, and everything else to torch, with weights that
-are unpacked for the length of the call. There is no derivative.
+are unpacked for the length of the call. They have no derivative, and say so where one is asked for.
 """
 
 from __future__ import annotations
@@ -56,6 +56,18 @@ def _shape_of_conv2d(x: Tensor, *arguments: Any) -> Tensor:
     codes, window = _grouped(arguments)
     out = x.new_empty(x.shape[0], *window.places(*x.shape[2:]), len(codes.bias))
     return out.permute(0, 3, 1, 2)
+
+
+def _no_derivative(*_: Any) -> None:
+    raise RuntimeError(
+        "packed networks are for inference: ternary::linear and ternary::conv2d have no "
+        'derivative; load the network with weights="dense"'
+    )
+
+
+# Without it torch would leave these layers out of the gradient, and only warn.
+for _operator in ("linear", "conv2d"):
+    torch.library.register_autograd(f"ternary::{_operator}", _no_derivative, lib=LIBRARY)
 
 
 def _grouped(arguments: tuple[Any, ...]) -> tuple[Codes, Window]:

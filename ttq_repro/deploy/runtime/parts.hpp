@@ -1,7 +1,8 @@
-// How work is cut into parts.
+// How work is cut into parts and shared out among threads.
 #pragma once
 
 #include <cstdint>
+#include <exception>
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -12,3 +13,20 @@ struct Parts {
   int64_t begin(int64_t index) const { return index * count / parts; }
   int64_t size(int64_t index) const { return begin(index + 1) - begin(index); }
 };
+
+// Does tasks 0 to count - 1. What one of them throws, as where memory runs out, is thrown from here:
+// it must not leave a parallel region, where it would end the process.
+template <typename Task>
+void in_parallel(int threads, int64_t count, const Task& task) {
+  std::exception_ptr failure;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t index = 0; index < count; ++index) {
+    try {
+      task(index);
+    } catch (...) {
+#pragma omp critical
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}

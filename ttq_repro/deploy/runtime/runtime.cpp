@@ -1,5 +1,5 @@
 // The C interface of the runtime: cuts layers into tiles and shares them out among threads.
-// Callers have checked every size; nothing here can fail.
+// Callers have checked every size; nothing here fails but for want of memory (std::bad_alloc).
 
 #include "runtime.hpp"
 
@@ -8,6 +8,7 @@
 #include "winograd.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -42,7 +43,8 @@ bool has_tiles() {
 }
 #endif
 
-int current_level = ternary_level();
+// Read once in a call, all of which is computed at one level.
+std::atomic<int> current_level = ternary_level();
 
 // The weights of a block of filters are unpacked once for a task of so many tiles, where the kernel
 // says that this pays.
@@ -54,9 +56,8 @@ constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
-void run(int threads, const Weights& weights, const Tile& common, int64_t rows, float* out,
-         const SetRows& set_rows) {
-  const Kernel& kernel = *KERNELS[current_level];
+void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& common,
+         int64_t rows, float* out, const SetRows& set_rows) {
   const int64_t all = weights.groups * weights.filters;
   // Equal tiles, as a row alone is the dearest.
   const Parts tiles(rows, kernel.rows);
@@ -65,9 +66,7 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
   const Parts runs(tiles.parts, unpacks ? TILES_A_TASK : 1);
   const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK), unpacks ? fit : BLOCKS_A_TASK);
   const int64_t unit = FILTERS_A_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
-  const int64_t tasks = weights.groups * runs.parts * blocks.parts;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int64_t task = 0; task < tasks; ++task) {
+  in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
     thread_local std::vector<float> unpacked;
     // All blocks for a run of tiles, whose inputs are in the cache, before the next run.
     const int64_t part = task % blocks.parts;
@@ -99,7 +98,7 @@ void run(int threads, const Weights& weights, const Tile& common, int64_t rows, 
         kernel.compute(tile, static_cast<int>(height));
       }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -124,7 +123,7 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
   const auto set_rows = [=](Tile& tile, int64_t, int64_t first, int64_t count) {
     for (int64_t row = 0; row < count; ++row) tile.rows[row] = x + (first + row) * depth;
   };
-  run(threads, *weights, tile, rows, out, set_rows);
+  run(threads, *KERNELS[current_level], *weights, tile, rows, out, set_rows);
 }
 
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
@@ -177,6 +176,6 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
         }
       }
     };
-    run(threads, *weights, tile, some.images * pixels, to, set_rows);
+    run(threads, kernel, *weights, tile, some.images * pixels, to, set_rows);
   }
 }

@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// The weights of a layer, as operators.py describes them. Filters: of one group.
+// The weights of a layer, as codes.py describes them. Filters: of one group.
 struct Weights {
   int64_t groups, filters, depth, terms;
   const uint32_t* words;
@@ -26,7 +26,7 @@ struct Images {
 // instructions for.
 int ternary_level();
 
-// Sets the level to compute at; at first it is the highest one.
+// Sets the level of calls to come, in all threads; at first it is the highest one.
 void ternary_use(int level);
 
 // x: (rows, depth). out: (rows, filters).

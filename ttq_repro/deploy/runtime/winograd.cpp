@@ -87,8 +87,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
                              (group * runs.parts + run) * GAP;
       return inputs.get() + products * floats;
     };
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t task = 0; task < weights.groups * runs.parts; ++task) {
+    in_parallel(threads, weights.groups * runs.parts, [&](int64_t task) {
       const int64_t group = task / runs.parts, run = task % runs.parts;
       for (int64_t n = 0; n < runs.size(run); ++n) {
         const int64_t window = steps.begin(step) + runs.begin(run) + n;
@@ -97,9 +96,8 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
         winograd.inputs(from, in.line, depth, inputs_of(group, run) + n * depth,
                         an_input(run));
       }
-    }
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t task = 0; task < weights.groups * runs.parts * blocks.parts; ++task) {
+    });
+    in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
       thread_local std::vector<float> unpacked, sums;
       const int64_t part = task % blocks.parts;
       const int64_t run = task / blocks.parts % runs.parts;
@@ -138,6 +136,6 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
                             std::min(windows.side, height - row),
                             std::min(windows.side, width - column));
       }
-    }
+    });
   }
 }

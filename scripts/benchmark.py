@@ -9,7 +9,7 @@ def main(config: Config) -> None:
     from ttq_repro.benchmark.training import measure
     from ttq_repro.runs.workspace import Workspace
 
-    for name, table in measure(config).items():
+    for name, table in measure(config):
         table.write(Workspace.of(config).results / "benchmarks", name)
         print(table.markdown())
 

@@ -103,7 +103,7 @@ def test_a_run_logs_as_users_have_it(tmp_path: Path) -> None:
 
 def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
-    tables = measure(table_request("parts=[training,quantizer_cost]"))
+    tables = dict(measure(table_request("parts=[training,quantizer_cost]")))
     assert [name.split("_")[0] for name in tables] == ["training", "quantizer"]
     training, cost = tables.values()
     rows = [dict(zip(training.header, row, strict=True)) for row in training.rows]
@@ -144,7 +144,18 @@ def test_a_driver_that_torch_cannot_use_is_no_gpu(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("ttq_repro.runs.hardware.GPU_PATHS", ("/dev/null",))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     request = table_request("parts=[quantizer_cost]", "models=[resnet20]")
-    assert len(measure(request | {"overrides": [*SMALL, "trainer.accelerator=auto"]})) == 1
+    assert len(list(measure(request | {"overrides": [*SMALL, "trainer.accelerator=auto"]}))) == 1
+
+
+def test_a_part_that_fails_costs_none_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([30.0, 5.0, 31.0, 6.0])
+    monkeypatch.setattr(training, "seconds_to_first_step", lambda *_: next(seconds))
+    found = measure(table_request("parts=[start_up,start_up]") | {"overrides": SMALL})
+    name, table = next(found)
+    assert name.startswith("start_up_")
+    assert table.rows == [["full_precision", "30", "5"], ["ttq", "31", "6"]]
+    with pytest.raises(RuntimeError):
+        next(found)
 
 
 def test_files_are_named_after_the_device_that_is_asked_for(
@@ -157,7 +168,7 @@ def test_files_are_named_after_the_device_that_is_asked_for(
     monkeypatch.setattr(training, "scale_table", lambda request: made.append(request))
     for accelerator, name in (("cpu", "scale_a-cpu_"), ("auto", "scale_a-gpu_")):
         overrides = [*SMALL, f"trainer.accelerator={accelerator}"]
-        (named,) = measure(table_request("parts=[scale]") | {"overrides": overrides})
+        ((named, _),) = measure(table_request("parts=[scale]") | {"overrides": overrides})
         assert named.startswith(name)
 
 
@@ -166,7 +177,7 @@ def test_photographs_are_prepared_loaded_and_trained_on(monkeypatch: pytest.Monk
     monkeypatch.setattr("ttq_repro.benchmark.photographs.NAMES", 6)
     overrides = ["model=resnet20", "data.crop=32", "trainer.workers=0", *SMALL]
     overrides += ["recipe.batch_size=2"]
-    (table,) = measure(table_request("parts=[photographs]") | {"overrides": overrides}).values()
+    ((_, table),) = measure(table_request("parts=[photographs]") | {"overrides": overrides})
     speeds = {row[0].partition(",")[0]: float(row[1].replace(",", "")) for row in table.rows}
     assert speeds.keys() == {"preparing", "loading", "step"}
     assert min(speeds.values()) > 0

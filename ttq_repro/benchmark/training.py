@@ -48,8 +48,8 @@ ONCE_AN_EPOCH = (
 )
 
 
-def measure(request: Config) -> dict[str, Table]:
-    """The tables that ``request`` asks for, by the names of their files."""
+def measure(request: Config) -> Iterator[tuple[str, Table]]:
+    """The tables that ``request`` asks for as they are measured, each with its file's name."""
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,
@@ -61,7 +61,8 @@ def measure(request: Config) -> dict[str, Table]:
     # Other overrides may suit the data of one part alone.
     own = [override for override in request["overrides"] if override.startswith("trainer")]
     hardware = _name(_device(compose_config("train", own)))
-    return {benchmark_name(part, hardware): parts[part](request) for part in request["parts"]}
+    for part in request["parts"]:
+        yield benchmark_name(part, hardware), parts[part](request)
 
 
 def loops_table(request: Config) -> Table:
@@ -192,7 +193,7 @@ def start_up_table(request: Config) -> Table:
         rows.append([quantizer, f"{cold:.0f}", f"{warm:.0f}"])
     header = ["quantizer", "compile cache empty, s", "filled by the run before, s"]
     caption = (
-        f"From the start of Python to the end of the first step of {request['model']}. "
+        f"From the start of Python to the end of the first step of {request['models'][0]}. "
         f"{_hardware(request, config)}."
     )
     return Table(caption, header, rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +21,11 @@ T = TypeVar("T")
 def started(name: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A script at work, whose standard error can be read; ``options`` are those of Popen."""
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+    # A shell that runs the tests in the background has them ignore Ctrl-C, which is inherited.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **options
+    ) as process:
         yield process
 
 

@@ -220,9 +220,7 @@ class Pace(pl.Callback):
         return ready
 
 
-def _epochs(
-    step: Callable[[Tensor, Tensor], None], loader: DataLoader, device: torch.device
-) -> Loop:
+def _epochs(step: Step, loader: DataLoader, device: torch.device) -> Loop:
     while True:
         started = time.perf_counter()
         for images, labels in loader:

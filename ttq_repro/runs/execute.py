@@ -28,8 +28,7 @@ from ttq_repro.runs.record import Record, pack_correct, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.checkpoint import is_sound
-from ttq_repro.training.checkpoint import parent_of as parent_of_checkpoint
+from ttq_repro.training.checkpoint import is_sound, recorded_parent
 from ttq_repro.training.fit import Fitted, fit
 from ttq_repro.training.network import attach_quantizer, build_network
 
@@ -155,7 +154,7 @@ def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
     """Why a run cannot go on from a checkpoint, None if it can."""
     if not is_sound(checkpoint):
         return "is damaged"
-    if parent_of_checkpoint(checkpoint) != (parent.sha256 if parent else None):
+    if recorded_parent(checkpoint) != (parent.sha256 if parent else None):
         return "started from other weights than the parent's"
     return None
 

@@ -44,7 +44,7 @@ class SealedCheckpointIO(TorchCheckpointIO):
         return _load(Path(path), map_location)
 
 
-def parent_of(path: Path) -> str | None:
+def recorded_parent(path: Path) -> str | None:
     """SHA-256 of the weights that the run of the checkpoint at ``path`` started from."""
     return _load(path)[PARENT]
 

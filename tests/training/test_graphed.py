@@ -159,7 +159,7 @@ def test_gradients_on_a_gpu_are_those_of_the_cpu(method: str, compiled: bool) ->
         network = build_network(config, None)
         attach_quantizer(network, config)
         if compiled and device == "cuda":
-            Compilation(pytest.fail).apply(network)
+            Compilation(torch.device(device), pytest.fail).apply(network)
         half = np.full(3, 0.5)
         arguments = (network, Recipe(**config["recipe"]), half, half, 1)
         graphs = GraphedClassifier(*arguments, warn=pytest.fail)

@@ -95,7 +95,7 @@ def bare(config: Config, source: DataSource) -> Loop:
     attach_quantizer(network, config)
     network.to(memory_format=torch.channels_last)
     if config["trainer"]["compile"]:
-        Compilation(print).apply(network)
+        Compilation(device, print).apply(network)
     mean, std = source.channel_statistics()
     arguments = (network, recipe, mean, std, config["seed"])
     module = classifier(*arguments, device=device, alone=True, warn=print).to(device)

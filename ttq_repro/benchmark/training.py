@@ -28,7 +28,6 @@ from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import Table
 from ttq_repro.training.device import device_of
-from ttq_repro.training.fit import COMPILE_FROM_STEPS
 from ttq_repro.workers import cores
 
 #: Steps of an epoch here. CIFAR-10's has 391, which on a CPU would take three loops half an hour.
@@ -252,7 +251,7 @@ def _config(
     config = compose_config("train", [*of_data, *own, *request["overrides"]])
     trainer = config["trainer"]
     if trainer["compile"] == "auto":  # As in a long run.
-        trainer["compile"] = COMPILE_FROM_STEPS[_device(config).type] < math.inf
+        trainer["compile"] = True
     return config
 
 

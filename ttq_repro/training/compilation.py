@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 from torch._dynamo import lookup_backend
+
+#: Inductor's, by device. A quantizer computes the same for every layer, in kernels of microseconds:
+#: a GPU is to run those of several layers as one.
+OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}}
 
 
 class Compilation:
@@ -16,10 +21,12 @@ class Compilation:
     for its files, a kernel that one version of torch gets wrong. None of them is worth a run.
 
     Args:
+        device: where the network will be.
         warn: told of a failure, once.
     """
 
-    def __init__(self, warn: Callable[[str], Any]) -> None:
+    def __init__(self, device: torch.device, warn: Callable[[str], Any]) -> None:
+        self._options = OPTIONS[device.type]
         self._warn = warn
         #: What went wrong first, in a line; None while nothing has.
         self.failure: str | None = None
@@ -30,7 +37,7 @@ class Compilation:
 
     def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         try:
-            return lookup_backend("inductor")(graph, inputs)
+            return lookup_backend("inductor")(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
                 self.failure = f"compiling failed, the network runs uncompiled: {in_a_line(error)}"

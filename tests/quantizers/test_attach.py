@@ -199,3 +199,20 @@ def test_a_bad_option_leaves_the_model_alone() -> None:
     with pytest.raises(ValueError, match="threshold must lie in"):
         quantize_(model, partial(TTQ, threshold=1.5))
     assert not any(parametrize.is_parametrized(module) for module in model.modules())
+
+
+def test_a_quantizer_that_fails_leaves_the_model_alone() -> None:
+    class TooPicky(TTQ):
+        def initialize(self, latent: torch.Tensor) -> None:
+            if latent.dim() == 2:
+                raise RuntimeError("no linear layers")
+            super().initialize(latent)
+
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match="no linear layers"):
+        quantize_(model, TooPicky)
+    assert not any(parametrize.is_parametrized(module) for module in model.modules())
+    assert before.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -101,7 +101,7 @@ def quantize_(
         ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
             weight is no parameter of its own, not initialized, empty or not finite.
         TypeError: a module is no convolution or linear layer, or a weight not floating point.
-            No layer is quantized then.
+            No layer is quantized then, nor after an error of a quantizer's own.
     """
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
@@ -124,11 +124,18 @@ def quantize_(
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
     quantizers = [factory() for _ in chosen]
-    for decision, quantizer in zip(chosen, quantizers, strict=True):
-        weight = _weight(decision.module)
-        quantizer.to(weight.device)
-        quantizer.initialize(weight.detach())
-        parametrize.register_parametrization(decision.module, "weight", quantizer)
+    attached: list[nn.Module] = []
+    try:
+        for decision, quantizer in zip(chosen, quantizers, strict=True):
+            weight = _weight(decision.module)
+            quantizer.to(weight.device)
+            quantizer.initialize(weight.detach())
+            parametrize.register_parametrization(decision.module, "weight", quantizer)
+            attached.append(decision.module)
+    except Exception:
+        for module in attached:
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        raise
     return decisions
 
 

@@ -104,6 +104,7 @@ def test_artifact_names_what_is_there(artifact: str) -> None:
     assert set(node["budgets"]) == {"paper", "short", "smoke"}
     assert {cell["experiment"] for cell in node["cells"]} <= set(choices("experiment"))
     assert all(cell.get("budgets", {}).keys() <= node["budgets"].keys() for cell in node["cells"])
+    assert all(cell.get("at", "paper") in node["budgets"] for cell in node["cells"])
 
 
 def test_unknown_key_fails() -> None:

@@ -76,8 +76,26 @@ def test_changes_from_another_parent_are_not_compared(workspace: Workspace) -> N
     assert [row[3] for row in rows[:3]] == ["10.00 (n=1)", "not run", "left out"]
 
 
+def test_a_change_at_another_setting_stands_with_its_own_baseline(workspace: Workspace) -> None:
+    short, paper = (cells("ablations", budget, "precision=bf16") for budget in ("short", "paper"))
+    for cell, errors in ((short[0], 100), (short[1], 105), (short[2], 110), (paper[1], 120)):
+        put(workspace, cell, failing(cell, range(errors)))
+    rows = ablations([*paper, *short], workspace).rows
+    assert len(rows) == len(short) + 2, "of the other setting the baseline and what was run"
+    assert [row[2:5] for row in (rows[0], rows[1])] == [
+        ["short, bf16", "10.00 (n=1)", "-"], ["short, bf16", "10.50 (n=1)", "+0.50 (n=1)"]
+    ]  # fmt: skip
+    assert [row[0:5] for row in rows[-2:]] == [
+        ["TTQ, the baseline", "-", "paper, bf16", "not run", "-"],
+        [
+            "learning rate 0.1 from the first step, as printed", "`recipe=paper_finetune`",
+            "paper, bf16", "12.00 (n=1)", "-",
+        ],
+    ]  # fmt: skip
+
+
 def test_each_change_is_one_field_away_from_the_baseline() -> None:
-    baseline, *changed = cells("ablations")
+    baseline, *changed = cells("ablations", "paper")
     before = leaves(baseline.run.science)
     for cell in changed:
         after = leaves(cell.run.science)
@@ -85,6 +103,8 @@ def test_each_change_is_one_field_away_from_the_baseline() -> None:
         if cell.labels["change"] == "postactivation":
             # The parent is another network, too.
             assert differing == {("model", "preactivation"), ("parent",)}
+        elif cell.labels["change"] == "no_warm_up":
+            assert {key[:2] for key in differing} == {("recipe", "warm_up")}
         else:
             assert len(differing) == 1, cell.labels["change"]
             assert cell.run.parent.identity == baseline.run.parent.identity

@@ -151,7 +151,8 @@ def test_on_a_gpu_as_on_the_cpu(method: str, compiled: bool, tmp_path: Path) -> 
 def test_gradients_on_a_gpu_are_those_of_the_cpu(method: str, compiled: bool) -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.compiler.reset()
-    images = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 3, 32, 32), generator=generator, dtype=torch.uint8)
     labels = torch.arange(BATCH) % 10
     found = []
     for device in ("cpu", "cuda"):
@@ -170,7 +171,9 @@ def test_gradients_on_a_gpu_are_those_of_the_cpu(method: str, compiled: bool) ->
             module.backward(loss)
         found.append({name: p.grad.double().cpu() for name, p in network.named_parameters()})
     for name, expected in found[0].items():
-        assert torch.allclose(found[1][name], expected, rtol=1e-2, atol=1e-4), name
+        # Not number by number: where an input of a ReLU is next to zero, rounding decides.
+        error = (found[1][name] - expected).norm() / expected.norm()
+        assert error < 0.05, name
 
 
 @on_gpu

@@ -36,6 +36,31 @@ def test_the_papers_schedule_drops_where_the_paper_says() -> None:
     assert values == [0.1] * 80 + [0.01] * 40 + [0.001] * 40
 
 
+def test_ttqs_first_epoch_is_that_of_the_released_log() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_ttq"), 2)]
+    assert values == [2e-4] + [0.1] * 79 + [0.01] * 40 + [0.001] * 40
+
+
+def test_the_released_codes_schedule() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_authors_code"), 2)]
+    assert values == [2e-4] * 2 + [0.1] * 162 + [0.01] * 82 + [0.001] * 354 + [1e-4] * 200
+
+
+@pytest.mark.parametrize(
+    ("name", "warm_up", "error"),
+    [
+        ("paper_finetune", "{epochs: 1}", "takes epochs and lr"),
+        ("paper_finetune", "{epochs: 1, lr: 0.1, gamma: 2}", "takes epochs and lr"),
+        ("paper_finetune", "{epochs: 0.5, lr: 0.1}", "epochs must be a whole number from 1"),
+        ("paper_finetune", "{epochs: 1, lr: 0.2}", "lr must lie above 0, at most recipe"),
+        ("short", "{epochs: 1, lr: 0.01}", "OneCycleLR has its own"),
+    ],
+)  # fmt: skip
+def test_a_warm_up_that_is_none(name: str, warm_up: str, error: str) -> None:
+    with pytest.raises(ValueError, match=rf"^recipe\.warm_up=.*: {error}"):
+        recipe(f"recipe={name}", f"+recipe.warm_up={warm_up}")
+
+
 def test_the_parents_schedule_is_that_of_he_et_al() -> None:
     values = [round(rate, 6) for rate in rates(recipe("recipe=paper"), 2)]
     assert values == [0.1] * 82 + [0.01] * 41 + [0.001] * 41

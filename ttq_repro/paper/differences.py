@@ -154,6 +154,14 @@ DIFFERENCES = (
         "recipe=paper_authors_code",
     ),
     Difference(
+        "first epoch of TTQ on CIFAR-10",
+        "section 5.1; ResNet-20 log",
+        "learning rate 0.1",
+        "2e-4",
+        "2e-4",
+        "recipe=paper_finetune",
+    ),
+    Difference(
         "length of an epoch",
         "ResNet-20 log and script",
         "not stated",

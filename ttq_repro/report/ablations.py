@@ -12,6 +12,7 @@ from ttq_repro.report.seeds import (
     at_one_setting,
     basis,
     difference,
+    found_of,
     records_of,
 )
 from ttq_repro.runs.cell import Cell
@@ -20,8 +21,8 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). Each row differs from the first in its override alone and starts from "
-    "the same full-precision network of the same seed; another network has a parent of its own. "
+    "(never the best one). Each row differs from the baseline in its override alone and starts "
+    "from the same full-precision network of the same seed; another network has its own parent. "
     "Differences are in points, minus the baseline or the row's own parent of the same seeds on "
     "the same test images, with their 95% interval, which one seed does not have."
 )
@@ -35,11 +36,26 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row a change, all at the setting of ``cells`` at which most have a record."""
-    found = of_one_family(at_one_setting(cells, workspace), workspace)
-    baseline = next((one.records for one in found if _is_baseline(one)), {})
-    rows = [_row(one, baseline, workspace) for one in found]
+    """A row for each change at the setting at which most have a record, then those of others."""
+    most = at_one_setting(cells, workspace)
+    blocks = [most]
+    for setting in dict.fromkeys(cell.setting for cell in cells):
+        if setting == most[0].cell.setting:
+            continue
+        block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
+        recorded = [one for one in block if one.records or _is_baseline(one)]
+        if not all(map(_is_baseline, recorded)):
+            blocks.append(recorded)
+    shown = [of_one_family(block, workspace) for block in blocks]
+    rows = [row for block in shown for row in _rows(block, workspace)]
+    found = [one for block in shown for one in block]
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
+
+
+def _rows(block: list[Found], workspace: Workspace) -> list[list[str]]:
+    """Of one setting, the only one that they are compared at."""
+    baseline = next((one.records for one in block if _is_baseline(one)), {})
+    return [_row(one, baseline, workspace) for one in block]
 
 
 def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:

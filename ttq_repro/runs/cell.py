@@ -12,7 +12,7 @@ from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
 
 #: What an entry of ``artifact.cells`` says besides its labels.
-KEYS = ("experiment", "overrides", "budgets")
+KEYS = ("experiment", "overrides", "budgets", "at")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             command=_command(request, entry, budget),
         )
         for entry in _chosen(artifact["cells"], request["only"])
+        if entry.get("at", budget) == budget
     ]
     of_photographs = "stand_in" in artifact
     if any(("crop" in cell.run.config["data"]) != of_photographs for cell in cells):

@@ -36,8 +36,9 @@ class Compilation:
         network.compile(backend=self._compile)
 
     def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        inductor: Callable[..., Any] = lookup_backend("inductor")
         try:
-            return lookup_backend("inductor")(graph, inputs, config_patches=self._options)
+            return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
                 self.failure = f"compiling failed, the network runs uncompiled: {in_a_line(error)}"

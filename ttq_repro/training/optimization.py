@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from hydra.utils import get_class
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
 
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QUANTIZABLE
@@ -20,12 +20,14 @@ class Recipe:
     """A recipe node of the configs.
 
     Raises:
-        ValueError: the number of epochs, the size of a batch or ``decay`` is invalid.
+        ValueError: the number of epochs, the size of a batch, ``decay`` or ``warm_up`` is invalid.
 
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
             schedule's units are epochs, but for ``OneCycleLR``, which moves every step.
         decay: the layers that weight decay applies to: ``"all"`` or the ``"linear"`` ones alone.
+        warm_up: ``lr`` of the first ``epochs``, to which no drop of the schedule applies; without,
+            the schedule's from the first step.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Recipe:
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     decay: Literal["all", "linear"] = "all"
+    warm_up: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size"):
@@ -43,6 +46,19 @@ class Recipe:
                 raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
         if self.decay not in DECAYED:
             raise ValueError(f"recipe.decay={self.decay}: must be one of {', '.join(DECAYED)}")
+        if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
+            raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
+
+    def _fault_of_warm_up(self, warm_up: dict[str, Any]) -> str | None:
+        if set(warm_up) != {"epochs", "lr"}:
+            return "takes epochs and lr"
+        if type(warm_up["epochs"]) is not int or warm_up["epochs"] < 1:
+            return "epochs must be a whole number from 1"
+        if not 0 < warm_up["lr"] <= self.optimizer["lr"]:
+            return f"lr must lie above 0, at most recipe.optimizer.lr={self.optimizer['lr']}"
+        if get_class(self.schedule["_target_"]) is OneCycleLR:
+            return "OneCycleLR has its own"
+        return None
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:
@@ -60,7 +76,11 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
         # The one schedule that takes its rates from its arguments and not from the optimizer.
         rates = [arguments["max_lr"] * group["rate_factor"] for group in optimizer.param_groups]
         arguments |= {"total_steps": steps, "max_lr": rates}
-    schedule = schedule_class(optimizer, **arguments)
+    schedule: LRScheduler = schedule_class(optimizer, **arguments)
+    if recipe.warm_up is not None:
+        factor = recipe.warm_up["lr"] / recipe.optimizer["lr"]
+        warm_up = ConstantLR(optimizer, factor, total_iters=recipe.warm_up["epochs"])
+        schedule = ChainedScheduler([schedule, warm_up])
     interval = "step" if every_step else "epoch"
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
 

@@ -1,8 +1,17 @@
-"""Renew in README.md and docs/ what is drawn from results/ and from the paper's data."""
+"""Renew the parts of README.md and docs/ that are drawn from data; see configs/readme.yaml."""
 
-from ttq_repro.files import ROOT, write_atomically
-from ttq_repro.report.readme import fill, pages
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.entry import entry_point
 
-if __name__ == "__main__":
+
+@entry_point("readme")
+def main(_: Config) -> None:
+    from ttq_repro.files import ROOT, write_atomically
+    from ttq_repro.report.readme import fill, pages
+
     for page in pages(ROOT):
         write_atomically(page, fill(page.read_text(), ROOT / "results").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ from ttq_repro.runs.entry import entry_point
 
 @entry_point("sizes")
 def main(config: Config) -> None:
-    from ttq_repro.deploy.sizes import measure
+    from ttq_repro.benchmark.sizes import measure
     from ttq_repro.runs.workspace import Workspace
 
     for name, table in measure(config).items():

@@ -185,7 +185,7 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
     [
         (
             "+only.depth=18",
-            "only.depth=18: the artifact has no such cell; known are 20, 32, 44, 56",
+            "only.depth=18: the artifact has no such cell at this budget; known are 20, 32, 44, 56",
         ),
         ("+only.depth=[]", "only={'depth': []}: no cell of the artifact is all of that"),
     ],

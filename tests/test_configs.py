@@ -1,13 +1,17 @@
 """Every committed config composes, and what it describes can be built."""
 
-from pathlib import Path
+import itertools
+import re
+import shlex
 
 import pytest
 import torch
-from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class, get_method, instantiate
 
+from ttq_repro.errors import UserError
+from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3
 from ttq_repro.runs.config import CONFIGS, compose_config
+from ttq_repro.runs.run import Run
 from ttq_repro.training.optimization import Recipe
 
 
@@ -20,12 +24,49 @@ def test_train_composes_without_overrides() -> None:
     assert compose_config("train", [])["data"]["name"] == "cifar10"
 
 
+#: The errors that the paper's tables have of an experiment.
+REPORTED: dict[str, tuple[float, ...]] = {
+    "best_ternary/resnet20": (TABLE1[20].full_precision,),  # What it is to beat.
+    "table2/alexnet_bn_fp_dropout": TABLE2["full_precision"],
+    "table3/resnet18b_fp": TABLE3["full_precision"],
+    **{f"table1/resnet{depth}_fp": (pair.full_precision,) for depth, pair in TABLE1.items()},
+    **{f"table1/resnet{depth}_ttq": (pair.ttq,) for depth, pair in TABLE1.items()},
+    **{f"table2/alexnet_bn_{method}": TABLE2[method] for method in ("dorefa", "twn", "ttq")},
+    **{f"table3/resnet18b_{method}": TABLE3[method] for method in ("bwn", "twn", "ttq")},
+}
+
+
+def header_of(experiment: str) -> list[str]:
+    """The comment that an experiment begins with, line by line."""
+    lines = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("# "), lines)
+    return [line.removeprefix("# ") for line in comment]
+
+
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_experiment_says_what_it_reproduces(experiment: str) -> None:
-    config = compose_config("train", [f"experiment={experiment}"])
-    assert config["seed"] == 1
-    header = Path(CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
-    assert f"experiment={experiment}" in header
+def test_the_command_of_an_experiment_trains_it(experiment: str) -> None:
+    (command,) = (line for line in header_of(experiment) if line.startswith("python "))
+    _, script, *arguments = shlex.split(command)
+    assert script == "scripts/train.py"
+    given = [argument.split("=", 1) for argument in arguments if argument != "-m"]
+    values = [[f"{key}={value}" for value in swept.split(",")] for key, swept in given]
+    configs = [compose_config("train", list(chosen)) for chosen in itertools.product(*values)]
+    assert len(configs) == 1 or "-m" in arguments
+    meant = Run(compose_config("train", [f"experiment={experiment}"]))
+    assert meant.identity in {Run(config).identity for config in configs}
+    for config in configs:
+        assert config["data"]["root"] == "DATA"
+        # On a fresh clone no parent is there.
+        assert config["train_parent"] == (config["parent"] == "auto")
+
+
+@pytest.mark.parametrize(
+    "experiment", [name for name in choices("experiment") if not name.startswith("authors_code/")]
+)
+def test_an_experiment_quotes_the_paper(experiment: str) -> None:
+    """Those of the authors' code quote the released logs instead."""
+    quoted = re.findall(r"(\d+\.\d+)%", " ".join(header_of(experiment)))
+    assert tuple(map(float, quoted)) == REPORTED.get(experiment, ())
 
 
 @pytest.mark.parametrize("quantizer", choices("quantizer"))
@@ -108,5 +149,5 @@ def test_artifact_names_what_is_there(artifact: str) -> None:
 
 
 def test_unknown_key_fails() -> None:
-    with pytest.raises(ConfigCompositionException):
+    with pytest.raises(UserError, match="Could not override"):
         compose_config("train", ["quantizer.treshold=0.1"])

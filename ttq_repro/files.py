@@ -40,7 +40,8 @@ def remove_leftovers(path: Path) -> None:
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

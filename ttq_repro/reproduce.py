@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hydra.utils import get_method
 
-from ttq_repro.errors import DataError, TrainingError, UserError
+from ttq_repro.checks import check_option, check_whole
+from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.report.authors_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
@@ -16,8 +17,7 @@ from ttq_repro.runs.workspace import Workspace
 def reproduce(request: Config) -> None:
     """Print the plan, train what is missing, render (``configs/reproduce.yaml``)."""
     for key in ("seeds", "jobs"):
-        if type(request[key]) is not int or request[key] < 1:
-            raise UserError(f"{key}={request[key]}: must be a whole number from 1")
+        check_option(key, request[key], check_whole, 1)
     checked_folder(request["authors_log"])
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])

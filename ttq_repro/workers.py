@@ -19,6 +19,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def threads_each(threads: int, processes: int) -> int:
+    """How many each of some processes computes with that have ``threads`` together."""
+    return max(1, threads // processes)
+
+
+def workers_each(workers: int, processes: int) -> int:
+    """How many each of some processes starts, so that there are at least ``workers`` together."""
+    return -(-workers // processes)
+
+
 def in_new_process(function: Callable[..., None], *arguments: Any) -> Any:
     """What ``function(*arguments, sender)`` sends through the pipe that it gets.
 

@@ -118,11 +118,12 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
         assert images == pytest.approx(50_000, rel=0.02)
     first, second = rows[2]["targets"].split("; ", 1)
     assert first == "faster >= 3 with amx_bf16: not for this CPU"
-    assert re.fullmatch(
-        r"time over our step alone <= 1.05: (not )?met; s an epoch <= 0.5: no GPU here", second
-    )
+    over_step, epoch = second.split("; ")
+    assert re.fullmatch(r"time over our step alone <= 1.05: (met|not met|undecided)", over_step)
+    assert epoch == "s an epoch <= 0.5: no GPU here"
     assert rows[4]["targets"].endswith("; s an epoch <= 1.5: no GPU here")
-    assert [row[4] in ("<= 1.05: met", "<= 1.05: not met") for row in cost.rows] == [True, True]
+    for row in cost.rows:
+        assert row[4].removeprefix("<= 1.05: ") in ("met", "not met", "undecided")
     for table in (training, cost):
         assert "Epochs of 3 steps" in table.caption
         assert "that of one session" in table.caption

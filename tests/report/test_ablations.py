@@ -88,7 +88,7 @@ def test_a_change_at_another_setting_stands_with_its_own_baseline(workspace: Wor
     assert [row[0:5] for row in rows[-2:]] == [
         ["TTQ, the baseline", "-", "paper, bf16", "not run", "-"],
         [
-            "learning rate 0.1 from the first step, as printed", "`recipe=paper_finetune`",
+            "learning rate 0.1 from the first step", "`recipe=paper_finetune`",
             "paper, bf16", "12.00 (n=1)", "-",
         ],
     ]  # fmt: skip

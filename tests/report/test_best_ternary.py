@@ -74,13 +74,22 @@ def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], tmp_path: Path) 
     assert "GPU" not in rows["SEQ"][1]
 
 
+def test_nothing_is_chosen_before_it_was_compared(tmp_path: Path) -> None:
+    workspace, planned = Workspace(tmp_path), cells("best_ternary")
+    place = by_place(planned)
+    put(workspace, place["test", CHOSEN], failing(place["test", CHOSEN], 1, 90))
+    table = best_ternary(planned, workspace, CHOSEN)
+    assert "TWN, distilled" in [row[0] for row in table.rows]
+    assert "not chosen yet: `artifact.options.chosen=twn_distilled`" in table.note
+
+
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     workspace, planned = Workspace(tmp_path), cells("best_ternary")
     place = by_place(planned)
     for method, wrong in (("full_precision", 100), (CHOSEN, 90)):
         put(workspace, place["test", method], failing(place["test", method], 1, wrong))
     rows = {row[0]: row[2:] for row in best_ternary(planned, workspace, CHOSEN).rows}
-    assert rows["TWN, distilled (chosen)"][2] == "-1.00 (n=1)"
+    assert rows["TWN, distilled"][2] == "-1.00 (n=1)"
 
 
 def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         Judgement(
             claim,
             verdicts[place % 4],
-            None if place % 4 == 3 else Estimate(8.9 + place, 1 + place % 3, 0.3),
+            None if place % 4 == 3 else Estimate.around(8.9 + place, 1 + place % 3, 0.3),
             "paper, bf16",
             ("make reproduce-table1 BUDGET=paper DEPTHS=20 PRECISION=fp32 DATA_DIR=...",),
         )

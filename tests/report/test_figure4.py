@@ -4,6 +4,7 @@ import pytest
 
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.figure4 import figure4, render
+from ttq_repro.report.released import ReleasedLog
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace
 
@@ -32,7 +33,8 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
     text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
     assert "laid over our schedule" in text
-    axes = figure4([Found(planned[3], {1: trained(planned[3], 1)})], tmp_path).axes
+    released = ReleasedLog(tmp_path, log.name)
+    axes = figure4([Found(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
         theirs = panel.lines[-1]
         assert theirs.get_label() == f"TTQ, released log: {final}"

@@ -74,7 +74,9 @@ def test_the_index_is_one_list_and_links_what_says_most(tmp_path: Path) -> None:
 
 def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_path: Path) -> None:
     claim = BY_ID["table1-resnet20-ttq"]
-    beside = Judgement(claim, Verdict.NOT_RUN, Estimate(11.19, 2, 0.3), "short, bf16", ("make x",))
+    beside = Judgement(
+        claim, Verdict.NOT_RUN, Estimate.around(11.19, 2, 0.3), "short, bf16", ("make x",)
+    )
     page = write_page(tmp_path, with_one(beside), RunList(), []).read_text()
     row = page.partition(f'id="{claim.id}"')[2].partition("</tr>")[0]
     assert 'class="beside"' in row
@@ -88,11 +90,26 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
     judgements = [
         Judgement(BY_ID[claim], verdict, estimate, basis)
         for claim, verdict, estimate, basis in (
-            ("table1-resnet20-ttq", Verdict.REPRODUCED, Estimate(8.9, 3, 0.1), "paper, fp32"),
-            ("size-resnet20", Verdict.NOT_REPRODUCED, Estimate(14.5, 0, 0.0), "sizes.csv"),
-            ("ttq-beats-twn-resnet20", Verdict.UNDECIDED, Estimate(-0.2, 1, None), "paper, bf16"),
+            (
+                "table1-resnet20-ttq",
+                Verdict.REPRODUCED,
+                Estimate.around(8.9, 3, 0.1),
+                "paper, fp32",
+            ),
+            ("size-resnet20", Verdict.NOT_REPRODUCED, Estimate.around(14.5, 0, 0.0), "sizes.csv"),
+            (
+                "ttq-beats-twn-resnet20",
+                Verdict.UNDECIDED,
+                Estimate.around(-0.2, 1, None),
+                "paper, bf16",
+            ),
             ("figure2-first-zero", Verdict.NOT_RUN, None, ""),
-            ("figure2-last-convolution-zero", Verdict.NOT_RUN, Estimate(6, 2, 5), "short, bf16"),
+            (
+                "figure2-last-convolution-zero",
+                Verdict.NOT_RUN,
+                Estimate.around(6, 2, 5),
+                "short, bf16",
+            ),
         )
     ]
     rows = claims_table(judgements).rows
@@ -121,11 +138,15 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
     [
         (Judgement(BY_ID[CENTRAL], Verdict.NOT_RUN), "is not run."),
         (
-            Judgement(BY_ID[CENTRAL], Verdict.NOT_RUN, Estimate(0.5, 2, 0.25), "short, bf16"),
+            Judgement(
+                BY_ID[CENTRAL], Verdict.NOT_RUN, Estimate.around(0.5, 2, 0.25), "short, bf16"
+            ),
             "is not run; a shorter schedule gives +0.50 [+0.25, +0.75] points (n=2; short, bf16).",
         ),
         (
-            Judgement(BY_ID[CENTRAL], Verdict.REPRODUCED, Estimate(0.6, 3, 0.1), "paper, bf16"),
+            Judgement(
+                BY_ID[CENTRAL], Verdict.REPRODUCED, Estimate.around(0.6, 3, 0.1), "paper, bf16"
+            ),
             "is reproduced: +0.60 [+0.50, +0.70] points (n=3; paper, bf16).",
         ),
     ],
@@ -138,14 +159,14 @@ def test_the_answer_is_that_of_the_central_claim(judgement: Judgement, says: str
 
 def test_the_strip_keeps_the_order_of_its_marks() -> None:
     claim = BY_ID["table1-resnet20-ttq"]
-    placed = strip(Judgement(claim, Verdict.UNDECIDED, Estimate(9.3, 3, 0.2), "paper"))
+    placed = strip(Judgement(claim, Verdict.UNDECIDED, Estimate.around(9.3, 3, 0.2), "paper"))
     assert placed is not None
     assert placed.paper is not None
     assert placed.interval is not None
     assert 0 < placed.accepted[0] < placed.paper < placed.interval[0]
     assert placed.interval[0] < placed.ours < placed.accepted[1] < placed.interval[1] < 100
     order = BY_ID["ttq-beats-twn-resnet20"]
-    placed = strip(Judgement(order, Verdict.UNDECIDED, Estimate(-0.1, 1, None), "paper"))
+    placed = strip(Judgement(order, Verdict.UNDECIDED, Estimate.around(-0.1, 1, None), "paper"))
     assert placed is not None
     assert placed.accepted[0] == 0
     assert placed.ours < placed.accepted[1] < 100

@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from tests.report.plain_records import cells, write_log
-from ttq_repro.report.released import beside, epoch_axis, laid_over, released_name
+from ttq_repro.report.released import beside, draw, epoch_axis, released_name
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,9 @@ def test_a_trial_is_drawn_without_the_log(tmp_path: Path) -> None:
 
 
 def test_schedules_are_laid_over_each_other_from_start_to_end() -> None:
-    assert laid_over(30, 160)[[0, -1]] == pytest.approx([30 / 160, 30])
-    assert laid_over(160, 160) == pytest.approx(range(1, 161))
+    drawn = Figure().subplots()
+    draw(drawn, np.zeros(160), 30, "log")
+    assert drawn.lines[0].get_xdata()[[0, -1]] == pytest.approx([30 / 160, 30])
     longer, same = Figure().subplots(), Figure().subplots()
     longer.set_xlim(0, 30)
     epoch_axis(longer, 30, 160)

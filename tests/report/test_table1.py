@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.test_record import record
+from ttq_repro.errors import UserError
 from ttq_repro.report.table1 import render, table1
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
@@ -64,6 +65,28 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
     assert row[3:] == ["8.00 (n=1)", "-0.23", "8.87", "not run", "-", "not run"]
     assert other[1].startswith("short")
     assert other[3:] == ["9.00 (n=1)", "+0.77", "8.87", "10.00 (n=1)", "+1.13", "not run"]
+
+
+def test_what_the_paper_prints_stands_below_the_table(workspace: Workspace) -> None:
+    made = cells("paper", "precision=bf16")
+    printed = next(cell for cell in made if cell.labels["column"] == "as_printed")
+    assert "as printed" not in table1(made, workspace).note
+    put(printed, workspace, 0.12)
+    table = table1(made, workspace)
+    assert table.rows[0][6] == "not run"
+    assert table.note.splitlines()[0] == (
+        "- ResNet-20, TTQ at 0.1 from the first step, as printed (paper, bf16): 12.00 (n=1)"
+    )
+    assert all(cell.labels["column"] != "as_printed" for cell in cells("short"))
+
+
+def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
+    with pytest.raises(UserError, match=r"only\.column=as_printed: .* no such cell at this budget"):
+        cells("short", "+only.column=[as_printed]")
+    request = compose_config("reproduce", [])
+    request["artifact"]["cells"][0]["at"] = "papr"
+    with pytest.raises(UserError, match="table1: at: papr of a cell must be one of paper, short"):
+        cells_of(request, "paper")
 
 
 def test_a_row_across_machines_says_so(workspace: Workspace) -> None:

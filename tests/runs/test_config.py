@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs import config
@@ -37,6 +37,7 @@ def forget() -> None:
     """What a new process does not know."""
     config._composed.cache_clear()
     config._ingredients.cache_clear()
+    config._usual.cache_clear()
 
 
 def test_a_composition_is_kept_for_the_next_process(composed: list[list[str]]) -> None:
@@ -79,7 +80,7 @@ def test_other_files_or_hardware_are_another_composition(
 @pytest.mark.usefixtures("composed")
 def test_a_failed_composition_is_not_kept(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(ConfigCompositionException):
+        with pytest.raises(UserError, match=r"Could not override 'quantizer\.treshold'"):
             compose_config(NAME, ["quantizer.treshold=0.1"])
     assert list(tmp_path.iterdir()) == []
 
@@ -87,14 +88,61 @@ def test_a_failed_composition_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.preactivation=no", r"model\.preactivation=no: write true or false"),
-        ("data.flip=Off", r"data\.flip=Off: write true or false"),
-        ("train_parent=yes", r"train_parent=yes: write true or false"),
+        ("model.preactivation=no", "model.preactivation=no: must be true or false, got 'no'"),
+        ("data.flip=Off", "data.flip=Off: must be true or false, got 'Off'"),
+        ("train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
+        ("train_parent=1", "train_parent=1: must be true or false, got 1"),
+        ("logger.csv=null", "logger.csv=None: must be true or false, got None"),
+        ("data.pad=x", "data.pad=x: must be a number, got 'x'"),
+        ("trainer.workers=x", "trainer.workers=x: must be a number, got 'x'"),
+        ("recipe.epochs=true", "recipe.epochs=True: must be a number, got True"),
+        ("recipe.optimizer.lr=fast", "recipe.optimizer.lr=fast: must be a number, got 'fast'"),
+        ("recipe.optimizer.lr=nan", "recipe.optimizer.lr=nan: must be finite, got nan"),
     ],
 )
-def test_words_that_are_no_truth_values_are_refused(override: str, said: str) -> None:
-    with pytest.raises(UserError, match=f"^{said}$"):
+def test_words_for_truth_values_and_numbers_are_refused(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+        compose_config(NAME, ["recipe=short", override])
+
+
+@pytest.mark.parametrize("override", ["batches=[32,x]", "targets.speedup=x", "seconds=x"])
+def test_other_configs_and_lists_are_looked_through_too(override: str) -> None:
+    with pytest.raises(UserError, match=r"=x: must be a number, got 'x'$"):
+        compose_config("benchmark", [override])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.progress=lines",
+        "trainer.compile=true",
+        "quantizer.threshold=null",
+        "recipe.optimizer.momentum=0",
+        "logger.group=mine",
+        "seed=2",
+    ],
+)
+def test_what_an_option_takes_besides_is_let_through(override: str) -> None:
+    compose_config(NAME, ["quantizer=ttq", override])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
+        ("experiment=table1/resnet18", "experiment=table1/resnet18: must be one of authors_code/"),
+        ("experiment=typo/x", "experiment=typo/x: must be one of authors_code/"),
+        ("quantiser=ttq", "Could not override 'quantiser'. To append to your config use +"),
+        ("seed=[1", "seed=[1: no viable alternative"),
+        ("seed", "seed: Error parsing override 'seed' missing EQUAL"),
+        ("model.depth=${nothing}", "Interpolation key 'nothing' not found"),
+    ],
+)
+def test_what_hydra_refuses_is_a_line(override: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
         compose_config(NAME, [override])
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_files_of_a_folder_of_the_users_are_read_every_time(

@@ -105,6 +105,9 @@ def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: 
     assert not said
 
 
+TEACHER = "distillation={weight: 0.5, temperature: 0}"
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -117,11 +120,50 @@ def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: 
         ("model.depth=21", r"model: depth must be"),
         ("+policy.x=1", r"policy: .*unexpected keyword argument 'x'"),
         ("trainer.compile=never", r"trainer\.compile=never: must be one of True, False, auto"),
+        ("trainer.accelerator=tpu", r"trainer\.accelerator=tpu: no such device\. Here: auto, "),
+        ("trainer.workers=-1", r"trainer\.workers=-1: must be a whole number from 0"),
+        ("data.pad=-1", r"data\.pad=-1: must be a whole number from 0"),
+        ("quantizer._target_=foo.Bar", r"quantizer: Error loading 'foo\.Bar': ModuleNotFoundError"),
+        ("model._target_=foo.Bar", r"model: Error loading 'foo\.Bar': ModuleNotFoundError"),
+        ("recipe.optimizer._target_=foo.Bar", r"recipe\.optimizer: Error loading 'foo\.Bar': "),
+        ("recipe.schedule._target_=foo.Bar", r"recipe\.schedule: Error loading 'foo\.Bar': "),
+        ("recipe.schedule._target_=torch.optim.SGD", "recipe smoke: SGD.*unexpected keyword"),
+        ("recipe.schedule=cosine", r"recipe\.schedule=cosine: must name a class as its _target_"),
+        ("~recipe.schedule.max_lr", "recipe smoke: there is no 'max_lr'"),
+        ("recipe.optimizer.lr=-1", "recipe smoke: Invalid learning rate: -1"),
+        (TEACHER, "distillation: temperature must be above 0, got 0"),
     ],
 )
-def test_what_no_run_can_have_is_named(override: str, said: str, tiny_run: MakeRun) -> None:
-    with pytest.raises(UserError, match=f"^{said}"):
-        execute(tiny_run(override))
+def test_what_no_run_can_have_is_named_before_its_parent_is_trained(
+    override: str, said: str, tiny_run: MakeRun
+) -> None:
+    told: list[str] = []
+    with pytest.raises(UserError, match=f"^{said}") as refused:
+        execute(tiny_run("quantizer=ttq", "parent=auto", override), say=told.append)
+    assert len(str(refused.value).splitlines()) == 1
+    assert not told
+
+
+def test_a_record_discloses_those_whose_place_it_took(tiny_run: MakeRun) -> None:
+    """Their weights were not there, as on another machine: a child needs them."""
+    run = tiny_run("recipe.epochs=1")
+    weights = Workspace.of(run.config).weights(run)
+    first = execute(run)
+    assert "replaces" not in first.provenance
+    told: list[str] = []
+    for _ in range(2):
+        weights.unlink()
+        last = execute(run, weights_too=True, say=told.append)
+    kept = {key: first.provenance.get(key) for key in ("finished", "commit", "device")}
+    kept |= {"weights_sha256": first.weights_sha256, "final": first.test_error["final"]}
+    assert [one | {"finished": kept["finished"]} for one in last.provenance["replaces"]] == [
+        kept
+    ] * 2
+    error = f"{100 * first.test_error['final']:.2f}%"
+    warned = [line for line in told if line.startswith("warning: ")]
+    assert len(warned) == 2
+    assert all(f"{weights} is missing" in line and error in line for line in warned)
+    assert told.index(warned[0]) < next(i for i, line in enumerate(told) if "1 epochs on" in line)
 
 
 def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path) -> None:

@@ -50,16 +50,66 @@ def test_missing_data_is_one_line_and_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_override_fails_with_hydras_message(tmp_path: Path) -> None:
-    done = script("train", "quantiser=ttq", cwd=tmp_path)
+LINES = [
+    ("train", "quantiser=ttq", "Could not override 'quantiser'. To append to your config use +"),
+    ("train", "quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
+    ("train", "seed=[1", "seed=[1: no viable alternative at input"),
+    ("train", "train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
+    ("train", "trainer.workers=x", "trainer.workers=x: must be a number, got 'x'"),
+    ("train", "trainer.accelerator=tpu", "trainer.accelerator=tpu: no such device. Here: auto, "),
+    ("train", "model.depth=${nothing}", "Interpolation key 'nothing' not found"),
+    ("reproduce", "artifact=table9", "artifact=table9: must be one of ablations, "),
+    ("reproduce", "dry_run=maybe", "dry_run=maybe: must be true or false, got 'maybe'"),
+    ("reproduce", "only.depth=20", "Could not override 'only.depth'. To append to your config "
+        "use +only.depth=20 "),
+    ("reproduce", "overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
+    ("benchmark", "parts=[foo]", "parts=foo: must be one of training, "),
+    ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
+    ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
+    ("predict", "model=m", "Missing mandatory value: image"),
+    ("readme", "pages=all", "Could not override 'pages'."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "override", "said"), LINES)
+def test_a_bad_override_is_one_line_and_code_2(
+    name: str, override: str, said: str, tmp_path: Path
+) -> None:
+    elsewhere = [] if name in ("predict", "readme") else [f"workspace={tmp_path}"]
+    done = script(name, override, *elsewhere, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("top", "must"), [("x", "a number"), ("-3", "a whole number from 1")])
+def test_no_classes_to_print_are_refused(top: str, must: str, tmp_path: Path) -> None:
+    done = script("predict", "model=m", "image=i", f"top={top}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: top={top}: must be {must}, got ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_ours_is_told_at_length(tmp_path: Path) -> None:
+    done = script("reproduce", "dry_run=true", "artifact.budgets=null", cwd=tmp_path)
     assert done.returncode == 1
-    assert "Could not override 'quantiser'" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.stem)
+def test_every_script_explains_itself_and_does_nothing_else(path: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").stat()
+    done = script(path.stem, "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Powered by Hydra" in done.stdout
+    assert (ROOT / "README.md").stat().st_ino == readme.st_ino, "it is written anew"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
     done = script("reproduce", "dry_run=true", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "12 of 12 runs to train" in done.stdout
+    assert "13 of 13 runs to train" in done.stdout
     assert not (tmp_path / "results").exists()
 
 
@@ -86,7 +136,7 @@ def test_no_report_is_made_of_a_folder_that_is_not_there(tmp_path: Path) -> None
 def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
     done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: jobs=0: must be a whole number from 1\n"
+    assert done.stderr == "error: jobs=0: must be a whole number from 1, got 0\n"
 
 
 def test_scripts_that_sweep_nothing_say_their_errors_under_multirun_too(tmp_path: Path) -> None:
@@ -112,7 +162,8 @@ def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:
     done = script("reproduce", "+only.depth=[18]", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: only.depth=18: the artifact has no such cell; known are 20, 32, 44, 56\n"
+        "error: only.depth=18: the artifact has no such cell at this budget; "
+        "known are 20, 32, 44, 56\n"
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.training import sharing
 from tests.training.sharing import BATCH, config_of
+from ttq_repro.cuda_graph import WARM_UP_CALLS
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -30,13 +31,13 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def repeated(function: Callable[..., Tensor], *example: Tensor) -> Callable[..., Tensor]:
-    """As :func:`graphed.capture`, but each replay is a call: it writes where the first one wrote.
+    """As :func:`capture`, but each replay is a call: it writes where the first one wrote.
 
     All of it, so that the optimizer and the next replay find the gradients where they were.
     """
     module: Any = function.__self__  # type: ignore[attr-defined]
     inputs = [given.clone() for given in example]
-    for _ in range(graphed.WARM_UP_CALLS):
+    for _ in range(WARM_UP_CALLS):
         function(*inputs)
     result = function(*inputs)
     parameters = list(module.parameters())

@@ -51,9 +51,13 @@ def test_the_released_codes_schedule() -> None:
     [
         ("paper_finetune", "{epochs: 1}", "takes epochs and lr"),
         ("paper_finetune", "{epochs: 1, lr: 0.1, gamma: 2}", "takes epochs and lr"),
-        ("paper_finetune", "{epochs: 0.5, lr: 0.1}", "epochs must be a whole number from 1"),
-        ("paper_finetune", "{epochs: 1, lr: 0.2}", "lr must lie above 0, at most recipe"),
-        ("short", "{epochs: 1, lr: 0.01}", "OneCycleLR has its own"),
+        ("paper_finetune", "true", "takes epochs and lr"),
+        ("paper_finetune", "{epochs: 0.5, lr: 0.1}", "epochs must be a whole number from 1 to"),
+        ("paper_finetune", "{epochs: 161, lr: 0.1}", "epochs must be a whole number from 1 to"),
+        ("paper_finetune", "{epochs: 81, lr: 0.1}", "goes with MultiStepLR, whose first drop"),
+        ("paper_finetune", "{epochs: 1, lr: abc}", "lr must be a number above 0"),
+        ("paper_finetune", "{epochs: 1, lr: 0.2}", "lr must be a number above 0, at most recipe"),
+        ("short", "{epochs: 1, lr: 0.01}", "goes with MultiStepLR"),
     ],
 )  # fmt: skip
 def test_a_warm_up_that_is_none(name: str, warm_up: str, error: str) -> None:

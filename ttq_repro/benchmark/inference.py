@@ -13,16 +13,15 @@ from torch import Tensor, nn
 
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
 from ttq_repro.benchmark.rows import HEADER, row
-from ttq_repro.benchmark.timing import interleaved
+from ttq_repro.benchmark.timing import Interval, interleaved
+from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
-from ttq_repro.deploy.sizes import pack_as_it_stands, perturb_scales
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import fastest_precision, processor
-from ttq_repro.runs.trained import starting_network
 from ttq_repro.table import Table
 
 #: Our engines that are exact to rounding.
@@ -53,7 +52,7 @@ def measure(request: Config) -> Table:
     torch.set_num_threads(threads)
     rows = []
     for entry in request["networks"]:
-        packed = _packed(entry)
+        packed = untrained(entry).pack(fold=True)
         for batch in entry["batches"]:
             labels = [entry["title"], str(batch)]
             targets = [
@@ -85,13 +84,6 @@ def measure(request: Config) -> Table:
     return Table(caption, HEADER, rows, " ".join(notes))
 
 
-def _packed(entry: dict[str, Any]) -> PackedNetwork:
-    config = compose_config("train", entry["overrides"])
-    network = starting_network(config)
-    perturb_scales(network)
-    return pack_as_it_stands(network, config, entry["side"], fold=True)
-
-
 def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, Engine]:
     """All that is compared; the names of ours begin with "ternary"."""
     network = build(packed, "packed")
@@ -117,7 +109,7 @@ def _in_one_pass(found: Runtime, network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _verdicts(
-    name: str, engines: Iterable[str], percent: float, error: float, targets: list[Config]
+    name: str, engines: Iterable[str], percent: Interval, error: float, targets: list[Config]
 ) -> list[str]:
     """On each target of one of our engines; the first tells what is meant for one not there."""
     verdicts = []
@@ -125,7 +117,10 @@ def _verdicts(
         conditions = {key: target.get(key) for key in ("needs", "lacks")}
         told = ", ".join(
             f"{label}{verdict(value, at_most=target[bound], **conditions)}"
-            for bound, label, value in (("percent", "", percent), ("error", "error ", error))
+            for bound, label, value in (
+                ("percent", "", percent),
+                ("error", "error ", Interval.exactly(error)),
+            )
             if bound in target
         )
         engine: str = target.get("engine", "")
@@ -158,7 +153,7 @@ def _rows(
     rows = []
     for name in engines:
         ours = name.startswith("ternary")
-        percent = 100 * timings.ratio(name, fastest).median
+        percent = timings.ratio(name, fastest) * 100
         megabytes = ternary if ours else dense / 2 if "bf16" in name else dense
         rows.append(
             row(

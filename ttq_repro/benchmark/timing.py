@@ -28,6 +28,13 @@ class Interval:
     low: float
     high: float
 
+    def __mul__(self, factor: float) -> Interval:
+        return Interval(self.median * factor, self.low * factor, self.high * factor)
+
+    @classmethod
+    def exactly(cls, value: float) -> Interval:
+        return cls(value, value, value)
+
     @classmethod
     def of(cls, values: list[float]) -> Interval:
         ordered = sorted(values)

@@ -21,6 +21,7 @@ from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
+from ttq_repro.checks import check_choice, check_option
 from ttq_repro.data.load import load_data
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
@@ -47,7 +48,11 @@ ONCE_AN_EPOCH = (
 
 
 def measure(request: Config) -> Iterator[tuple[str, Table]]:
-    """The tables that ``request`` asks for as they are measured, each with its file's name."""
+    """The tables that ``request`` asks for as they are measured, each with its file's name.
+
+    Raises:
+        UserError: ``parts`` names a table there is none of.
+    """
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,
@@ -56,6 +61,8 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
         "start_up": start_up_table,
         "photographs": photographs_table,
     }
+    for part in request["parts"]:
+        check_option("parts", part, check_choice, parts)
     # Other overrides may suit the data of one part alone.
     own = [override for override in request["overrides"] if override.startswith("trainer")]
     hardware = _name(_device(compose_config("train", own)))
@@ -116,18 +123,18 @@ def _loop_rows(request: Config, model: str) -> list[list[str]]:
 def _verdicts(request: Config, config: Config, timings: Timings) -> str:
     """On the targets of a run as the project trains it."""
     targets, on_gpu = request["targets"], _device(config).type == "cuda"
-    over_bare = verdict(timings.ratio("fitted", "bare").median, at_most=targets["lightning"])
+    over_bare = verdict(timings.ratio("fitted", "bare"), at_most=targets["lightning"])
     told = [f"time over our step alone {over_bare}"]
     if "yardstick" in timings.seconds:
         faster = verdict(
-            timings.ratio("yardstick", "fitted").median,
+            timings.ratio("yardstick", "fitted"),
             at_least=targets["speedup"],
             needs=None if on_gpu else targets["speedup_needs"],
         )
         told.insert(0, f"faster {faster}")
     most = targets["epoch_on_gpu"].get(config["model"]["name"])
     if most is not None:
-        seconds = steps_an_epoch(config) * timings.of("fitted").median
+        seconds = timings.of("fitted") * steps_an_epoch(config)
         judged = verdict(seconds, at_most=most) if on_gpu else f"<= {most}: no GPU here"
         told.append(f"s an epoch {judged}")
     return "; ".join(told)
@@ -150,7 +157,7 @@ def cost_table(request: Config) -> Table:
                 model,
                 *(f"{1000 * timings.of(name).median:.2f}" for name in configs),
                 _interval(ratio),
-                verdict(ratio.median, at_most=request["targets"]["ttq"]),
+                verdict(ratio, at_most=request["targets"]["ttq"]),
             ]
         )
     header = ["network", "full precision, ms", "TTQ, ms", "TTQ over full precision", "target"]

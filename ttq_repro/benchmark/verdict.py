@@ -1,19 +1,20 @@
-"""Whether a number meets its target, on this processor."""
+"""Whether a measurement meets its target, on this processor."""
 
 from __future__ import annotations
 
+from ttq_repro.benchmark.timing import Interval
 from ttq_repro.runs.hardware import cpu_flags
 
 
 def verdict(
-    value: float,
+    found: Interval,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
     needs: str | None = None,
     lacks: str | None = None,
 ) -> str:
-    """One of the bounds, and whether ``value`` keeps it.
+    """One of the bounds, and whether all of the interval keeps it, none, or only part of it.
 
     Args:
         needs, lacks: instruction sets, as Linux names them, that the target is for: processors with
@@ -25,5 +26,8 @@ def verdict(
         return f"{text} with {needs}: not for this CPU"
     if lacks in flags:
         return f"{text} without {lacks}: not for this CPU"
-    met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
-    return f"{text}: {'met' if met else 'not met'}"
+    kept = [
+        (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+        for value in (found.low, found.high)
+    ]
+    return f"{text}: {'met' if all(kept) else 'undecided' if any(kept) else 'not met'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.errors import DataError
 from ttq_repro.pictures import opened, rgb
+from ttq_repro.workers import cores
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
 KNOWN = ", ".join(sorted(SUFFIXES))
@@ -84,7 +84,7 @@ def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np
             raise DataError(f"{path}: is {width}x{height}, expected {size[1]}x{size[0]}")
         images[index] = pixels
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(read, range(len(listing)), chunksize=256):
             pass
     return images

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
+from ttq_repro.data.node import is_of_photographs, root_of
 from ttq_repro.data.photographs import PhotographSource
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.prepare import Photographs, open_store
@@ -32,7 +33,7 @@ def load_data(
         UserError: there is no such data set, nothing of it to hold out, or no crop of that size.
         DataError: its files are missing or damaged, or it has another number of classes or images.
     """
-    if "augmentation" in node:
+    if is_of_photographs(node):
         if "held_out" in node:
             raise UserError("data.held_out: of photographs none can be held out yet")
         crop, augmentation = node["crop"], instantiate(node["augmentation"])
@@ -47,7 +48,7 @@ def load_data(
     if node["name"] == "digits":
         arrays = load_digits()
     elif node["name"] == "cifar10":
-        arrays = load_cifar10(node["root"] or "data", cache)
+        arrays = load_cifar10(root_of(node), cache)
         if whole:
             found = {"train": len(arrays.train_labels), "val": len(arrays.test_labels)}
             check_images(node["name"], found, node.get("images"))

@@ -21,6 +21,7 @@ from ttq_repro.data.imagenet import (
     list_images,
     truth_files,
 )
+from ttq_repro.data.node import is_of_photographs, root_of
 from ttq_repro.data.parts import UNCERTAINTY, Cost, cost_of, digest, make_parts, metadata, parts_of
 from ttq_repro.data.store import (
     FORMAT,
@@ -65,11 +66,11 @@ class Photographs:
         Raises:
             UserError: it describes arrays in memory.
         """
-        if "short_side" not in node:
+        if not is_of_photographs(node):
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
         shrinking = StoredFormat(node["short_side"], node["quality"])
         return cls(
-            Path(node["root"] or "data"),
+            root_of(node),
             node["name"],
             node["num_classes"],
             shrinking,

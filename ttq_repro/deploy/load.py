@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
+from ttq_repro.checks import check_choice
 from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
 from ttq_repro.deploy.format import parse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack
 from ttq_repro.deploy.runtime import covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
-from ttq_repro.quantizers.base import check_choice
 
 #: Weights that are unpacked at a time: what unpacking needs beside the dense weight is a few times
 #: this many bytes. A multiple of 8.

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.deploy.load import open_packed
 from ttq_repro.deploy.packed import Inputs
 from ttq_repro.pictures import opened, rgb
@@ -19,8 +20,9 @@ def predict(request: Config) -> None:
     """Print the top classes of an image with their probabilities.
 
     Raises:
-        UserError: the model or the image cannot be read.
+        UserError: the model or the image cannot be read, or ``top`` is no whole number from 1.
     """
+    check_option("top", request["top"], check_whole, 1)
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
     with torch.inference_mode():

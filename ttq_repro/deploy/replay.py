@@ -7,9 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-#: Calls before the one that is recorded, for what they leave behind: compiled kernels, chosen
-#: algorithms, and weights that are unpacked once.
-WARM_UP_CALLS = 3
+from ttq_repro.cuda_graph import capture
 
 
 @torch.inference_mode()
@@ -28,24 +26,15 @@ def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """
     if not example.is_cuda:
         return network
-    images = example.clone()
-    with torch.cuda.device_of(example):
-        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP_CALLS):
-                network(images)
-            with torch.cuda.graph(graph, stream=stream):
-                logits = network(images)
-        torch.cuda.current_stream().wait_stream(stream)
+    shape, device = example.shape, example.device
+    with torch.cuda.device(device):
+        graph = capture(network, example)
 
     @torch.inference_mode()
     def replay(given: Tensor) -> Tensor:
-        if given.shape != images.shape:
-            raise ValueError(f"images of shape {tuple(given.shape)}, not {tuple(images.shape)}")
-        with torch.cuda.device_of(images):
-            images.copy_(given)
-            graph.replay()
-            return logits.clone()
+        if given.shape != shape:
+            raise ValueError(f"images of shape {tuple(given.shape)}, not {tuple(shape)}")
+        with torch.cuda.device(device):
+            return graph(given).clone()
 
     return replay

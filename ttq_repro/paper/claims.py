@@ -1,8 +1,14 @@
 """Every checkable statement of the paper, with the rule that judges it.
 
-This page is written before any run at the budget that judges, the paper's. It was changed once
-while shorter runs were there: Figure 5's minimum is held against sparsity 0.2 and 0.6 alone since
-26 November 2026, no longer against the means of 0 to 0.2 and of 0.6 and 0.7.
+The rules were written before the runs that they judge; what changed since the first of them:
+
+- 26 November 2026, when of the paper's budget only full precision had run: Figure 5's minimum is
+  held against sparsity 0.2 and 0.6 alone, no longer against the means of 0 to 0.2 and of 0.6 and
+  0.7. "TTQ is 1.6 points ahead of full precision" on AlexNet, which is DoReFa-Net's figure, became
+  "below 44.1%".
+- 27 November 2026, after TTQ on ResNet-20 had come to 12.1% at a learning rate of 0.1 from the
+  first step: TTQ is judged by runs whose first epoch is at 2e-4, as in the released log.
+- 27 November 2026: the ternary layers' 16x is said of their codes.
 
 A verdict asks where the 95% interval of our number lies: within what is accepted (reproduced),
 outside of it (not reproduced), or neither (undecided). Where the paper gives a number, what is
@@ -33,7 +39,6 @@ from ttq_repro.paper.rules import (
     SparseFilters,
     Trend,
     Within,
-    trend_weights,
 )
 
 #: Errors and their differences, in points. All of the paper's are single runs. That of the
@@ -129,7 +134,7 @@ def _table1() -> list[Claim]:
             Claim(
                 f"table1-resnet{depth}-difference",
                 f"ResNet-{depth}: TTQ minus full precision is {_gain(depth):+.2f} points",
-                "abstract, Table 1",
+                "abstract, Table 1" if depth in WINNING_DEPTHS else "Table 1",
                 _gain(depth),
                 "points",
                 over_full_precision(depth),
@@ -165,12 +170,11 @@ def _depth_claims() -> list[Claim]:
         )
         for depth in WINNING_DEPTHS
     ]
-    weights = trend_weights(list(DEPTHS))
     deeper = Claim(
         "deeper-gains-more",
         "The deeper the ResNet, the more TTQ gains on full precision (from 20 to 56 layers)",
         "Table 1",
-        round(sum(w * _gain(depth) for w, depth in zip(weights, DEPTHS, strict=True)), 2),
+        None,
         "points",
         Trend(tuple((depth, over_full_precision(depth)) for depth in DEPTHS)),
         Below(0),
@@ -427,7 +431,7 @@ def _deployment() -> list[Claim]:
         *nearly,
         Claim(
             "size-ternary-layers",
-            "AlexNet-BN: the ternary layers are at least 16x smaller",
+            "AlexNet-BN: the ternary layers' codes are at least 16x smaller than their weights",
             "text",
             16.0,
             "x",
@@ -436,7 +440,7 @@ def _deployment() -> list[Claim]:
         ),
         Claim(
             "size-binary-layers",
-            "AlexNet-BN: binary layers are 32x smaller",
+            "AlexNet-BN: the codes of binary layers are 32x smaller than their weights",
             "text",
             32.0,
             "x",

@@ -178,6 +178,14 @@ DIFFERENCES = (
         "none",
     ),
     Difference(
+        "L2 of the float network",
+        "He et al. 2015",
+        "not stated; 2e-4 for TTQ",
+        "not stated; 1e-4 of He et al. 2015",
+        "2e-4",
+        "recipe.optimizer.weight_decay=1e-4",
+    ),
+    Difference(
         "batch",
         "CIFAR-10 script",
         "not stated",

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
-from typing import Any, get_args
-
 import torch
 from torch import Tensor, nn
 
@@ -107,68 +103,3 @@ def check_latent(latent: Tensor) -> None:
         raise ValueError(f"there are no latent weights, their shape is {tuple(latent.shape)}")
     if not torch.isfinite(latent).all():
         raise ValueError("latent weights hold NaN or infinite values")
-
-
-# The checks of arguments raise errors that name the argument. Words that stand for truth values or
-# numbers are refused: `no` on a command line is a string, and every string is true.
-
-
-def check_choice(argument: str, value: str, choices: Any) -> None:
-    """Refuse a value that is not among those of the ``Literal`` type ``choices``.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    if value not in get_args(choices):
-        # The word "true" is one that a command line takes for the truth value.
-        kind = "" if isinstance(value, str) else ", which is no string"
-        words = ", ".join(get_args(choices))
-        raise ValueError(f"{argument} must be one of {words}; got {value!r}{kind}")
-
-
-def check_flag(argument: str, value: bool) -> None:
-    """Refuse what is neither True nor False.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"{argument} must be true or false, got {value!r}")
-
-
-def check_number(argument: str, value: float) -> None:
-    """Refuse what is no finite number.
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is NaN or infinite.
-    """
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{argument} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{argument} must be finite, got {value}")
-
-
-def check_share(argument: str, value: float) -> None:
-    """Refuse a value outside [0, 1).
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is outside.
-    """
-    check_number(argument, value)
-    if not 0 <= value < 1:
-        raise ValueError(f"{argument} must lie in [0, 1), got {value}")
-
-
-def check_whole(argument: str, value: int, lowest: int, highest: int) -> None:
-    """Refuse what is no whole number from ``lowest`` to ``highest``.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or not lowest <= value <= highest:
-        raise ValueError(
-            f"{argument} must be a whole number from {lowest} to {highest}, got {value!r}"
-        )

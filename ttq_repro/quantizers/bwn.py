@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_flag
+from ttq_repro.checks import check_choice, check_flag
+from ttq_repro.quantizers.base import Levels, Quantizer
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import mean_magnitude
 

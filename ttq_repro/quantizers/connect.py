@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_choice, check_flag
+from ttq_repro.checks import check_choice, check_flag
+from ttq_repro.quantizers.base import Levels, Quantizer
 from ttq_repro.quantizers.gradients import straight_through
 
 Evaluation = Literal["float", "quantized"]

@@ -8,14 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import (
-    Levels,
-    Quantizer,
-    check_number,
-    check_share,
-    check_whole,
-    sign_shares,
-)
+from ttq_repro.checks import check_number, check_share, check_whole
+from ttq_repro.quantizers.base import Levels, Quantizer, sign_shares
 from ttq_repro.quantizers.magnitude import smallest
 
 # The stages of a run.

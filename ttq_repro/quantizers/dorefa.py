@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer, check_whole
+from ttq_repro.checks import check_whole
+from ttq_repro.quantizers.base import Levels, Quantizer
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import largest, mean_magnitude
 

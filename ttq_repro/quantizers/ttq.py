@@ -7,14 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import (
-    Levels,
-    Quantizer,
-    check_choice,
-    check_flag,
-    check_number,
-    check_share,
-)
+from ttq_repro.checks import check_choice, check_flag, check_number, check_share
+from ttq_repro.quantizers.base import Levels, Quantizer
 from ttq_repro.quantizers.gradients import scale_gradient
 from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
 

@@ -9,10 +9,9 @@ from ttq_repro.report.families import of_one_family
 from ttq_repro.report.seeds import (
     BySeed,
     Found,
-    at_one_setting,
     basis,
+    by_setting,
     difference,
-    found_of,
     records_of,
 )
 from ttq_repro.runs.cell import Cell
@@ -37,15 +36,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     """A row for each change at the setting at which most have a record, then those of others."""
-    most = at_one_setting(cells, workspace)
-    blocks = [most]
-    for setting in dict.fromkeys(cell.setting for cell in cells):
-        if setting == most[0].cell.setting:
-            continue
-        block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
-        recorded = [one for one in block if one.records or _is_baseline(one)]
-        if not all(map(_is_baseline, recorded)):
-            blocks.append(recorded)
+    blocks = by_setting(cells, workspace, _is_baseline)
     shown = [of_one_family(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
     found = [one for block in shown for one in block]

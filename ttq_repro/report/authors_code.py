@@ -81,10 +81,8 @@ def _draw_errors(axes: Axes, ttq: Found, log: released.ReleasedLog | None) -> No
         curves = 100 * style.curves_of(ttq, metric)
         style.band(axes, style.epochs(curves), curves, label=name, **look)
         if log is not None:
-            theirs = 100 * log[column]
-            x = released.laid_over(curves.shape[-1], len(theirs))
-            pale = look | {"linewidth": 0.8, "alpha": 0.5, "zorder": 1.5}
-            axes.plot(x, theirs, label=f"{name}, {released.NAME}", **pale)
+            label = f"{name}, {released.NAME}"
+            released.draw(axes, 100 * log[column], curves.shape[-1], label, alpha=0.5, **look)
     if log is not None:
         released.epoch_axis(axes, curves.shape[-1], len(log["epoch"]))
     style.epoch_axis(axes)

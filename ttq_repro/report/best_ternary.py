@@ -42,12 +42,14 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
         for stage in ("selection", "test")
     )
-    rows = [_row(one, tested, chosen) for one in held_out.values()]
-    note = "\n".join(filter(None, (_choice(held_out, chosen), how_to_run(found))))
+    errors = _errors(held_out)
+    mark = chosen if chosen in errors else None
+    rows = [_row(one, tested, mark) for one in held_out.values()]
+    note = "\n".join(filter(None, (_choice(errors, chosen), how_to_run(found))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
-def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
+def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
     method = _method(one)
     mark = " (chosen)" if method == chosen else ""
     name = f"{one.title}{mark}"
@@ -63,14 +65,20 @@ def _row(one: Found, tested: dict[str, Found], chosen: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _choice(held_out: dict[str, Found], chosen: str) -> str:
-    """What is to be said if another method does better on the images held out."""
-    errors = {
+def _errors(held_out: dict[str, Found]) -> dict[str, float]:
+    """On the images held out, of the ternary methods that were run."""
+    return {
         method: error.mean
         for method, one in held_out.items()
         if method != FULL_PRECISION and (error := error_over_seeds(one.records.values()))
     }
-    best = min(errors, key=errors.__getitem__, default=chosen)
+
+
+def _choice(errors: dict[str, float], chosen: str) -> str:
+    """What is to be said if the choice rests on nothing, or another method does better."""
+    if chosen not in errors:
+        return f"- not chosen yet: `artifact.options.chosen={chosen}` is where the choice begins"
+    best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
     return f"- `artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"

@@ -77,8 +77,7 @@ def our_number(judgement: Judgement) -> str:
     if estimate is None:
         return NOTHING
     text = _number(estimate.value, unit, ".2f")
-    if estimate.half_width:
-        assert estimate.interval is not None
+    if estimate.interval and estimate.interval != (estimate.value, estimate.value):
         low, high = (_number(bound, unit, ".2f") for bound in estimate.interval)
         text += f" [{low}, {high}]"
     return text

@@ -77,11 +77,9 @@ def draw_released_scales(
 ) -> None:
     """W_p and W_n of a layer in the log's first ``theirs`` epochs, laid over our schedule."""
     for quantity, (symbol, look) in SCALES.items():
-        x = released.laid_over(_by_seed(ttq, layer, quantity).shape[-1], theirs)
-        pale = look | {"linewidth": 0.8, "alpha": 0.5, "zorder": 1.5}
-        axes.plot(
-            x, log.scale(layer, quantity)[:theirs], label=f"{symbol}, {released.NAME}", **pale
-        )
+        values, ours = log.scale(layer, quantity)[:theirs], _by_seed(ttq, layer, quantity).shape[-1]
+        label = f"{symbol}, {released.NAME}"
+        released.draw(axes, values, ours, label, alpha=0.5, **look)
 
 
 def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:

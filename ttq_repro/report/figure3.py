@@ -61,7 +61,6 @@ def figure3(found: list[Found], log: released.ReleasedLog | None = None) -> Figu
 
 def _draw_log(axes: Axes, log: released.ReleasedLog, ours: int) -> None:
     errors = 100 * log["validation_error"][: released.PAPER_EPOCHS]
-    x = released.laid_over(ours, len(errors))
     label = f"TTQ, {released.NAME}: {errors[-1]:.2f} (n=1), epoch {len(errors)}"
-    axes.plot(x, errors, label=label, color=style.SKY, linewidth=0.8, zorder=1.5)
+    released.draw(axes, errors, ours, label, color=style.SKY)
     released.epoch_axis(axes, ours, len(errors))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ttq_repro.paper.claims import ALEXNET_LOG
-from ttq_repro.paper.rules import LogColumn
 from ttq_repro.report import released, style
-from ttq_repro.report.authors_log import holds, read_column
-from ttq_repro.report.captions import file_name, not_run, stand_in
+from ttq_repro.report.captions import file_name, not_run
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -36,9 +33,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = None
-    if authors_log and not stand_in(cells[0]) and holds(Path(authors_log), ALEXNET_LOG):
-        log = Path(authors_log)
+    log = released.beside(cells, authors_log, ALEXNET_LOG)
     drawn = [one for one in found if one.records]
     figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     caption = CAPTION + (LOG_CAPTION if log and drawn else "")
@@ -46,8 +41,8 @@ def render(
 
 
 @style.styled
-def figure4(found: list[Found], log: Path | None = None) -> Figure:
-    """One line a method in a panel for each kind of images, and TTQ of the log in that folder."""
+def figure4(found: list[Found], log: released.ReleasedLog | None = None) -> Figure:
+    """One line a method in a panel for each kind of images, and TTQ of the log."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
     panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)
     for axes, (metric, (name, column)) in panels:
@@ -57,10 +52,9 @@ def figure4(found: list[Found], log: Path | None = None) -> Figure:
             line = LINES[one.cell.labels["method"]]
             style.band(axes, style.epochs(accuracy), accuracy, label=label, **line)
         if log is not None:
-            theirs = 100 * (1 - np.array(read_column(log, LogColumn(ALEXNET_LOG, column))))
-            x = released.laid_over(accuracy.shape[-1], len(theirs))
+            theirs = 100 * (1 - log[column])
             label = f"TTQ, {released.NAME}: {theirs[-1]:.1f}"
-            axes.plot(x, theirs, label=label, color=style.SKY, linewidth=0.8, zorder=1.5)
+            released.draw(axes, theirs, accuracy.shape[-1], label, color=style.SKY)
         style.epoch_axis(axes)
         axes.set_title(f"{name} images")
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

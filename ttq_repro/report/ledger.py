@@ -137,8 +137,7 @@ class Ledger:
             found = look_up(claim.rule, benchmarks)
             if found is None:
                 return Judgement(claim, Verdict.NOT_RUN, log=log)
-            half_width = max(abs(found.value - bound) for bound in found.interval)
-            ours = Estimate(found.value, 0, half_width)
+            ours = Estimate(found.value, 0, found.interval)
             return Judgement(claim, verdict(ours, claim.region), ours, found.file, log=log)
         sums = self._sums[claim.id]
         judging = [one for one in sums if one.judges]

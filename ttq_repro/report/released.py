@@ -1,10 +1,11 @@
-"""The released training log of ResNet-20, drawn beside our curves when a user has the logs."""
+"""The released training logs, drawn beside our curves when a user has them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.paper.rules import LogColumn
 from ttq_repro.report.authors_log import holds, read_column
+from ttq_repro.report.captions import stand_in
 from ttq_repro.report.style import GREY
 from ttq_repro.runs.cell import Cell
 
@@ -28,9 +30,10 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class ReleasedLog:
-    """The log in the folder of the authors' logs: one value an epoch, errors in [0, 1]."""
+    """A log in the folder of the authors' logs: one value an epoch, errors in [0, 1]."""
 
     folder: Path
+    file: str
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         """The values of every epoch, by the log's own name.
@@ -38,19 +41,19 @@ class ReleasedLog:
         Raises:
             UserError: the folder has no such log, or the log no such column.
         """
-        return np.array(read_column(self.folder, LogColumn(CIFAR10_LOG, column)))
+        return np.array(read_column(self.folder, LogColumn(self.file, column)))
 
     def scale(self, layer: str, scale: str) -> NDArray[np.float64]:
-        """``positive_scale`` or ``negative_scale`` of a layer of ours."""
+        """``positive_scale`` or ``negative_scale`` of a layer of our ResNet-20."""
         theirs = {"positive_scale": "Wp", "negative_scale": "Wn"}[scale]
         return self[f"{released_name(layer)}/{theirs}"]
 
 
-def beside(cells: list[Cell], folder: str | None) -> ReleasedLog | None:
-    """The log to draw beside ``cells``; none without it, or where they are a trial."""
-    if not folder or not cells[0].run.is_result or not holds(Path(folder), CIFAR10_LOG):
+def beside(cells: list[Cell], folder: str | None, file: str = CIFAR10_LOG) -> ReleasedLog | None:
+    """The log to draw beside ``cells``; none without it, or where they are on other data."""
+    if not folder or stand_in(cells[0]) or not holds(Path(folder), file):
         return None
-    return ReleasedLog(Path(folder))
+    return ReleasedLog(Path(folder), file)
 
 
 def released_name(layer: str) -> str:
@@ -62,9 +65,10 @@ def released_name(layer: str) -> str:
     return f"res{stage + 1}.{block}/{match[2]}"
 
 
-def laid_over(ours: int, theirs: int) -> NDArray[np.float64]:
-    """Where ``theirs`` epochs of the log lie on the axis of a schedule of ``ours`` epochs."""
-    return np.linspace(0, ours, theirs + 1)[1:]
+def draw(axes: Axes, values: NDArray[np.float64], ours: int, label: str, **look: Any) -> None:
+    """A curve of the log, laid over a schedule of ``ours`` epochs from start to end, thinly."""
+    x = np.linspace(0, ours, len(values) + 1)[1:]
+    axes.plot(x, values, label=label, linewidth=0.8, zorder=1.5, **look)
 
 
 def epoch_axis(axes: Axes, ours: int, theirs: int) -> None:

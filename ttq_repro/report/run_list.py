@@ -77,6 +77,8 @@ def _row(record: Record) -> Trained:
     commit = source.get("commit", "")[:10] or "unknown"
     stints = [*source.get("earlier", []), source]
     versions = source.get("versions", {})
+    if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
+        errors["final"] += f", in place of {replaced}"
     # Not the time of the last process: a run may have been stopped and gone on.
     minutes = sum(record.metrics.get("seconds", [])) / 60
     return Trained(

@@ -71,6 +71,26 @@ def at_one_setting(
     return [one for one in found if one.cell.setting == setting]
 
 
+def by_setting(
+    cells: list[Cell], workspace: Workspace, is_reference: Callable[[Found], bool]
+) -> list[list[Found]]:
+    """The cells of the setting at which most have a record, then what other settings have of them.
+
+    Of others stand those with a record, beside the references that they are compared with; none of
+    a setting that has references alone.
+    """
+    most = at_one_setting(cells, workspace)
+    blocks = [most]
+    for setting in dict.fromkeys(cell.setting for cell in cells):
+        if setting == most[0].cell.setting:
+            continue
+        block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
+        shown = [one for one in block if one.records or is_reference(one)]
+        if not all(map(is_reference, shown)):
+            blocks.append(shown)
+    return blocks
+
+
 def machines(kinds: Iterable[str]) -> str:
     """``CPU and GPU`` where runs on several kinds of machine stand together, otherwise empty."""
     several = sorted(set(kinds) - {""})

@@ -35,19 +35,18 @@ class Estimate:
 
     Attributes:
         value: the mean; count: the number of seeds, 0 for a number that needs none.
-        half_width: of the 95% interval, None where one seed gives none.
+        interval: the 95% interval, None where one seed gives none.
     """
 
     value: float
     count: int
-    half_width: float | None
+    interval: tuple[float, float] | None
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95% interval."""
-        if self.half_width is None:
-            return None
-        return self.value - self.half_width, self.value + self.half_width
+    @classmethod
+    def around(cls, value: float, count: int, half_width: float | None) -> Estimate:
+        """With an interval that reaches as far to either side."""
+        interval = None if half_width is None else (value - half_width, value + half_width)
+        return cls(value, count, interval)
 
     def signed(self) -> str:
         """A difference as tables show it: its interval where there is one, and n."""
@@ -59,7 +58,8 @@ class Estimate:
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed: for numbers on the very test images that the paper used."""
-    return Estimate(float(np.mean(values)), len(values), _seed_half_width(np.asarray(values)))
+    half_width = _seed_half_width(np.asarray(values))
+    return Estimate.around(float(np.mean(values)), len(values), half_width)
 
 
 def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
@@ -79,7 +79,7 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
         normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
         of_images = normal * math.sqrt(covariance / images)
         half_width = max(math.hypot(seed_half_width, of_images), normal * image_error)
-    return Estimate(float(per_image.mean()), seeds, half_width)
+    return Estimate.around(float(per_image.mean()), seeds, half_width)
 
 
 def _seed_half_width(values: NDArray[np.float64]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ttq_repro.data.node import is_of_photographs
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.hardware import PRECISIONS
@@ -51,8 +52,8 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
     Raises:
         UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, no
-            cell has all of the labels, or the data set or the precision is none there is, or none
-            for this artifact.
+            cell of the budget has all of the labels, or the data set or the precision is none there
+            is, or none for this artifact.
     """
     artifact = request["artifact"]
     if budget not in artifact["budgets"]:
@@ -69,11 +70,10 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             budget=budget,
             command=_command(request, entry, budget),
         )
-        for entry in _chosen(artifact["cells"], request["only"])
-        if entry.get("at", budget) == budget
+        for entry in _chosen(_at(artifact, budget), request["only"])
     ]
     of_photographs = "stand_in" in artifact
-    if any(("crop" in cell.run.config["data"]) != of_photographs for cell in cells):
+    if any(is_of_photographs(cell.run.config["data"]) != of_photographs for cell in cells):
         kind = "photographs" if of_photographs else "small images"
         raise UserError(f"dataset={request['dataset']}: {artifact['name']} is of {kind}")
     return cells
@@ -99,13 +99,22 @@ def result_cells(request: Config) -> list[Cell]:
     ]
 
 
+def _at(artifact: Config, budget: str) -> list[Config]:
+    """The entries of a budget; one with ``at`` is of that budget alone."""
+    for entry in artifact["cells"]:
+        if (at := entry.get("at", budget)) not in artifact["budgets"]:
+            known = ", ".join(artifact["budgets"])
+            raise UserError(f"{artifact['name']}: at: {at} of a cell must be one of {known}")
+    return [entry for entry in artifact["cells"] if entry.get("at", budget) == budget]
+
+
 def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
     for label, values in only.items():
         wanted = values if isinstance(values, list) else [values]
         known = {entry.get(label) for entry in entries}
         if unknown := [value for value in wanted if value not in known]:
             raise UserError(
-                f"only.{label}={unknown[0]}: the artifact has no such cell; "
+                f"only.{label}={unknown[0]}: the artifact has no such cell at this budget; "
                 f"known are {', '.join(sorted(map(str, known)))}"
             )
         entries = [entry for entry in entries if entry.get(label) in wanted]

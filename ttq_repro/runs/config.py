@@ -7,24 +7,24 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.errors import UserError
 from ttq_repro.files import CACHE, ROOT, write_atomically
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
+from ttq_repro.runs.overrides import check_kinds, refusal
 
 CONFIGS = ROOT / "configs"
 KEPT = CACHE / "configs"
-
-#: What YAML 1.1 takes for truth values and Hydra for strings, of which every one is true.
-NO_TRUTH_VALUES = {"yes", "no", "on", "off", "y", "n"}
 
 Config = dict[str, Any]
 
@@ -36,7 +36,11 @@ OmegaConf.register_new_resolver(
 
 
 def compose_config(name: str, overrides: list[str]) -> Config:
-    """The resolved config ``configs/NAME.yaml`` under Hydra overrides, as plain containers."""
+    """The resolved config ``configs/NAME.yaml`` under Hydra overrides, as plain containers.
+
+    Raises:
+        UserError: an override is none that the config takes.
+    """
     return copy.deepcopy(_composed(name, tuple(overrides)))
 
 
@@ -63,10 +67,17 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _compose(name: str, overrides: list[str]) -> Config:
+    try:
+        return completed(_by_hydra(name, overrides), name, overrides)
+    except CompactHydraException as error:
+        raise refusal(error, CONFIGS) from None
+
+
+def _by_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     if GlobalHydra.instance().is_initialized():
-        return plain(compose(name, overrides))
+        return compose(name, [*overrides])
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return plain(compose(name, overrides))
+        return compose(name, [*overrides])
 
 
 def _searches_elsewhere() -> bool:
@@ -99,30 +110,41 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-def plain(config: DictConfig) -> Config:
-    """Resolved dicts and lists, in which a missing value is an error.
+def completed(config: DictConfig, name: str, overrides: Sequence[str]) -> Config:
+    """What Hydra made of the config ``NAME`` and overrides, as resolved dicts and lists.
 
     Raises:
-        UserError: ``no`` or another such word stands where a truth value may be meant.
+        UserError: a value is missing, or something else stands where the config without overrides
+            has a truth value or a number: `no` is a string, and every string is true.
     """
-    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    for key, value in _leaves(resolved):
-        if isinstance(value, str) and value.lower() in NO_TRUTH_VALUES:
-            raise UserError(f"{key}={value}: write true or false")
-    return resolved  # type: ignore[return-value]
+    chosen = tuple(override for override in overrides if _is_choice(override))
+    try:
+        resolved = _plain(config)
+        if len(chosen) < len(overrides):
+            check_kinds(resolved, _usual(name, chosen))
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from None
+    return resolved
 
 
-def _leaves(node: Any, *path: str) -> Iterator[tuple[str, Any]]:
-    """What is no dict or list, by its dotted key."""
-    if isinstance(node, dict | list):
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(value, *path, str(key))
-    else:
-        yield ".".join(path), node
+def _plain(config: DictConfig, *, throw_on_missing: bool = True) -> Config:
+    return OmegaConf.to_container(  # type: ignore[return-value]
+        config, resolve=True, throw_on_missing=throw_on_missing
+    )
+
+
+def _is_choice(override: str) -> bool:
+    """Whether an override picks a file of ``configs/`` rather than a value."""
+    return (CONFIGS / override.partition("=")[0].lstrip("+~").partition("@")[0]).is_dir()
+
+
+@functools.cache
+def _usual(name: str, choices: tuple[str, ...]) -> Config:
+    return _plain(_by_hydra(name, choices), throw_on_missing=False)
 
 
 @functools.cache
 def committed_choice(group: str, name: str) -> Config | None:
     """The node that ``configs/GROUP/NAME.yaml`` defines, None if there is no such file."""
     path = CONFIGS / group / f"{name}.yaml"
-    return plain(OmegaConf.load(path)) if path.is_file() else None  # type: ignore[arg-type]
+    return _plain(OmegaConf.load(path)) if path.is_file() else None  # type: ignore[arg-type]

@@ -5,22 +5,27 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf import DictConfig, OmegaConf
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import CONFIGS, Config, plain
+from ttq_repro.runs.config import CONFIGS, Config, completed
+from ttq_repro.runs.overrides import refusal
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
 #: Of a process that Ctrl-C ended, as shells have it.
 INTERRUPTED = 130
+#: Hydra's own switch for those who want its whole stack traces.
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def entry_point(
@@ -28,7 +33,8 @@ def entry_point(
 ) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
     """Make a script of a function of the config ``folder/NAME.yaml``, which it gets as plain data.
 
-    It exits on a UserError, and on Ctrl-C with 130; either is told in one line, the last one.
+    It exits on a UserError and on what Hydra refuses, and on Ctrl-C with 130; either is told in one
+    line, the last one.
 
     Args:
         resumes: where the same command goes on from after Ctrl-C, if it does.
@@ -45,7 +51,7 @@ def entry_point(
             try:
                 # Around Hydra: most of a sweep's time is spent in its launchers.
                 with summarized():
-                    start()
+                    _run(start)
             except KeyboardInterrupt:
                 sys.stdout.flush()
                 print(f"\n{stopped}", file=sys.stderr)
@@ -56,11 +62,40 @@ def entry_point(
     return decorate
 
 
+def _run(start: Callable[[], None]) -> None:
+    """Tell in a line what Hydra refuses; without this it prints pages of it itself."""
+    if os.environ.get(FULL_ERROR) == "1":
+        return start()
+    os.environ[FULL_ERROR] = "1"  # Has it raise what it would print.
+    try:
+        start()
+    except CompactHydraException as error:
+        _leave(refusal(error, CONFIGS))
+    except Exception:
+        # Here, as a sweep is summed up after it.
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _leave(error: UserError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
 def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     """What Hydra calls: ``main`` itself, or once for every job of a sweep.
 
     The jobs of a sweep note their errors instead, so that the others go on.
     """
+
+    def call(config: DictConfig) -> None:
+        hydra_config = HydraConfig.get()
+        # As they were typed, interpolations and all.
+        typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+        try:
+            main(completed(config, str(hydra_config.job.config_name), cast(list[str], typed)))
+        except CompactHydraException as error:
+            raise refusal(error, CONFIGS) from None
 
     @functools.wraps(main)
     def job(config: DictConfig) -> None:
@@ -73,19 +108,11 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):
             with noted_outcome():
-                main(_complete(config))
+                call(config)
             return
         try:
-            main(_complete(config))
+            call(config)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+            _leave(error)
 
     return job
-
-
-def _complete(config: DictConfig) -> Config:
-    try:
-        return plain(config)
-    except MissingMandatoryValue as error:
-        raise UserError(str(error).splitlines()[0]) from None

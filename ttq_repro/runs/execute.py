@@ -30,7 +30,8 @@ from ttq_repro.runs.together import train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound, recorded_parent
 from ttq_repro.training.fit import Fitted, fit
-from ttq_repro.training.network import attach_quantizer, build_network
+from ttq_repro.training.rehearsal import rehearse
+from ttq_repro.workers import workers_each
 
 Say = Callable[[str], Any]
 
@@ -55,8 +56,8 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         say: takes messages and warnings.
 
     Raises:
-        UserError: an option of the quantizer is invalid, the parent is missing and
-            ``train_parent`` is false, or its weights are unusable.
+        UserError: an option is invalid, the parent is missing and ``train_parent`` is false, or its
+            weights are unusable.
         TrainingError: the run cannot go on: it diverged, or the machine failed it.
     """
     with explained(run):
@@ -64,7 +65,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
         # Before hours go into a parent.
-        attach_quantizer(build_network(run.config, None), run.config)
+        rehearse(run.config)
         parent = parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +131,12 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     if checkpoint.is_file() and (fault := _fault(checkpoint, parent)):
         warn(f"{checkpoint} {fault}: the run starts again from its first epoch")
         checkpoint.unlink()
+    if replaced := _replaced(run, workspace):
+        warn(
+            f"{run.name}: {workspace.weights(run)} is missing, the weights of its record "
+            f"({100 * replaced[-1]['final']:.2f}% test error in the final epoch); it is trained "
+            "again, and another draw takes the record's place"
+        )
     say(
         f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
@@ -150,6 +157,16 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     return record
 
 
+def _replaced(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
+    """What the next record of ``run`` discloses of the one it replaces, and of that one's own."""
+    record = read_record(workspace.record(run), warn=lambda _: None)
+    if record is None:
+        return []
+    origin = {key: record.provenance.get(key) for key in ("finished", "commit", "device")}
+    outcome = {"weights_sha256": record.weights_sha256, "final": record.test_error["final"]}
+    return [*record.provenance.get("replaces", []), origin | outcome]
+
+
 def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
     """Why a run cannot go on from a checkpoint, None if it can."""
     if not is_sound(checkpoint):
@@ -161,7 +178,7 @@ def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
 
 def data_of(run: Run, workspace: Workspace) -> DataSource:
     """The data set of ``run``, for one of its processes."""
-    workers = -(-run.config["trainer"]["workers"] // run.processes)
+    workers = workers_each(run.config["trainer"]["workers"], run.processes)
     return load_data(run.config["data"], workspace.cache, workers, whole=run.is_result)
 
 
@@ -189,6 +206,8 @@ def train_share(run: Run, parent: Parent | None, data: DataSource, share: Share,
         state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
         write_atomically(weights, save(state))
         record = _record(run, fitted, parent, sha256(weights))
+        if replaced := _replaced(run, workspace):
+            record.provenance["replaces"] = replaced
         record.write(workspace.record(run))
 
 

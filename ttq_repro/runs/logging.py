@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from ttq_repro.errors import UserError
+from ttq_repro.checks import check_choice, check_option
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.wandb_run import link_trained, open_window, window_id
 from ttq_repro.runs.workspace import Workspace
@@ -28,8 +28,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
-    if config["wandb"] not in WANDB_MODES:
-        raise UserError(f"logger.wandb={config['wandb']}: must be one of {', '.join(WANDB_MODES)}")
+    check_option("logger.wandb", config["wandb"], check_choice, WANDB_MODES)
     active: list[Logger] = [CSVLogger(folder, name="csv")] if config["csv"] else []
     if config["wandb"] == "disabled":
         yield active

@@ -15,8 +15,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from ttq_repro.data.load import load_data
+from ttq_repro.data.node import is_of_photographs
 from ttq_repro.data.prepare import Survey
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError
@@ -25,9 +26,11 @@ from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan, PlannedRun, at_once
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.compilation import is_worth_compiling
 from ttq_repro.training.device import device_of
-from ttq_repro.training.fit import COMPILE_FROM_STEPS, fit
+from ttq_repro.training.fit import fit
 from ttq_repro.training.network import build_network
+from ttq_repro.workers import threads_each, workers_each
 
 #: Steps of the epoch that is timed, and of the one before that warms up.
 CPU_STEPS, GPU_STEPS = 4, 100
@@ -83,8 +86,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
             continue
         data = None
         if plan.data is None or (isinstance(plan.data, Survey) and plan.data.done):
+            workers = workers_each(run.config["trainer"]["workers"], plan.jobs)
             try:
-                data = load_data(run.config["data"], workspace.cache, _workers(run, plan.jobs))
+                data = load_data(run.config["data"], workspace.cache, workers)
             except DataError as error:
                 plan = replace(plan, data=error)
         images = data.train_images if data else planned.images
@@ -107,10 +111,6 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
     )
 
 
-def _workers(run: Run, jobs: int) -> int:
-    return -(-run.config["trainer"]["workers"] // jobs)
-
-
 @contextmanager
 def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
     """Compute with as many threads as one process has of a run that trains beside others.
@@ -119,7 +119,7 @@ def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
     """
     before = torch.get_num_threads()
     processes = 1 if has_gpu() else run.processes
-    threads = max(1, before // (jobs * processes))
+    threads = threads_each(before, jobs * processes)
     torch.set_num_threads(threads)
     try:
         yield threads
@@ -139,16 +139,18 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     config, steps = run.config, GPU_STEPS if has_gpu() else CPU_STEPS
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
     if trainer["compile"] == "auto":
-        enough = COMPILE_FROM_STEPS[device_of(trainer["accelerator"]).type]
-        is_long = images is None or run.epochs * images / recipe["batch_size"] > enough
-        trainer = trainer | {"compile": is_long}
+        compiled = images is None or is_worth_compiling(
+            run.epochs * len(training_batches(images, recipe["batch_size"])),
+            device_of(trainer["accelerator"]),
+        )
+        trainer = trainer | {"compile": compiled}
     shortened = config | {
         "trainer": trainer | {"progress": False},
         "recipe": recipe | {"epochs": 2, "batch_size": recipe["batch_size"] // run.processes},
     }
     # What a teacher costs does not depend on its weights.
     parent = build_network(config, None).state_dict() if config["distillation"] else None
-    size = (data["crop"],) * 2 if "crop" in data else ARRAY_SIZE
+    size = (data["crop"],) * 2 if is_of_photographs(data) else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=workspace.outputs) as folder, explained(run):
         fitted = fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ttq_repro.data.node import is_of_photographs
 from ttq_repro.data.prepare import Photographs, Survey, survey
 from ttq_repro.errors import DataError
 from ttq_repro.runs.hardware import (
@@ -20,7 +21,7 @@ from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.words import duration, size
-from ttq_repro.workers import cores
+from ttq_repro.workers import cores, threads_each
 
 #: Numbers that a resume checkpoint holds of each weight: itself and its momentum, or two moments.
 KEPT_BY_SGD, KEPT_BY_OTHERS = 2, 3
@@ -182,7 +183,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     first = next(iter(ordered.values()))
     data = _survey(first, workspace)
     hardware = gpu_name() if has_gpu() else processor()
-    threads = max(1, default_threads() // (jobs * first.processes))
+    threads = threads_each(default_threads(), jobs * first.processes)
     of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
     planned = [
         PlannedRun(
@@ -233,7 +234,7 @@ def _print_warning(message: str) -> None:
 
 def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
     """The photographs of a run."""
-    if "short_side" not in run.config["data"]:
+    if not is_of_photographs(run.config["data"]):
         return None
     try:
         return survey(Photographs.of(run.config["data"], workspace.cache, whole=run.is_result))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from ttq_repro.data.node import is_of_photographs
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
@@ -86,7 +87,7 @@ def precedent(
         if record.config["model"]["_target_"] == run.config["model"]["_target_"]
         and (
             record.config["data"]["name"] == data["name"]
-            or record.config["data"].get("crop", -1) == data.get("crop")
+            or (is_of_photographs(data) and record.config["data"].get("crop") == data["crop"])
         )
     ]
     if not found:

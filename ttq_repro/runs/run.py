@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config, committed_choice, compose_config
@@ -30,10 +31,8 @@ class Run:
     config: Config
 
     def __post_init__(self) -> None:
-        if type(self.seed) is not int or self.seed < 0:
-            raise UserError(f"seed={self.seed}: must be a whole number from 0")
-        if type(self.processes) is not int or self.processes < 1:
-            raise UserError(f"trainer.devices={self.processes}: must be a whole number from 1")
+        check_option("seed", self.seed, check_whole, 0)
+        check_option("trainer.devices", self.processes, check_whole, 1)
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]
             if not NAME.fullmatch(str(name)):

@@ -16,7 +16,7 @@ from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
-from ttq_repro.workers import in_new_process, serve_parent
+from ttq_repro.workers import in_new_process, serve_parent, threads_each, workers_each
 
 Start = Callable[[Run], Future[None]]
 
@@ -95,11 +95,11 @@ def _now(run: Run) -> Future[None]:
 
 def _in_a_process(jobs: int, run: Run) -> None:
     """Train in a process of its own, one of ``jobs``, and wait for its end."""
-    threads = max(1, torch.get_num_threads() // jobs)
+    threads = threads_each(torch.get_num_threads(), jobs)
     trainer = run.config["trainer"]
     if trainer["progress"]:  # Bars of several runs would overwrite each other.
         trainer = trainer | {"progress": "lines"}
-    trainer = trainer | {"workers": -(-trainer["workers"] // jobs)}
+    trainer = trainer | {"workers": workers_each(trainer["workers"], jobs)}
     config = run.config | {"trainer": trainer}
     try:
         error: UserError | None = in_new_process(_work, config, threads)

@@ -13,6 +13,7 @@ from ttq_repro.data.share import SMALLEST
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.processes import ProcessesError, run_together
 from ttq_repro.runs.run import Run
+from ttq_repro.workers import threads_each
 
 #: What lies in the folder that starter and processes share: the run, and why it cannot go on.
 CONFIG, REASON = "config.json", "reason"
@@ -33,7 +34,7 @@ def train_together(run: Run) -> None:
         Path(folder, CONFIG).write_text(json.dumps(run.config))
         sys.stdout.flush()  # What was said so far comes before what they say.
         command = [sys.executable, "-m", "ttq_repro.runs.rank", folder]
-        threads = max(1, torch.get_num_threads() // run.processes)
+        threads = threads_each(torch.get_num_threads(), run.processes)
         try:
             run_together(command, run.processes, threads)
         except ProcessesError as error:

@@ -15,15 +15,13 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
-from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision
 from ttq_repro.training.checkpoint import SealedCheckpointIO
-from ttq_repro.training.compilation import Compilation
+from ttq_repro.training.compilation import Compilation, is_worth_compiling
 from ttq_repro.training.device import device_of
 from ttq_repro.training.graphed import classifier
 from ttq_repro.training.histograms import weight_histograms
@@ -34,15 +32,10 @@ from ttq_repro.training.network import (
     distillation_from,
     restore_float,
 )
-from ttq_repro.training.optimization import Recipe
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
 from ttq_repro.training.progress import Progress
-from ttq_repro.training.watch import REACTIONS, Watch
-
-LIGHTNING_PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
-# Compiling ResNet-20 takes about half a minute; shorter runs never win it back. A GPU wins about a
-# millisecond a step.
-COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 30_000}
+from ttq_repro.training.rehearsal import PRECISIONS, checked
+from ttq_repro.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -84,21 +77,7 @@ def fit(
         share: this process's, if it is one of several, all of which are to call this.
         observers: callbacks that only look on.
     """
-    try:
-        recipe = Recipe(**config["recipe"])
-    except TypeError as error:
-        raise UserError(f"recipe: {str(error).removeprefix('Recipe.__init__() ')}") from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    trainer_config = config["trainer"]
-    for key, choices in (
-        ("precision", LIGHTNING_PRECISIONS),
-        ("degenerate", REACTIONS),
-        ("progress", (True, False, "lines")),
-        ("compile", (True, False, "auto")),
-    ):
-        if (value := trainer_config[key]) not in choices:
-            raise UserError(f"trainer.{key}={value}: must be one of {', '.join(map(str, choices))}")
+    recipe, trainer_config = checked(config), config["trainer"]
     distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
@@ -109,7 +88,7 @@ def fit(
     loader = data.train_loader(recipe.batch_size, config["seed"], share, device)
     compiled = trainer_config["compile"]
     if compiled == "auto":
-        compiled = recipe.epochs * len(loader) >= COMPILE_FROM_STEPS[device.type]
+        compiled = is_worth_compiling(recipe.epochs * len(loader), device)
     fallbacks: list[str] = []
 
     def warn(fallback: str) -> None:
@@ -204,30 +183,20 @@ def fit(
 
 
 def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Trainer:
-    """A Lightning trainer for a ``configs/trainer`` node.
-
-    Raises:
-        UserError: the machine has no such accelerator.
-    """
-    try:
-        return pl.Trainer(
-            accelerator=config["accelerator"],
-            **data_parallel(share),
-            precision=LIGHTNING_PRECISIONS[config["precision"]],
-            # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
-            benchmark=True,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,  # Ours counts epochs.
-            enable_model_summary=False,
-            log_every_n_steps=10**9,
-            use_distributed_sampler=False,
-            **arguments,
-        )
-    except (MisconfigurationException, ValueError) as error:
-        available = "gpu, cpu" if torch.cuda.is_available() else "cpu"
-        raise UserError(
-            f"trainer.accelerator={config['accelerator']}: {error} Here: auto, {available}"
-        ) from None
+    """A Lightning trainer for a ``configs/trainer`` node."""
+    return pl.Trainer(
+        accelerator=config["accelerator"],
+        **data_parallel(share),
+        precision=PRECISIONS[config["precision"]],
+        # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
+        benchmark=True,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,  # Ours counts epochs.
+        enable_model_summary=False,
+        log_every_n_steps=10**9,
+        use_distributed_sampler=False,
+        **arguments,
+    )
 
 
 def _name(device: torch.device) -> str:

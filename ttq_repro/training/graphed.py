@@ -8,15 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttq_repro.cuda_graph import Function, capture
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import Quantizer
 from ttq_repro.training.compilation import in_a_line
 from ttq_repro.training.module import Classifier
-
-#: Libraries choose their algorithms and allocate their workspaces in the first ones.
-WARM_UP_CALLS = 3
-
-Function = Callable[..., Tensor]
 
 
 def classifier(
@@ -145,31 +141,3 @@ class GraphedClassifier(Classifier):
             enabled=torch.is_autocast_enabled(kind),
             cache_enabled=False,
         )
-
-
-def capture(function: Function, *example: Tensor) -> Function:
-    """Record the kernels that ``function`` launches for inputs shaped like the example.
-
-    Calling the result launches them again, all at once. What it returns is overwritten by its next
-    call.
-
-    Raises:
-        RuntimeError: the function does what a CUDA graph cannot hold.
-    """
-    inputs = [given.clone() for given in example]
-    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP_CALLS):
-            function(*inputs)
-        with torch.cuda.graph(graph, stream=stream):
-            result = function(*inputs)
-    torch.cuda.current_stream().wait_stream(stream)
-
-    def replay(*given: Tensor) -> Tensor:
-        for kept, new in zip(inputs, given, strict=True):
-            kept.copy_(new)
-        graph.replay()
-        return result
-
-    return replay

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ttq_repro.checks import in_a_line, refusals_of
 from ttq_repro.errors import UserError
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.distillation import Distillation
@@ -23,7 +24,7 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     """
     torch.manual_seed(config["seed"])
     classes = config["data"]["num_classes"]
-    network = _made("model", _named(config["model"]), num_classes=classes)
+    network = made("model", _named(config["model"]), num_classes=classes)
     if parent is not None:
         try:
             network.load_state_dict(parent)
@@ -47,27 +48,27 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
     Raises:
         UserError: the quantizer's options, the policy or the weights are unusable.
     """
-    factory = instantiate(_named(config["quantizer"]), _partial_=True)
-    policy = _made("policy", config["policy"])
-    try:
+    factory = made("quantizer", _named(config["quantizer"]), _partial_=True)
+    policy = made("policy", config["policy"])
+    with refusals_of(f"quantizer {config['quantizer']['name']}"):
         return quantize_(network, factory, policy)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"quantizer {config['quantizer']['name']}: {error}") from None
 
 
 def distillation_from(
     config: dict[str, Any], parent: dict[str, torch.Tensor] | None
 ) -> Distillation | None:
-    """The loss that learns from the run's parent, if the run asks for one."""
+    """The loss that learns from the run's parent, if the run asks for one.
+
+    Raises:
+        UserError: the run has no parent, or an option is invalid.
+    """
     if config["distillation"] is None:
         return None
     if parent is None:
         raise UserError("distillation: the teacher is the run's parent, but parent=none")
     teacher = build_network(config, parent).to(memory_format=torch.channels_last)
-    try:
+    with refusals_of("distillation"):
         return Distillation(teacher, **config["distillation"])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"distillation: {error}") from None
 
 
 def restore_float(network: nn.Module) -> None:
@@ -77,12 +78,17 @@ def restore_float(network: nn.Module) -> None:
             parametrize.remove_parametrizations(layer.module, "weight")
 
 
-def _named(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key != "name"}
+def made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
+    """What a config node with a ``_target_`` describes.
 
-
-def _made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
+    Raises:
+        UserError: there is no such class, or it refuses its arguments.
+    """
     try:
         return instantiate(node, **arguments)
     except InstantiationException as error:
-        raise UserError(f"{group}: {error.__cause__ or error}") from None
+        raise UserError(f"{group}: {in_a_line(error.__cause__ or error)}") from None
+
+
+def _named(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "name"}

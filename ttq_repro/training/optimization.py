@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, 
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
+DROPS = "torch.optim.lr_scheduler.MultiStepLR"
 DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": QUANTIZABLE, "linear": (nn.Linear,)}
 
 
@@ -26,8 +27,8 @@ class Recipe:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
             schedule's units are epochs, but for ``OneCycleLR``, which moves every step.
         decay: the layers that weight decay applies to: ``"all"`` or the ``"linear"`` ones alone.
-        warm_up: ``lr`` of the first ``epochs``, to which no drop of the schedule applies; without,
-            the schedule's from the first step.
+        warm_up: ``lr`` of the first ``epochs``, in front of a schedule of drops; without, the
+            schedule's from the first step.
     """
 
     name: str
@@ -49,15 +50,17 @@ class Recipe:
         if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
             raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
 
-    def _fault_of_warm_up(self, warm_up: dict[str, Any]) -> str | None:
-        if set(warm_up) != {"epochs", "lr"}:
+    def _fault_of_warm_up(self, warm_up: Any) -> str | None:
+        if not isinstance(warm_up, dict) or set(warm_up) != {"epochs", "lr"}:
             return "takes epochs and lr"
-        if type(warm_up["epochs"]) is not int or warm_up["epochs"] < 1:
-            return "epochs must be a whole number from 1"
-        if not 0 < warm_up["lr"] <= self.optimizer["lr"]:
-            return f"lr must lie above 0, at most recipe.optimizer.lr={self.optimizer['lr']}"
-        if get_class(self.schedule["_target_"]) is OneCycleLR:
-            return "OneCycleLR has its own"
+        epochs, rate, highest = warm_up["epochs"], warm_up["lr"], self.optimizer["lr"]
+        if type(epochs) is not int or not 1 <= epochs <= self.epochs:
+            return f"epochs must be a whole number from 1 to recipe.epochs={self.epochs}"
+        if type(rate) not in (int, float) or not 0 < rate <= highest:
+            return f"lr must be a number above 0, at most recipe.optimizer.lr={highest}"
+        # Torch chains what multiplies the rate; other schedules set it.
+        if self.schedule["_target_"] != DROPS or min(self.schedule["milestones"]) < epochs:
+            return "goes with MultiStepLR, whose first drop comes after it"
         return None
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple, dataclass
+from functools import partial
 
-import torch
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ttq_repro.deploy import operations
-from ttq_repro.deploy.export import architecture_of
+from ttq_repro.benchmark import operations
+from ttq_repro.benchmark.timing import Interval
+from ttq_repro.benchmark.untrained import Packable, untrained
+from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import build, open_packed
 from ttq_repro.deploy.pack import pack
-from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT, sha256
 from ttq_repro.quantizers import quantized_layers
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
-from ttq_repro.runs.run import Run
 from ttq_repro.runs.trained import starting_network
 from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.table import Table
@@ -47,9 +48,6 @@ CAPTION = (
     "where they come from, a trained network where one is committed."
 )
 
-#: A network, how it packs with batch norm as trained and folded, and where its weights come from.
-Packed = tuple[nn.Module, dict[bool, PackedNetwork], str]
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -73,9 +71,13 @@ def measure(request: Config) -> dict[str, Table]:
     """
     sizes, costs, layers = [], [], []
     for entry in request["networks"]:
-        network, packed, source = _trained(entry) if "packed" in entry else _untrained(entry)
+        if "packed" in entry:
+            packable, source = _trained(entry)
+        else:
+            packable, source = untrained(entry), entry["codes_from"]
+        packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
         labels = [entry["title"], source]
-        sizes += [[*labels, *row] for row in _rows(network, packed, entry["targets"])]
+        sizes += [[*labels, *row] for row in _rows(packable.network, packed, entry["targets"])]
         counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
         costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
         if entry.get("by_layer"):
@@ -88,8 +90,8 @@ def measure(request: Config) -> dict[str, Table]:
     }
 
 
-def _trained(entry: Config) -> Packed:
-    """The network of a packed file, with the weights that its run left beside it.
+def _trained(entry: Config) -> tuple[Packable, str]:
+    """The network of a packed file with the weights that its run left beside it, and which run.
 
     Raises:
         UserError: these are not of one run.
@@ -103,19 +105,9 @@ def _trained(entry: Config) -> Packed:
     network = starting_network(Record.read(record).config | {"parent": "none"})
     network.load_state_dict(load_file(weights))
     model = described.architecture, described.arguments, described.inputs
-    packed = {fold: pack(network, *model, fold=fold, provenance=made) for fold in (False, True)}
     error = 100 * made["test_error"]
-    return network, packed, f"trained: {made['run']} seed {made['seed']}, test error {error:.2f}%"
-
-
-def _untrained(entry: Config) -> Packed:
-    config = compose_config("train", entry["overrides"])
-    network = starting_network(config)
-    perturb_scales(network)
-    packed = {
-        fold: pack_as_it_stands(network, config, entry["side"], fold=fold) for fold in (False, True)
-    }
-    return network, packed, entry["codes_from"]
+    source = f"trained: {made['run']} seed {made['seed']}, test error {error:.2f}%"
+    return Packable(network, partial(pack, network, *model, provenance=made)), source
 
 
 def float_sizes(network: nn.Module) -> Sizes:
@@ -153,31 +145,6 @@ def packed_sizes(content: bytes) -> Sizes:
     )
 
 
-@torch.no_grad()
-def perturb_scales(network: nn.Module) -> None:
-    """Training would; as they start, W_p = W_n, one number would be stored for both."""
-    for layer in quantized_layers(network):
-        for number, scale in enumerate(layer.quantizer.parameters()):
-            scale.mul_(1 + 0.01 * number)
-
-
-def pack_as_it_stands(
-    network: nn.Module, config: Config, side: int, *, fold: bool
-) -> PackedNetwork:
-    """A network that no run has trained, with the header that a run's would have."""
-    classes = config["data"]["num_classes"]
-    inputs = Inputs(
-        size=(side, side),
-        centre=1.0,
-        mean=(1 / 3, 1 / 3, 1 / 3),
-        std=(1 / 3, 1 / 3, 1 / 3),
-        classes=tuple(f"class {index:04d}" for index in range(classes)),
-    )
-    # As long in the header as that of a run.
-    provenance = {"run": Run(config).identity, "commit": "0" * 40, "weights_sha256": "0" * 64}
-    return pack(network, *architecture_of(config), inputs, fold=fold, provenance=provenance)
-
-
 def _rows(
     network: nn.Module, packed: dict[bool, PackedNetwork], targets: dict[str, list[float]]
 ) -> list[list[str]]:
@@ -192,7 +159,7 @@ def _rows(
         ratios = [trained.layers / sizes.layers, whole / sizes.total]
         wanted = targets.get(name, [])
         verdicts = [
-            f">= {target}: {'met' if ratio >= target else 'missed'}"
+            verdict(Interval.exactly(ratio), at_least=target)
             for ratio, target in zip(ratios, wanted, strict=False)
         ]
         rows.append(_row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or "-"]))

@@ -10,8 +10,8 @@ import safetensors.torch
 
 from tests.deploy.networks import packed, trained
 from tests.test_configs import choices
+from ttq_repro.benchmark.sizes import FORMATS, float_sizes, measure, packed_sizes
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.sizes import FORMATS, float_sizes, measure, packed_sizes
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, compose_config
@@ -111,7 +111,7 @@ def test_an_untrained_network_says_so(request_: Config) -> None:
         assert ("packed" in entry) != entry.get("codes_from", "").startswith("untrained, ")
 
 
-def test_a_target_that_is_missed_is_named(request_: Config) -> None:
+def test_a_target_that_is_not_met_is_named(request_: Config) -> None:
     entry = request_["networks"][0] | {"targets": {"2 bits": [16, 99]}}
     sizes = measure({"networks": [entry]})["sizes"]
-    assert [row[-1] for row in sizes.rows if row[2] == "2 bits"] == [">= 16: met, >= 99: missed"]
+    assert [row[-1] for row in sizes.rows if row[2] == "2 bits"] == [">= 16: met, >= 99: not met"]

@@ -1,0 +1,29 @@
+"""What a data node says of itself, for every data set that comes with the project."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.test_configs import choices
+from ttq_repro.data.node import is_of_photographs, root_of
+from ttq_repro.data.prepare import Photographs
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import compose_config
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_photographs_have_all_that_photographs_need(name: str, tmp_path: Path) -> None:
+    node = compose_config("train", [f"data={name}"])["data"]
+    assert is_of_photographs(node) == (name not in ("cifar10", "digits"))
+    if is_of_photographs(node):
+        assert {"augmentation", "crop", "short_side", "quality"} <= node.keys()
+        assert Photographs.of(node, tmp_path).root == root_of(node) == Path("data")
+    else:
+        assert {"pad", "flip"} <= node.keys()
+        with pytest.raises(UserError, match="no photographs, nothing to prepare"):
+            Photographs.of(node, tmp_path)
+
+
+def test_the_root_is_the_one_that_is_given() -> None:
+    assert root_of({"root": "elsewhere"}) == Path("elsewhere")
+    assert root_of({"root": None}) == Path("data")

@@ -1,0 +1,54 @@
+"""Networks that no run has trained, packed as if one had: what counts is size or speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ttq_repro.deploy.export import architecture_of
+from ttq_repro.deploy.pack import pack
+from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.quantizers import quantized_layers
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import starting_network
+
+
+class Packable(NamedTuple):
+    """A network, and what packs it; ``fold`` says whether with batch norm folded."""
+
+    network: nn.Module
+    pack: Callable[..., PackedNetwork]
+
+
+def untrained(entry: Config) -> Packable:
+    """The starting network of a run, to be packed with a header as long as a run's.
+
+    Args:
+        entry: ``overrides`` of configs/train.yaml, and ``side``, pixels of the image.
+    """
+    config = compose_config("train", entry["overrides"])
+    network = starting_network(config)
+    _perturb_scales(network)
+    inputs = Inputs(
+        size=(entry["side"], entry["side"]),
+        centre=1.0,
+        mean=(1 / 3, 1 / 3, 1 / 3),
+        std=(1 / 3, 1 / 3, 1 / 3),
+        classes=tuple(f"class {index:04d}" for index in range(config["data"]["num_classes"])),
+    )
+    provenance = {"run": Run(config).identity, "commit": "0" * 40, "weights_sha256": "0" * 64}
+    model = architecture_of(config)
+    return Packable(network, partial(pack, network, *model, inputs, provenance=provenance))
+
+
+@torch.no_grad()
+def _perturb_scales(network: nn.Module) -> None:
+    """Training would; as they start, W_p = W_n, one number would be stored for both."""
+    for layer in quantized_layers(network):
+        for number, scale in enumerate(layer.quantizer.parameters()):
+            scale.mul_(1 + 0.01 * number)

@@ -1,0 +1,42 @@
+"""The kernels that a function launches on a GPU, as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: Calls before the one that is recorded, for what they leave behind: compiled kernels, chosen
+#: algorithms, allocated workspaces, weights that are unpacked once.
+WARM_UP_CALLS = 3
+
+Function = Callable[..., Tensor]
+
+
+def capture(function: Function, *example: Tensor) -> Function:
+    """Record the kernels that ``function`` launches for inputs shaped like the example.
+
+    Calling the result launches them again, all at once. What it returns is overwritten by its next
+    call.
+
+    Raises:
+        RuntimeError: the function does what a CUDA graph cannot hold.
+    """
+    inputs = [given.clone() for given in example]
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP_CALLS):
+            function(*inputs)
+        with torch.cuda.graph(graph, stream=stream):
+            result = function(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+
+    def replay(*given: Tensor) -> Tensor:
+        for kept, new in zip(inputs, given, strict=True):
+            kept.copy_(new)
+        graph.replay()
+        return result
+
+    return replay

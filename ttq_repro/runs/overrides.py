@@ -1,0 +1,60 @@
+"""What is wrong with overrides of a config, in a line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from ttq_repro.checks import check_flag, check_number, check_option, in_a_line
+from ttq_repro.errors import UserError
+
+#: Options that are truth values by default and take a word as well, which training checks.
+WORDS_TOO = {"trainer.progress"}
+
+
+def check_kinds(value: Any, usual: Any, key: str = "") -> None:
+    """Compare a config, or the node ``key`` of one, with what it is without overrides.
+
+    Raises:
+        UserError: something else stands where a truth value or a number is usual: `no` is a
+            string, and every string is true.
+    """
+    if isinstance(value, list) and isinstance(usual, list):
+        value, usual = dict(enumerate(value)), dict(enumerate(usual))
+    if isinstance(value, dict) and isinstance(usual, dict):
+        for name in usual:
+            if name in value:
+                check_kinds(value[name], usual[name], f"{key}.{name}".removeprefix("."))
+    elif isinstance(usual, bool):
+        if key not in WORDS_TOO:
+            check_option(key, value, check_flag)
+    elif isinstance(usual, int | float) and value is not None:
+        check_option(key, value, check_number)
+
+
+def refusal(error: CompactHydraException, configs: Path) -> UserError:
+    """What Hydra tells in up to forty lines, in one.
+
+    Args:
+        configs: the folder of the configs to choose from.
+    """
+    if isinstance(error, OverrideParseException):
+        told = in_a_line(error).partition(" See http")[0]
+        return UserError(f"{error.override}: {told}")
+    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        if not (known := error.options):  # All of the group's lie in folders.
+            group, _, name = str(error.missing_cfg_file).partition("/")
+            known = _choices_below(configs / group)
+        return UserError(f"{group}={name}: must be one of {', '.join(known)}")
+    told = in_a_line(error).partition(" Config search path:")[0]
+    cause = error.__cause__
+    why = f" ({str(cause).splitlines()[0]})" if isinstance(cause, OmegaConfBaseException) else ""
+    return UserError(f"{told}{why}".strip())
+
+
+def _choices_below(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))

@@ -1,0 +1,66 @@
+"""What is wrong with the options of a run, before hours go into it or into its parent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ttq_repro.checks import check_choice, check_option, check_whole, in_a_line, refusals_of
+from ttq_repro.errors import UserError
+from ttq_repro.training.network import attach_quantizer, build_network, distillation_from, made
+from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
+from ttq_repro.training.watch import REACTIONS
+
+#: As Lightning calls them.
+PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+def checked(config: dict[str, Any]) -> Recipe:
+    """The recipe of a run whose options are all such as training takes.
+
+    Raises:
+        UserError: an option of the recipe, trainer or data is invalid, or asks for a device that is
+            not there.
+    """
+    trainer, recipe = config["trainer"], config["recipe"]
+    for key, choices in (
+        ("precision", PRECISIONS),
+        ("degenerate", REACTIONS),
+        ("progress", (True, False, "lines")),
+        ("compile", (True, False, "auto")),
+    ):
+        check_option(f"trainer.{key}", trainer[key], check_choice, choices)
+    check_option("trainer.workers", trainer["workers"], check_whole, 0)
+    # Photographs have none.
+    check_option("data.pad", config["data"].get("pad", 0), check_whole, 0)
+    here = ("auto", "gpu", "cpu") if torch.cuda.is_available() else ("auto", "cpu")
+    if (asked := trainer["accelerator"]) not in here:
+        raise UserError(f"trainer.accelerator={asked}: no such device. Here: {', '.join(here)}")
+    for part in ("optimizer", "schedule"):
+        node = recipe[part]
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise UserError(f"recipe.{part}={node}: must name a class as its _target_")
+        made(f"recipe.{part}", {"_target_": node["_target_"]}, _partial_=True)
+    try:
+        return Recipe(**recipe)
+    except (TypeError, KeyError) as error:
+        told = in_a_line(error).removeprefix("Recipe.__init__() ")
+        raise UserError(f"recipe: {told}") from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def rehearse(config: dict[str, Any]) -> None:
+    """Check a run's options and build, from random weights, all that they describe.
+
+    Raises:
+        UserError: the run's network, quantizer, teacher, optimizer or schedule cannot be made.
+    """
+    recipe = checked(config)
+    network = build_network(config, None)
+    distillation_from(config, None if config["parent"] == "none" else network.state_dict())
+    attach_quantizer(network, config)
+    with refusals_of(f"recipe {recipe.name}"):
+        # How many steps an epoch has is the data's to say.
+        optimizer_and_schedule(network, recipe, steps=recipe.epochs)

@@ -62,6 +62,8 @@ def test_more_processes_than_the_batch_can_feed(tiny_run: MakeRun) -> None:
     said = r"^trainer\.devices=5: recipe\.batch_size=9 is not 2 images for each$"
     with pytest.raises(UserError, match=said):
         execute(tiny_run("trainer.devices=5", "recipe.batch_size=9"))
+    with pytest.raises(UserError, match=said):  # Before its parent is trained.
+        execute(tiny_run("trainer.devices=5", "recipe.batch_size=9", "parent=auto"))
 
 
 def test_more_gpus_than_there_are(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

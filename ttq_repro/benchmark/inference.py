@@ -16,6 +16,7 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
@@ -49,6 +50,7 @@ def measure(request: Config) -> Table:
     if found is None:
         raise UserError("the runtime needs a C++ compiler (CXX=..., by default g++)")
     threads = request["threads"]
+    check_option("threads", threads, check_whole, 1)
     torch.set_num_threads(threads)
     rows = []
     for entry in request["networks"]:

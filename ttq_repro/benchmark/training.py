@@ -21,7 +21,7 @@ from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_choice, check_option
+from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.load import load_data
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
@@ -53,6 +53,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     Raises:
         UserError: ``parts`` names a table there is none of.
     """
+    check_option("threads", request["threads"], check_whole, 1)
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,

@@ -26,7 +26,7 @@ from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.provenance import commit, versions
 from ttq_repro.runs.record import Record, pack_correct, read_record
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.together import train_together
+from ttq_repro.runs.together import check_shares, train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound, recorded_parent
 from ttq_repro.training.fit import Fitted, fit
@@ -66,6 +66,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
             return record
         # Before hours go into a parent.
         rehearse(run.config)
+        check_shares(run)
         parent = parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,8 @@ class Record:
         warnings: what was noticed of degenerate layers while it trained.
         provenance: commit, versions, hardware, time. Of a run that was stopped and went on that is
             who ended it, while ``earlier`` lists who trained it before: commit, hardware, epochs.
+            ``replaces`` lists the records, sound ones, whose place it took as their weights were
+            missing: ``final`` error, checksum, commit, device, time.
         histograms: per quantized layer its latent weights ``before`` and ``after`` training:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
             and scales of that moment. Empty in the first records.

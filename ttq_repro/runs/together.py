@@ -26,10 +26,8 @@ def train_together(run: Run) -> None:
     may be a plan or a sweep of many runs, whose locks this process holds.
 
     Raises:
-        UserError: the batch is too small to be shared, or there are too few GPUs.
         UserError, TrainingError: as the processes report it, or one of them was lost.
     """
-    _check(run)
     with TemporaryDirectory() as folder:
         Path(folder, CONFIG).write_text(json.dumps(run.config))
         sys.stdout.flush()  # What was said so far comes before what they say.
@@ -45,7 +43,14 @@ def train_together(run: Run) -> None:
             raise kind(reason.read_text()) from None
 
 
-def _check(run: Run) -> None:
+def check_shares(run: Run) -> None:
+    """Refuse what one of a run's processes would have too little of.
+
+    Raises:
+        UserError: its share of a batch is too small, or there are fewer GPUs than processes.
+    """
+    if run.processes == 1:
+        return
     devices = f"trainer.devices={run.processes}"
     if (size := run.config["recipe"]["batch_size"]) < SMALLEST * run.processes:
         raise UserError(f"{devices}: recipe.batch_size={size} is not {SMALLEST} images for each")

@@ -7,14 +7,11 @@ from ttq_repro.runs.entry import entry_point
 @entry_point("benchmark_inference")
 def main(config: Config) -> None:
     from ttq_repro.benchmark.inference import measure
-    from ttq_repro.benchmark.naming import benchmark_name
-    from ttq_repro.runs.hardware import processor
     from ttq_repro.runs.workspace import Workspace
 
-    table = measure(config)
-    name = benchmark_name("inference", processor())
-    table.write(Workspace.of(config).results / "benchmarks", name)
-    print(table.markdown())
+    for name, table in measure(config):
+        table.write(Workspace.of(config).results / "benchmarks", name)
+        print(table.markdown())
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     request_: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
-    table = inference.measure(request_)
+    table = inference.networks_table(request_)
     rows = {row[2]: dict(zip(HEADER, row, strict=True)) for row in table.rows}
     assert {"ternary", "ternary compiled", "torch compiled"} <= rows.keys()
     assert "100.0" in {row["percent of float32"] for row in rows.values()}
@@ -99,7 +99,7 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
 def test_what_is_not_installed_is_named(request_: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda _: None)
     monkeypatch.setattr(inference, "PACKAGES", ("torch", "no-such-engine"))
-    table = inference.measure(request_)
+    table = inference.networks_table(request_)
     assert "no-such-engine: not installed." in table.note
     assert "OpenVINO" not in {row[2] for row in table.rows}
 
@@ -109,7 +109,25 @@ def test_without_a_runtime_there_is_nothing_to_measure(
 ) -> None:
     monkeypatch.setattr(inference, "runtime", lambda: None)
     with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
-        inference.measure(request_)
+        inference.networks_table(request_)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_where_nothing_is_asked_for_and_no_gpu_is_there_there_is_no_table(
+    request_: Config,
+) -> None:
+    assert not list(inference.measure({**request_, "networks": []}))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_has_a_table_of_its_own(request_: Config) -> None:
+    ((name, table),) = inference.measure({**request_, "networks": []})
+    assert name.startswith("linear_on_gpu_")
+    rows = [dict(zip(HEADER, row, strict=True)) for row in table.rows]
+    ours, float32, _ = rows[:3]
+    assert (ours["computed by"], float32["percent of float32"]) == ("ternary Triton", "100.0")
+    assert float(ours["error of logits"]) < 1e-5
+    assert float(float32["weights, MB"]) > 15 * float(ours["weights, MB"])
 
 
 def test_one_pass_leaves_the_level_as_it_was() -> None:

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ttq_repro.benchmark.rows import row
+from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import interleaved
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.cuda_graph import capture
 from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 from ttq_repro.deploy.runtime.gpu import linear
+from ttq_repro.table import Table
 
 #: Inputs and outputs of AlexNet's large layers.
 LAYERS = [(9216, 4096), (4096, 4096)]
 #: Calls that one CUDA graph holds, so that its launch does not show.
 CALLS = 50
 FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
+CAPTION = (
+    f"Time of {CALLS} calls of a fully connected layer as one CUDA graph, median and its 95% "
+    "interval, which is that of one session, in turns in one process; {hardware}, torch {torch}, "
+    "triton {triton}, {date}. Percent: of cuBLAS in float32, round by round. The calls share their "
+    "weights, so that what fits the GPU's L2 cache stays there. Weights are random. Error: the "
+    "largest difference from the outputs in float64, over the largest output."
+)
 #: Percent of the time of cuBLAS that the kernel may take.
 TARGETS = {FLOAT: 15, HALF: 30}
 
 
-def rows(seconds: float) -> list[list[str]]:
-    """Rows of :mod:`ttq_repro.benchmark.rows`, each layer timed for so long."""
-    return [one for depth, filters in LAYERS for one in _layer(depth, filters, seconds)]
+def linear_table(seconds: float) -> Table:
+    """The layers, each timed for so long; needs a GPU."""
+    caption = CAPTION.format(
+        hardware=torch.cuda.get_device_name(),
+        torch=version("torch"),
+        triton=version("triton"),
+        date=date.today().isoformat(),
+    )
+    rows = [row for depth, filters in LAYERS for row in _layer(depth, filters, seconds)]
+    return Table(caption, HEADER, rows)
 
 
 def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
@@ -54,7 +71,7 @@ def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
     ]
     return [
         row(
-            [f"fully connected, {depth} to {filters}, {CALLS} times", "1"],
+            [f"fully connected, {depth} to {filters}", "1"],
             *(timings, name, FLOAT),
             megabytes=held[name] / 1e6,
             error=((call().double() - exact).abs().max() / exact.abs().max()).item(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
+from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
@@ -40,8 +41,27 @@ CAPTION = (
 EMULATED = "bf16: this CPU would emulate it, not measured."
 
 
-def measure(request: Config) -> Table:
-    """Time the networks that ``request`` lists, at each batch size.
+def measure(request: Config) -> Iterator[tuple[str, Table]]:
+    """The tables as they are measured, each with its file's name.
+
+    The networks that ``request`` lists on the CPU, at each batch size, and fully connected layers
+    on the GPU where there is one.
+
+    Raises:
+        UserError: there is no runtime to measure.
+    """
+    if request["networks"]:
+        yield benchmark_name("inference", processor()), networks_table(request)
+    if torch.cuda.is_available():
+        # Needs Triton.
+        from ttq_repro.benchmark import gpu
+
+        hardware = torch.cuda.get_device_name()
+        yield benchmark_name("linear_on_gpu", hardware), gpu.linear_table(request["seconds"])
+
+
+def networks_table(request: Config) -> Table:
+    """Whole packed networks on the CPU.
 
     Raises:
         UserError: there is no runtime to measure.
@@ -68,13 +88,7 @@ def measure(request: Config) -> Table:
     notes = [f"{name}: not installed." for name in PACKAGES if _version(name) is None]
     if fastest_precision("cpu") != "bf16":
         notes.append(EMULATED)
-    if torch.cuda.is_available():
-        # Needs Triton.
-        from ttq_repro.benchmark import gpu
-
-        rows += gpu.rows(request["seconds"])
-        notes.append(f"GPU: {torch.cuda.get_device_name()}.")
-    else:
+    if not torch.cuda.is_available():
         notes.append("No GPU: its kernel is not measured.")
     caption = CAPTION.format(
         hardware=processor(),

@@ -6,6 +6,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/util/shim_utils.h>
 
 #include <algorithm>
 #include <string>
@@ -63,7 +64,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
 // By torch's C shim: operators that are called by their names take as long as a small layer.
 Tensor empty(const Sizes& sizes, const Sizes& strides) {
   AtenTensorHandle handle;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
       sizes.size(), sizes.data(), strides.data(), aoti_torch_dtype_float32(),
       aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);

@@ -105,6 +105,10 @@ def test_each_change_is_one_field_away_from_the_baseline() -> None:
             assert differing == {("model", "preactivation"), ("parent",)}
         elif cell.labels["change"] == "no_warm_up":
             assert {key[:2] for key in differing} == {("recipe", "warm_up")}
+        elif cell.labels["change"] == "log_batches":
+            # All of it is one thing: how much of the data a step and an epoch see.
+            fields = {"batch_size", "epochs", "schedule"}
+            assert {key[:2] for key in differing} == {("recipe", field) for field in fields}
         else:
             assert len(differing) == 1, cell.labels["change"]
             assert cell.run.parent.identity == baseline.run.parent.identity

@@ -67,7 +67,7 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
     assert other[3:] == ["9.00 (n=1)", "+0.77", "8.87", "10.00 (n=1)", "+1.13", "not run"]
 
 
-def test_what_the_paper_prints_stands_below_the_table(workspace: Workspace) -> None:
+def test_other_beginnings_stand_below_the_table(workspace: Workspace) -> None:
     made = cells("paper", "precision=bf16")
     printed = next(cell for cell in made if cell.labels["column"] == "as_printed")
     assert "as printed" not in table1(made, workspace).note

@@ -18,7 +18,7 @@ def run(*overrides: str) -> Run:
 
 
 def test_names_are_readable() -> None:
-    assert run(TTQ_CELL).identity.startswith("resnet20-ttq-paper_ttq-")
+    assert run(TTQ_CELL).identity.startswith("resnet20-ttq-paper_warm_up-")
 
 
 def test_what_a_sweep_changes_can_be_read() -> None:
@@ -78,7 +78,7 @@ def test_identity_tells_apart_what_does(override: str) -> None:
     assert run(TTQ_CELL, bf16, override).identity != run(TTQ_CELL, bf16).identity
 
 
-@pytest.mark.parametrize("recipe", ["paper_ttq", "short"])
+@pytest.mark.parametrize("recipe", ["paper_warm_up", "short"])
 def test_the_parent_is_the_cell_beside_it(recipe: str) -> None:
     child = run(TTQ_CELL, f"recipe={recipe}", "seed=3")
     expected = run("experiment=table1/resnet20_fp", f"recipe={recipe.split('_')[0]}", "seed=3")

@@ -30,7 +30,6 @@ def test_a_missing_parent_is_one_line_and_code_2(tmp_path: Path) -> None:
     done = script(
         "train",
         "experiment=table1/resnet20_ttq",
-        "recipe.epochs=1",
         f"workspace={tmp_path}",
         cwd=tmp_path,
     )
@@ -109,7 +108,7 @@ def test_every_script_explains_itself_and_does_nothing_else(path: Path, tmp_path
 def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
     done = script("reproduce", "dry_run=true", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "13 of 13 runs to train" in done.stdout
+    assert "14 of 14 runs to train" in done.stdout
     assert not (tmp_path / "results").exists()
 
 

@@ -36,9 +36,9 @@ def test_the_papers_schedule_drops_where_the_paper_says() -> None:
     assert values == [0.1] * 80 + [0.01] * 40 + [0.001] * 40
 
 
-def test_ttqs_first_epoch_is_that_of_the_released_log() -> None:
-    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_ttq"), 2)]
-    assert values == [2e-4] + [0.1] * 79 + [0.01] * 40 + [0.001] * 40
+def test_ttqs_first_epochs_are_that_of_the_released_log() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_warm_up"), 2)]
+    assert values == [2e-4] * 2 + [0.1] * 78 + [0.01] * 40 + [0.001] * 40
 
 
 def test_the_released_codes_schedule() -> None:

@@ -22,9 +22,9 @@ CAPTION = (
     "Methods compared on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
     "(never the best one). Every row but the first starts from the first row's network of the same "
     "seed and trains for the same extra epochs; the control does so in full precision, and at the "
-    "paper's budget TTQ's first epoch has a learning rate of its own. Trailing: the mean of the "
-    "last eighth of the epochs; the paper gives a moving average. Differences are of the final "
-    "epoch, in points, minus the parent or the control of the same seeds on the same test images, "
+    "paper's budget the first two epochs of TTQ have a learning rate of their own. Trailing: the "
+    "mean of the last eighth of the epochs; the paper gives a moving average. Differences are of "
+    "the final epoch, in points, minus the parent or the control of the same seeds on the same test images, "
     "with their 95% interval, which one seed does not have. Bits a weight: width of a code in the "
     "quantized layers; the first convolution stays float."
 )

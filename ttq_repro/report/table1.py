@@ -14,7 +14,7 @@ from ttq_repro.table import Table
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one). "
     "The control is the full-precision network trained on for as long as TTQ. At the paper's "
-    "budget TTQ's first epoch is at a learning rate of 2e-4, as in the released log."
+    "budget TTQ's first two epochs are at a learning rate of 2e-4, as in the released log."
 )
 HEADER = [
     "ResNet", "budget, precision",
@@ -22,8 +22,6 @@ HEADER = [
     "TTQ, paper", "TTQ, ours", "difference",
     "control, ours",
 ]  # fmt: skip
-
-AS_PRINTED = "as_printed"
 
 #: The cells of one depth and setting.
 ByColumn = dict[str, Found]
@@ -58,17 +56,17 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             machines = (r.machine for one in columns.values() for r in one.records.values())
             rows.append([str(depth), with_machines(setting, machines), *_row(depth, columns)])
             shown += columns.values()
-    note = "\n".join(filter(None, (*map(_as_printed, shown), how_to_run(shown))))
+    note = "\n".join(filter(None, (*map(_beside, shown), how_to_run(shown))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
-def _as_printed(one: Found) -> str:
-    """What TTQ comes to at the learning rate that the paper prints; empty for other cells."""
-    if one.cell.labels["column"] != AS_PRINTED or not one.records:
+def _beside(one: Found) -> str:
+    """What a cell that has no column, but a title, comes to; empty for other cells."""
+    labels = one.cell.labels
+    if "title" not in labels or not one.records:
         return ""
     error = error_over_seeds(one.records.values())
-    depth, setting = one.cell.labels["depth"], one.cell.setting
-    return f"- ResNet-{depth}, TTQ at 0.1 from the first step, as printed ({setting}): {error}"
+    return f"- ResNet-{labels['depth']}, {labels['title']} ({one.cell.setting}): {error}"
 
 
 def _row(depth: int, found: ByColumn) -> list[str]:

@@ -1,4 +1,4 @@
-"""``ternary::linear`` for few rows on a GPU, in Triton. Not yet measured on one."""
+"""``ternary::linear`` for few rows on a GPU, in Triton."""
 
 from __future__ import annotations
 

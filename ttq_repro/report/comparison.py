@@ -24,9 +24,9 @@ CAPTION = (
     "seed and trains for the same extra epochs; the control does so in full precision, and at the "
     "paper's budget the first two epochs of TTQ have a learning rate of their own. Trailing: the "
     "mean of the last eighth of the epochs; the paper gives a moving average. Differences are of "
-    "the final epoch, in points, minus the parent or the control of the same seeds on the same test images, "
-    "with their 95% interval, which one seed does not have. Bits a weight: width of a code in the "
-    "quantized layers; the first convolution stays float."
+    "the final epoch, in points, minus the parent or the control of the same seeds on the same "
+    "test images, with their 95% interval, which one seed does not have. Bits a weight: width of a "
+    "code in the quantized layers; the first convolution stays float."
 )
 HEADER = [
     "method", "budget, precision", "bits a weight",

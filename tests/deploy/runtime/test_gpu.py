@@ -65,12 +65,13 @@ def test_it_compiles_for_a_gpu_that_is_not_there(
     compiler = pytest.importorskip("triton.compiler")
     backend = pytest.importorskip("triton.backends.compiler")
     constants = {
+        "depth": 9216,
         "terms": terms,
         "tile_rows": rows,
         "tile_filters": FILTERS_A_BLOCK,
         "tile_depth": gpu.PRODUCTS // FILTERS_A_BLOCK // rows,
     }
-    types = {"words": "*i32", "rows": "i32", "depth": "i32", "filters": "i32"}
+    types = {"words": "*i32", "rows": "i32", "filters": "i32"}
     signature = {
         name: "constexpr" if name in constants else types.get(name, "*fp32")
         for name in gpu._block.arg_names

@@ -33,7 +33,8 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
         # Triton launches on the current device, whichever holds the arguments.
         with torch.cuda.device_of(x):
             _block[(blocks,)](
-                *(x, *codes, out, rows, depth, filters),
+                *(x, *codes, out, rows, filters),
+                depth=depth,
                 terms=len(codes.levels),
                 tile_rows=held,
                 tile_filters=FILTERS_A_BLOCK,
@@ -44,7 +45,7 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
 
 @triton.jit
 def _block(  # type: ignore[no-untyped-def]
-    x, words, levels, scales, bias, out, rows, depth, filters, terms: tl.constexpr,
+    x, words, levels, scales, bias, out, rows, filters, depth: tl.constexpr, terms: tl.constexpr,
     tile_rows: tl.constexpr, tile_filters: tl.constexpr, tile_depth: tl.constexpr,
 ):  # fmt: skip
     """One block of filters, for all rows."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import fx
 
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
+from ttq_repro.training import compilation
 from ttq_repro.training.compilation import is_worth_compiling
 
 
@@ -26,6 +29,28 @@ def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> Non
     eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}
     eager["workspace"] += "/eager"
     assert record.weights_sha256 == execute(Run(eager)).weights_sha256
+
+
+def test_runs_of_one_process_are_compiled_each(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dynamo compiles a class's code a few times, for all its networks, and then gives up."""
+    compiled = []
+    monkeypatch.setattr(compilation, "lookup_backend", lambda _: counted)
+
+    def counted(graph: fx.GraphModule, *_: Any, **__: Any) -> Callable[..., Any]:
+        compiled[-1] += 1
+        return graph.forward
+
+    def train(depth: int) -> None:
+        compiled.append(0)
+        execute(tiny_run(f"model.depth={depth}", "recipe.epochs=1", "trainer.compile=true"))
+
+    torch.compiler.reset()
+    train(8)
+    with torch._dynamo.config.patch(recompile_limit=compiled[0]):
+        train(14)
+    assert compiled[1] == compiled[0] > 0
 
 
 @pytest.mark.parametrize(("device", "steps"), [("cpu", 2000), ("cuda", 30_000)])

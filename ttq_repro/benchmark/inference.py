@@ -25,6 +25,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.table import Table
+from ttq_repro.training.compilation import forget_compiled
 
 #: Our engines that are exact to rounding.
 EXACT = ("ternary", "ternary compiled")
@@ -84,7 +85,7 @@ def networks_table(request: Config) -> Table:
             ]
             images = torch.randn(batch, 3, *packed.inputs.size)
             rows += _rows(labels, packed, images, request, targets)
-            torch._dynamo.reset()
+            forget_compiled()
     notes = [f"{name}: not installed." for name in PACKAGES if _version(name) is None]
     if fastest_precision("cpu") != "bf16":
         notes.append(EMULATED)

@@ -27,6 +27,7 @@ from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import Table
+from ttq_repro.training.compilation import forget_compiled
 from ttq_repro.training.device import device_of
 from ttq_repro.workers import cores
 
@@ -242,6 +243,7 @@ def photographs_table(request: Config) -> Table:
 def _loops() -> Iterator[Callable[[Loop], Callable[[], float]]]:
     """Makes turns of loops, whose first epoch does not count, and ends the loops at last."""
     with ExitStack() as stack:
+        stack.callback(forget_compiled)
 
         def turn(loop: Loop) -> Callable[[], float]:
             stack.callback(loop.close)

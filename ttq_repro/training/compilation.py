@@ -54,6 +54,15 @@ class Compilation:
             return graph.forward
 
 
+def forget_compiled() -> None:
+    """Drop what was compiled so far in this process.
+
+    Dynamo compiles a class's code for a few networks and batch sizes, and silently runs it as it is
+    from then on: who is done with a network makes room for the next.
+    """
+    torch.compiler.reset()
+
+
 def in_a_line(error: Exception) -> str:
     """The error in one line: these come with whole command lines and advice."""
     text = str(error).strip().splitlines()

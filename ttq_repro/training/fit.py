@@ -21,7 +21,7 @@ from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
 from ttq_repro.training.checkpoint import SealedCheckpointIO
-from ttq_repro.training.compilation import Compilation, is_worth_compiling
+from ttq_repro.training.compilation import Compilation, forget_compiled, is_worth_compiling
 from ttq_repro.training.device import device_of
 from ttq_repro.training.graphed import classifier
 from ttq_repro.training.histograms import weight_histograms
@@ -156,6 +156,9 @@ def fit(
         except SystemExit:
             # What Lightning makes of Ctrl-C and of SIGTERM, the latter even with code 0.
             raise KeyboardInterrupt from None
+        finally:
+            if compiled:
+                forget_compiled()
     after = weight_histograms(network)
     restore_float(network)
     return Fitted(

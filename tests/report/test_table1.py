@@ -85,7 +85,7 @@ def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
         cells("short", "+only.column=[as_printed]")
     request = compose_config("reproduce", [])
     request["artifact"]["cells"][0]["at"] = "papr"
-    with pytest.raises(UserError, match="table1: at: papr of a cell must be one of paper, short"):
+    with pytest.raises(UserError, match="table1: at of a cell=papr: must be one of paper, short"):
         cells_of(request, "paper")
 
 

@@ -90,7 +90,7 @@ def test_no_classes_to_print_are_refused(top: str, must: str, tmp_path: Path) ->
 
 
 def test_a_fault_of_ours_is_told_at_length(tmp_path: Path) -> None:
-    done = script("reproduce", "dry_run=true", "artifact.budgets=null", cwd=tmp_path)
+    done = script("reproduce", "dry_run=true", "artifact.cells=null", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
@@ -115,7 +115,7 @@ def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
 def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
     done = script("reproduce", "budget=large", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "error: budget=large: must be one of paper, short, smoke\n"
+    assert done.stderr == "error: budget=large: must be one of paper, short, smoke; got 'large'\n"
 
 
 def test_a_wrong_data_set_is_named(tmp_path: Path) -> None:

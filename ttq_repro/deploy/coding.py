@@ -12,6 +12,7 @@ import zstandard
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ttq_repro.checks import check_choice
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.packing import pack, unpack
 
@@ -45,6 +46,7 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
     Raises:
         ValueError: ``coding`` is unknown, or ``trits`` meets a layer that is not ternary.
     """
+    check_choice(f"coding={coding}:", coding, CODINGS)
     if coding == "packed":
         return _join(codes)
     if coding == "zstd":
@@ -56,9 +58,7 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
     if coding == "trits":
         _check_ternary(layers)
         return _join([_to_trits(index) for index in indices])
-    if coding == "huffman":
-        return _to_gaps(indices, layers)
-    raise ValueError(f"coding={coding}: must be one of {', '.join(CODINGS)}")
+    return _to_gaps(indices, layers)
 
 
 def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor]:

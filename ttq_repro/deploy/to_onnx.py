@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ttq_repro.checks import check_choice
 from ttq_repro.deploy.load import build, packed_weight
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.packing import pack, unpack
@@ -35,8 +36,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
         UserError: the ONNX packages are missing.
         ValueError: ``weights`` is unknown, or there is no layer for ``int2``.
     """
-    if weights not in ONNX_WEIGHTS:
-        raise ValueError(f"onnx_weights={weights}: must be one of {', '.join(ONNX_WEIGHTS)}")
+    check_choice(f"onnx_weights={weights}:", weights, ONNX_WEIGHTS)
     try:
         import onnx
         import onnxscript  # noqa: F401

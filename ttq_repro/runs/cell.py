@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ttq_repro.checks import check_choice, check_option
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, choices, compose_config
@@ -56,12 +57,10 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             is, or none for this artifact.
     """
     artifact = request["artifact"]
-    if budget not in artifact["budgets"]:
-        raise UserError(f"budget={budget}: must be one of {', '.join(artifact['budgets'])}")
-    if request["dataset"] not in (None, *(known := choices("data"))):
-        raise UserError(f"dataset={request['dataset']}: must be one of {', '.join(known)}")
-    if request["precision"] not in (None, *PRECISIONS):
-        raise UserError(f"precision={request['precision']}: must be one of {', '.join(PRECISIONS)}")
+    check_option("budget", budget, check_choice, artifact["budgets"])
+    for key, known in (("dataset", choices("data")), ("precision", PRECISIONS)):
+        if request[key] is not None:
+            check_option(key, request[key], check_choice, known)
     cells = [
         Cell(
             labels=_labels(entry),
@@ -102,9 +101,8 @@ def result_cells(request: Config) -> list[Cell]:
 def _at(artifact: Config, budget: str) -> list[Config]:
     """The entries of a budget; one with ``at`` is of that budget alone."""
     for entry in artifact["cells"]:
-        if (at := entry.get("at", budget)) not in artifact["budgets"]:
-            known = ", ".join(artifact["budgets"])
-            raise UserError(f"{artifact['name']}: at: {at} of a cell must be one of {known}")
+        key = f"{artifact['name']}: at of a cell"
+        check_option(key, entry.get("at", budget), check_choice, artifact["budgets"])
     return [entry for entry in artifact["cells"] if entry.get("at", budget) == budget]
 
 

@@ -49,7 +49,7 @@ class Compilation:
             return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
-                self.failure = f"compiling failed, the network runs uncompiled: {in_a_line(error)}"
+                self.failure = f"compiling failed, the network runs uncompiled: {headline(error)}"
                 self._warn(self.failure)
             return graph.forward
 
@@ -63,7 +63,7 @@ def forget_compiled() -> None:
     torch.compiler.reset()
 
 
-def in_a_line(error: Exception) -> str:
-    """The error in one line: these come with whole command lines and advice."""
+def headline(error: Exception) -> str:
+    """The first line of an error: these come with whole command lines and advice."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

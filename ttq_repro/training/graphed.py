@@ -11,7 +11,7 @@ from torch import Tensor
 from ttq_repro.cuda_graph import Function, capture
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import Quantizer
-from ttq_repro.training.compilation import in_a_line
+from ttq_repro.training.compilation import headline
 from ttq_repro.training.module import Classifier
 
 
@@ -113,7 +113,7 @@ class GraphedClassifier(Classifier):
             self.graphed = False
             self._forget()
             self.zero_grad()
-            self._warn(f"no CUDA graph, kernels are launched one by one: {in_a_line(error)}")
+            self._warn(f"no CUDA graph, kernels are launched one by one: {headline(error)}")
             return function
         finally:
             for buffer, value in before:

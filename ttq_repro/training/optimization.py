@@ -9,6 +9,7 @@ from hydra.utils import get_class
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
 
+from ttq_repro.checks import check_choice
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
@@ -45,8 +46,7 @@ class Recipe:
             value = getattr(self, key)
             if type(value) is not int or value < 1:
                 raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
-        if self.decay not in DECAYED:
-            raise ValueError(f"recipe.decay={self.decay}: must be one of {', '.join(DECAYED)}")
+        check_choice(f"recipe.decay={self.decay}:", self.decay, DECAYED)
         if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
             raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
 

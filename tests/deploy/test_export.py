@@ -83,6 +83,9 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
     [
         ({"out": "net.bin"}, r"out=net\.bin: must end in \.safetensors \(packed\) or \.onnx"),
         ({"coding": "gzip"}, "coding=gzip: must be one of packed, trits, zstd, huffman"),
+        ({"coding": "gzip", "run": "seed1.json"}, "coding=gzip: must be one of"),
+        ({"onnx_weights": "int4"}, "onnx_weights=int4: must be one of float, int2"),
+        ({"out": "/dev/null/net.safetensors"}, "out=/dev/null/net.safetensors: "),
         ({"run": "a/b/c/d/seed1.json"}, r"seed1\.json: belongs to no run"),
         ({"run": "seed1.json"}, r"seed1\.json: belongs to no run"),
     ],

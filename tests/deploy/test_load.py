@@ -22,6 +22,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_wrong_argument_is_not_the_files_fault(path: Path) -> None:
+    with pytest.raises(ValueError, match="^weights must be one of auto, packed, unpacked, dense"):
+        load(path, "fp32")
+
+
 def test_quantized_layers_hold_packed_codes_and_nothing_latent(path: Path) -> None:
     loaded = load(path, "unpacked")
     state = loaded.state_dict()

@@ -23,12 +23,14 @@ from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.load import load_data
+from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import Table
 from ttq_repro.training.compilation import forget_compiled
 from ttq_repro.training.device import device_of
+from ttq_repro.training.rehearsal import checked
 from ttq_repro.workers import cores
 
 #: Steps of an epoch here. CIFAR-10's has 391, which on a CPU would take three loops half an hour.
@@ -52,9 +54,14 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     """The tables that ``request`` asks for as they are measured, each with its file's name.
 
     Raises:
-        UserError: ``parts`` names a table there is none of.
+        UserError: ``parts`` names a table there is none of, or another option is invalid.
     """
     check_option("threads", request["threads"], check_whole, 1)
+    for key in ("parts", "models", "batches"):
+        if not isinstance(request[key], list) or not request[key]:
+            raise UserError(f"{key}={request[key]}: must be a list with something in it")
+    for batch in request["batches"]:
+        check_option("batches", batch, check_whole, 1)
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,
@@ -258,6 +265,7 @@ def _config(
 ) -> Config:
     own = ["trainer.progress=lines", f"model={model}", f"quantizer={quantizer}"]
     config = compose_config("train", [*of_data, *own, *request["overrides"]])
+    checked(config)
     trainer = config["trainer"]
     if trainer["compile"] == "auto":  # As in a long run.
         trainer["compile"] = True

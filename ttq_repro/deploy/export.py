@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ttq_repro.checks import check_choice, check_option
+from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
-from ttq_repro.deploy.to_onnx import to_onnx
+from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
@@ -28,6 +30,8 @@ def export(request: Config) -> None:
     out = Path(request["out"])
     if out.suffix not in (".safetensors", ".onnx"):
         raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
+    check_option("coding", request["coding"], check_choice, CODINGS)
+    check_option("onnx_weights", request["onnx_weights"], check_choice, ONNX_WEIGHTS)
     workspace, run = Workspace.of(request), Path(request["run"])
     trained = read_trained(run, request["data_dir"], workspace)
     try:
@@ -38,7 +42,10 @@ def export(request: Config) -> None:
             content = serialize(packed, request["coding"])
     except ValueError as error:
         raise UserError(str(error)) from None
-    write_atomically(out, content)
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise UserError(f"out={out}: {error.strerror}") from None
     count = sum(layer.weights for layer in packed.layers)
     print(
         f"{out}: {len(content):,} bytes; {count:,} weights in {len(packed.layers)} quantized "

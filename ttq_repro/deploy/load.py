@@ -38,6 +38,7 @@ def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
         weights: as in :func:`build`.
 
     Raises:
+        ValueError: ``weights`` is none of the four.
         UserError: there is no such file.
         PackedFileError: it is not a packed network, or damaged or altered.
     """
@@ -49,6 +50,7 @@ def open_packed(path: str | Path, weights: Weights = "auto") -> tuple[PackedNetw
 
     Raises: as :func:`load`.
     """
+    check_choice("weights", weights, Weights)
     try:
         packed = parse(Path(path).read_bytes())
         return packed, build(packed, weights)

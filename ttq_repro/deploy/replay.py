@@ -1,4 +1,4 @@
-"""A loaded network as one CUDA graph. Not yet measured."""
+"""A loaded network as one CUDA graph."""
 
 from __future__ import annotations
 

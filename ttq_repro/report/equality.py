@@ -26,10 +26,10 @@ NO_PAIR = "no pair"
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Mixed bfloat16 against float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n "
-    "seeds, of the final epoch (never the best one). The difference, in points, is that of the "
-    "same seeds on the same kind of machine, CPU or GPU, and the same test images, over n such "
-    "pairs with its 95% interval; the two agree where all of that lies within "
-    f"±{MARGIN}."
+    "seeds, of the final epoch (never the best one). All else is alike in both: on a CPU they are "
+    "compiled, on a GPU replayed as a graph. The difference, in points, is that of the same seeds "
+    "on the same kind of machine, CPU or GPU, and the same test images, over n such pairs with its "
+    f"95% interval; the two agree where all of that lies within ±{MARGIN}."
 )
 HEADER = ["method", "budget", *PRECISIONS, "bf16 minus fp32", "verdict"]
 

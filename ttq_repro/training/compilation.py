@@ -12,9 +12,9 @@ from torch._dynamo import lookup_backend
 #: Inductor's, by device. A quantizer computes the same for every layer, in kernels of microseconds:
 #: a GPU is to run those of several layers as one.
 OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}}
-#: Compiling ResNet-20 takes about half a minute; shorter runs never win it back. A GPU wins about a
-#: millisecond a step.
-COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 30_000}
+#: Compiling ResNet-20 takes about half a minute, with a GPU 45 s to 75 s; shorter runs never win it
+#: back. A GPU wins 0.8 ms a step.
+COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 60_000}
 
 
 def is_worth_compiling(steps: int, device: torch.device) -> bool:

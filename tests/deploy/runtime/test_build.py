@@ -101,7 +101,11 @@ print(warning.message)
 
 @pytest.mark.parametrize(
     ("script", "message"),
-    [(None, "No such file"), ("#!/bin/sh\necho out of order >&2\nexit 3\n", "out of order")],
+    [
+        (None, "No such file"),
+        ("#!/bin/sh\necho out of order >&2\nexit 3\n", "out of order"),
+        ("#!/bin/sh\nprintf '\\377 is not UTF-8' >&2\nexit 3\n", "is not UTF-8"),
+    ],
 )
 def test_without_a_compiler_there_is_one_warning_and_the_same_logits(
     script: str | None, message: str, tmp_path: Path

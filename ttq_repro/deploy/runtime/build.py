@@ -81,7 +81,7 @@ def runtime() -> Runtime | None:
         reason = "this processor has no vector instructions with which packed ones would pay"
     except subprocess.CalledProcessError as error:
         reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         reason = f"no C++ runtime, {error}"
     if found is None or found.level == "portable":
         warnings.warn(f"ternary layers are unpacked to float32 in every call ({reason})")
@@ -97,6 +97,7 @@ def build(folder: Path) -> Path:
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
+        ValueError: ``$CXX`` is no command.
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler fails.
     """
     compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *FLAGS]
@@ -145,5 +146,8 @@ def _hash(*parts: bytes) -> str:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    # A compiler may write in any encoding.
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, errors="replace", timeout=PATIENCE
+    )
     return done.stdout

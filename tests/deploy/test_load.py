@@ -23,7 +23,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wrong_argument_is_not_the_files_fault(path: Path) -> None:
-    with pytest.raises(ValueError, match="^weights must be one of auto, packed, unpacked, dense"):
+    with pytest.raises(ValueError, match=r"^weights must be one of auto, packed, "):
         load(path, "fp32")
 
 

@@ -66,7 +66,7 @@ LINES = [
     ("benchmark", "parts=training", "parts=training: must be a list with something in it"),
     ("benchmark", "models=[]", "models=[]: must be a list with something in it"),
     ("benchmark", "batches=[0]", "batches=0: must be a whole number from 1, got 0"),
-    ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be one of "),
+    ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("predict", "model=m", "Missing mandatory value: image"),

@@ -22,6 +22,9 @@ from ttq_repro.errors import PackedFileError, UserError
 #: this many bytes. A multiple of 8.
 CHUNK = 2**19
 
+#: Adds nothing to a variance of one, in either precision; torch 2.11 refuses zero.
+NO_EPS = 1e-30
+
 Weights = Literal["auto", "packed", "unpacked", "dense"]
 
 
@@ -157,7 +160,7 @@ def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
             if packed.folded:
                 module.running_mean = torch.zeros(module.num_features)
                 module.running_var = torch.ones(module.num_features)
-                module.eps = 0.0
+                module.eps = NO_EPS
     factors = {}
     for part, content in (("floats", packed.floats), ("batch_norm", packed.batch_norm)):
         here = [slot for slot in places if slot.part == part]

@@ -102,7 +102,7 @@ except MemoryError:
     pass
 try:
     torch.ops.ternary.linear(x, *codes)
-except RuntimeError as error:
+except (RuntimeError, MemoryError) as error:  # The latter in torch 2.11.
     del rest
     print(error)
 """

@@ -14,6 +14,7 @@ from ttq_repro.report.seeds import (
     with_machines,
 )
 from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
@@ -26,10 +27,10 @@ NO_PAIR = "no pair"
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Mixed bfloat16 against float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n "
-    "seeds, of the final epoch (never the best one). All else is alike in both: on a CPU they are "
-    "compiled, on a GPU replayed as a graph. The difference, in points, is that of the same seeds "
-    "on the same kind of machine, CPU or GPU, and the same test images, over n such pairs with its "
-    f"95% interval; the two agree where all of that lies within ±{MARGIN}."
+    "seeds, of the final epoch (never the best one). The difference, in points, is that of the "
+    "same seeds on the same kind of machine, CPU or GPU, compiled or replayed as a graph in both "
+    "or in neither, and the same test images, over n such pairs with its 95% interval; the two "
+    f"agree where all of that lies within ±{MARGIN}."
 )
 HEADER = ["method", "budget", *PRECISIONS, "bf16 minus fp32", "verdict"]
 
@@ -55,13 +56,19 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
     )
 
 
+def _path(record: Record) -> tuple[object, ...]:
+    """By what a run was computed."""
+    made = record.provenance
+    return record.machine, made.get("compiled"), made.get("graphed")
+
+
 def _row(title: str, budget: str, found: dict[str, Found]) -> list[str]:
     # A trial is of one precision.
     fp32, bf16 = (found[p].records if p in found else {} for p in PRECISIONS)
     rests_on = with_machines(budget, (r.machine for one in (fp32, bf16) for r in one.values()))
     row = [title, rests_on, *(error_of(found[p]) if p in found else NOT_RUN for p in PRECISIONS)]
-    # Another machine computes otherwise in either precision.
-    alike = {s: r for s, r in bf16.items() if s in fp32 and r.machine == fp32[s].machine}
+    # What computes otherwise does so in either precision.
+    alike = {s: r for s, r in bf16.items() if s in fp32 and _path(r) == _path(fp32[s])}
     difference = paired_difference(alike, fp32)
     if difference is None:
         return [*row, "-", NO_PAIR if fp32 and bf16 else NOT_RUN]

@@ -47,7 +47,8 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATED_T
 sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few minutes
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 CXX="$(CXX) $(SANITIZERS)" OMP_NUM_THREADS=1 \
-		$(RUN) -m pytest tests/deploy/runtime/test_kernels.py -s --timeout 1800
+		$(RUN) -m pytest tests/deploy/runtime/test_kernels.py tests/deploy/runtime/test_layers.py \
+		-s --timeout 1800
 
 soak: setup ## faults tried hundreds of times, an hour or so; writes results/benchmarks/faults
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import pickle
 import random
@@ -17,7 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.deploy.networks import CLASSES, images, packed, trained
+from tests.deploy.networks import ARCHITECTURES, CLASSES, images, packed, trained
+from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy import load
 from ttq_repro.deploy.format import FORMAT, parse, serialize
 from ttq_repro.deploy.load import build
@@ -140,7 +142,7 @@ def tampered(content: bytes, generator: random.Random) -> bytes:
             else:
                 node[key] = copy.deepcopy(generator.choice(STRANGE))
         else:
-            name = generator.choice(list(tensors))
+            name = generator.choice([name for name, tensor in tensors.items() if len(tensor)])
             flat = tensors[name].numpy().copy().view(np.uint8)
             what = generator.randrange(3)
             if what == 0:
@@ -170,8 +172,11 @@ def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
 
 @pytest.fixture(scope="module")
 def contents(content: bytes) -> list[bytes]:
-    pruned = packed(trained(method="dorefa_2bit"))
-    return [content, *(serialize(pruned, coding) for coding in ("packed", "zstd", "huffman"))]
+    """Every method, architecture and coding."""
+    codings = ("packed", "zstd", "huffman")
+    made = [packed(trained(method=method)) for method in METHODS if method not in FLOAT]
+    made += [packed(trained(name), name, fold=True) for name in ARCHITECTURES]
+    return [content, *map(serialize, made, itertools.cycle(codings))]
 
 
 def test_tampered_files_are_refused_or_sound(contents: list[bytes]) -> None:

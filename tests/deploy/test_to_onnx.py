@@ -11,7 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.deploy.networks import CLASSES, images, packed, relative_difference, trained
+from tests.deploy.networks import (
+    ARCHITECTURES,
+    CLASSES,
+    images,
+    packed,
+    relative_difference,
+    trained,
+)
+from tests.quantizers.methods import METHODS
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.to_onnx import to_onnx
@@ -60,6 +68,27 @@ def test_2_bit_integers_compute_the_same(method: str, terms: int) -> None:
     assert {len(t.raw_data) for t in integers} == {16 * 16 * 9 // 4}
     expected = build(made)(images(7))
     assert relative_difference(run(model, images(7)), expected) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_computes_the_same(method: str) -> None:
+    """With 2-bit integers where its levels allow them."""
+    made = packed(trained(method=method))
+    few = any(layer.lower == layer.upper == 1 for layer in made.layers)
+    expected = build(made)(images(7))
+    for weights in ("float", "int2") if few else ("float",):
+        assert relative_difference(run(to_onnx(made, weights), images(7)), expected) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_computes_the_same(name: str, fold: bool) -> None:
+    made = packed(trained(name), name, fold=fold)
+    expected = build(made)(images(7))
+    for weights in ("float", "int2"):
+        assert relative_difference(run(to_onnx(made, weights), images(7)), expected) < 1e-5
 
 
 def test_layers_of_more_levels_are_not_for_2_bits() -> None:

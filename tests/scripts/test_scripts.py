@@ -69,6 +69,8 @@ LINES = [
     ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
+    ("benchmark_inference", "networks=x", "networks=x: must be a list"),
+    ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
     ("predict", "model=m", "Missing mandatory value: image"),
     ("readme", "pages=all", "Could not override 'pages'."),
 ]  # fmt: skip

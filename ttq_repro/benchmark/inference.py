@@ -17,7 +17,7 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_option, check_whole
+from ttq_repro.checks import check_option, check_whole, refusals_of
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
@@ -49,8 +49,11 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     on the GPU where there is one.
 
     Raises:
-        UserError: there is no runtime to measure.
+        UserError: there is no runtime to measure, or an option is invalid.
     """
+    for key in ("networks", "targets"):
+        if not isinstance(request[key], list):
+            raise UserError(f"{key}={request[key]}: must be a list")
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if torch.cuda.is_available():
@@ -65,7 +68,8 @@ def networks_table(request: Config) -> Table:
     """Whole packed networks on the CPU.
 
     Raises:
-        UserError: there is no runtime to measure.
+        UserError: there is no runtime to measure, or an entry of ``networks`` or ``targets`` lacks
+            something.
     """
     found = runtime()
     if found is None:
@@ -75,14 +79,18 @@ def networks_table(request: Config) -> Table:
     torch.set_num_threads(threads)
     rows = []
     for entry in request["networks"]:
-        packed = untrained(entry).pack(fold=True)
-        for batch in entry["batches"]:
-            labels = [entry["title"], str(batch)]
-            targets = [
-                target
-                for target in request["targets"]
-                if [target["network"], str(target["batch"])] == labels
-            ]
+        with refusals_of(f"networks: {entry}"):
+            title, batches = entry["title"], entry["batches"]
+            packed = untrained(entry).pack(fold=True)
+        for batch in batches:
+            check_option("batches", batch, check_whole, 1)
+            labels = [title, str(batch)]
+            with refusals_of("targets"):
+                targets = [
+                    target
+                    for target in request["targets"]
+                    if [target["network"], str(target["batch"])] == labels
+                ]
             images = torch.randn(batch, 3, *packed.inputs.size)
             rows += _rows(labels, packed, images, request, targets)
             forget_compiled()

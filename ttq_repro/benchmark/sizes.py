@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import partial
 
@@ -33,8 +34,14 @@ FORMATS = [
     ("{bits}, batch norm as trained", "packed", False),
     ("{bits}", "packed", True),
     ("trits", "trits", True),
+    ("Huffman", "huffman", True),
     ("entropy-coded", "zstd", True),
 ]
+#: Which numbers of levels a coding is for; no entry: any.
+MEANT_FOR: dict[str, Callable[[int], bool]] = {
+    "trits": lambda levels: levels == 3,
+    "huffman": lambda levels: levels > 3,
+}
 HEADER = [
     "network", "codes from", "format",
     "quantized layers", "scales", "float layers", "batch norm", "header", "bytes",
@@ -44,8 +51,9 @@ CAPTION = (
     "Bytes on disk by part. Layers x and whole x: how many times smaller than float32 the codes of "
     "the quantized layers are, and the whole file, scales and header included, against the float "
     "network with its running statistics and no header. Batch norm is folded where the format does "
-    "not say otherwise. How far codes compress depends on the weights: the second column says "
-    "where they come from, a trained network where one is committed."
+    "not say otherwise. Scales of Deep Compression are its codebooks and, as trained, masks. How "
+    "far codes compress depends on the weights: the second column says where they come from, a "
+    "trained network where one is committed."
 )
 
 
@@ -152,7 +160,8 @@ def _rows(
     whole = trained.layers + trained.floats + trained.batch_norm
     rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", "-"])]
     for template, coding, fold in FORMATS:
-        if coding == "trits" and any(layer.levels != 3 for layer in packed[fold].layers):
+        suits = MEANT_FOR.get(coding, bool)
+        if not all(suits(layer.levels) for layer in packed[fold].layers):
             continue
         name = template.format(bits=_bits(packed[fold]))
         sizes = packed_sizes(serialize(packed[fold], coding))

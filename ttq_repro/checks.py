@@ -7,6 +7,7 @@ are refused: `no` on a command line is a string, and every string is true.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -75,6 +76,16 @@ def check_whole(argument: str, value: int, lowest: int, highest: int | None = No
     if not whole or value < lowest or (highest is not None and value > highest):
         end = "" if highest is None else f" to {highest}"
         raise ValueError(f"{argument} must be a whole number from {lowest}{end}, got {value!r}")
+
+
+def check_path(argument: str, value: str | os.PathLike[str]) -> None:
+    """Refuse what is no path: a number, a list, nothing.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{argument} must be a path, got {value!r}")
 
 
 def check_option(key: str, value: Any, check: Callable[..., None], *limits: Any) -> None:

@@ -35,7 +35,7 @@ def test_every_model_has_its_row(request_: Config) -> None:
     # Dropout takes no room.
     assert named == set(choices("model")) - {"alexnet_bn_dropout"}
     for entry in request_["networks"]:
-        assert entry["targets"].keys() <= {"1 bit", "2 bits", "entropy-coded"}
+        assert entry.get("targets", {}).keys() <= {"1 bit", "2 bits", "entropy-coded"}
 
 
 def test_the_parts_of_a_file_are_all_of_it() -> None:
@@ -98,10 +98,17 @@ def test_a_packed_file_of_another_run_is_named(request_: Config, tmp_path: Path)
     path = ROOT / request_["networks"][0]["packed"]
     folder = tmp_path / "checkpoints" / "cifar10" / path.parent.name
     folder.mkdir(parents=True)
-    for name in (path.name, "seed1.safetensors"):
+    entry = {"title": "", "packed": folder / path.name}
+    for name, message in (
+        (path.name, r"made from .*seed1\.safetensors, which is not there"),
+        ("seed1.safetensors", "not made from .*checksum differs"),
+    ):
         shutil.copy(path, folder / name)
-    with pytest.raises(UserError, match=r"not made from .*checksum differs"):
-        measure({"networks": [{"title": "", "packed": folder / path.name, "targets": {}}]})
+        with pytest.raises(UserError, match=message):
+            measure({"networks": [entry]})
+    shutil.copy(path.with_name("seed1.safetensors"), folder)
+    with pytest.raises(UserError, match=r"whose record is not there, .*seed1\.json"):
+        measure({"networks": [entry]})
 
 
 def test_operations_are_counted_by_layer(request_: Config, resnet20: dict[str, Table]) -> None:

@@ -18,6 +18,7 @@ from ttq_repro.deploy import PackedNetwork, load, pack
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import Weights
+from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.files import ROOT
 from ttq_repro.models import AlexNetBN
 from ttq_repro.quantizers import TTQ
@@ -50,6 +51,15 @@ def test_it_folds_whole_and_computes_the_same_logits(exported: Exported, weights
     loaded = load(exported.path, weights)
     assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in loaded.modules())
     assert relative_difference(loaded(images(1, 224)), exported.logits) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["float", "int2"])
+def test_onnx_computes_the_same_logits(weights: str, exported: Exported) -> None:
+    from tests.deploy.test_to_onnx import run as run_onnx  # Skips where the extra is missing.
+
+    out = run_onnx(to_onnx(exported.packed, weights), images(1, 224))
+    assert relative_difference(out, exported.logits) < 1e-5
 
 
 def test_it_is_almost_eight_times_smaller(exported: Exported) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.conftest import TINY
 from tests.deploy.networks import packed, trained
@@ -26,6 +26,9 @@ from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.trained import read_trained
 from ttq_repro.runs.workspace import Workspace
+
+ORIENTATION = ExifTags.Base.Orientation
+TO_BE_TURNED_RIGHT = 6
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,10 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
         ({"coding": "gzip"}, "coding=gzip: must be one of packed, trits, zstd, huffman"),
         ({"coding": "gzip", "run": "seed1.json"}, "coding=gzip: must be one of"),
         ({"onnx_weights": "int4"}, "onnx_weights=int4: must be one of float, int2"),
+        ({"coding": "zstd", "out": "net.onnx"}, "coding=zstd: not for .onnx files"),
+        ({"onnx_weights": "int2"}, "onnx_weights=int2: not for .safetensors files"),
+        ({"run": 5}, "run=5: must be a path, got 5"),
+        ({"out": None}, "out=None: must be a path, got None"),
         ({"out": "/dev/null/net.safetensors"}, "out=/dev/null/net.safetensors: "),
         ({"run": "a/b/c/d/seed1.json"}, r"seed1\.json: belongs to no run"),
         ({"run": "seed1.json"}, r"seed1\.json: belongs to no run"),
@@ -101,6 +108,18 @@ def test_a_request_that_cannot_be_met_is_named(
     with pytest.raises(UserError, match=message):
         export(request_for(**changes))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_run_has_trained_is_never_overwritten(
+    run: Run, request_for: Callable[..., Config]
+) -> None:
+    weights = Workspace.of(run.config).weights(run)
+    before = weights.read_bytes()
+    with pytest.raises(UserError, match="there already, and no packed network"):
+        export(request_for(run=str(weights), out=str(weights)))
+    assert weights.read_bytes() == before
+    for _ in range(2):  # A packed network may be replaced.
+        export(request_for())
 
 
 def test_a_network_of_ones_own_is_named(run: Run) -> None:
@@ -161,6 +180,17 @@ def test_the_centre_of_a_picture_is_what_evaluation_looks_at(model: Path, tmp_pa
     torch.testing.assert_close(read_image(path, inputs), expected.permute(2, 0, 1))
 
 
+def test_a_picture_is_turned_as_its_camera_says(model: Path, tmp_path: Path) -> None:
+    made, _ = open_packed(model)
+    upright = Image.open(picture(tmp_path / "upright.png", (32, 48)))
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[ORIENTATION] = TO_BE_TURNED_RIGHT
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=exif)
+    seen = [read_image(tmp_path / name, made.inputs) for name in ("upright.png", "lying.png")]
+    assert torch.equal(*seen)
+
+
 def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) -> None:
     made, _ = open_packed(model)
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
@@ -168,6 +198,14 @@ def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) ->
     Image.fromarray(grey * np.uint16(257)).save(tmp_path / "16.png")
     seen = [read_image(tmp_path / name, made.inputs) for name in ("8.png", "16.png")]
     assert torch.equal(*seen)
+
+
+def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
+    path, overflowing = tmp_path / "net.safetensors", packed(trained())
+    overflowing.floats.fill_(3e38)
+    path.write_bytes(serialize(overflowing))
+    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits for"):
+        predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 
 def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:

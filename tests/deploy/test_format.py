@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.deploy.networks import ARCHITECTURES, CLASSES, images, packed, trained
+from tests.deploy.networks import ARCHITECTURES, CLASSES, packed, trained
 from tests.quantizers.methods import FLOAT, METHODS
+from ttq_repro.deploy import format as format_
 from ttq_repro.deploy import load
 from ttq_repro.deploy.format import FORMAT, parse, serialize
 from ttq_repro.deploy.load import build
@@ -161,12 +162,13 @@ def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
     refused = 0
     for _ in range(count):
         try:
-            network = build(parse(tampered(generator.choice(contents), generator)))
+            made = parse(tampered(generator.choice(contents), generator))
+            network = build(made)
         except ValueError:
             refused += 1
         else:
             with torch.no_grad():
-                assert network(images(1)).shape == (1, 5)
+                assert network(torch.zeros(1, 3, *made.inputs.size)).shape == (1, 5)
     return refused
 
 
@@ -248,7 +250,13 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put("half", "batch_norm"), "batch norm is 'half'"),
         (put("trained", "batch_norm"), "batch_norm has shape"),
         (put(["ant"], "inputs", "classes"), "1 names of 5 classes"),
+        (put("a\n99%  b", "inputs", "classes", 0), r"'a\\n99%  b' is no name of a class"),
+        (put("\ud800", "inputs", "classes", 4), r"'\\ud800' is no name of a class"),
         (put([0, 1, 1], "inputs", "std"), "channel statistics"),
+        (put([1, 1, 1e-320], "inputs", "std"), "channel statistics"),
+        (put([0, 0, 1e300], "inputs", "mean"), "channel statistics"),
+        (put([30, 30], "inputs", "size"), "not a network for images of 30 x 30"),
+        (put([True, True], "inputs", "size"), "images of True x True pixels"),
         (put(0, "inputs", "centre"), "the centre is 0.0 of the short side"),
         (put([10**6, 32], "inputs", "size"), "images of 1000000 x 32 pixels"),
         (put(None, "layers"), "its description is malformed"),
@@ -259,6 +267,14 @@ def test_what_does_not_fit_is_named(change: Change, message: str) -> None:
     change(tensors, manifest)
     with pytest.raises(ValueError, match=message):
         parse(sealed(tensors, manifest))
+
+
+def test_few_bytes_do_not_unpack_to_many_weights(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(format_, "WEIGHTS_A_BYTE", 1)
+    with pytest.raises(ValueError, match=r"[\d,]+ weights in [\d,]+ bytes"):
+        parse(content)
 
 
 def test_the_error_names_the_file(content: bytes, tmp_path: Path) -> None:

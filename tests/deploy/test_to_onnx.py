@@ -24,6 +24,7 @@ from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
@@ -49,6 +50,8 @@ def test_float_weights_are_the_ternary_ones(ttq: PackedNetwork) -> None:
     assert np.array_equal(weight, build(ttq, "unpacked").blocks[1].conv1.weight)
     assert len(np.unique(weight)) == 3
     assert relative_difference(run(model, images(7)), build(ttq)(images(7))) < 1e-5
+    assert str(ROOT).encode() not in model
+    assert b"site-packages" not in model
     (entry,) = onnx.load_from_string(model).metadata_props
     assert json.loads(entry.value)["classes"] == list(CLASSES)
 

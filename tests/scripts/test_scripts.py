@@ -71,6 +71,8 @@ LINES = [
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "networks=x", "networks=x: must be a list"),
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    ("sizes", "networks=[]", "networks=[]: must be a list with something in it"),
+    ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
     ("predict", "model=m", "Missing mandatory value: image"),
     ("readme", "pages=all", "Could not override 'pages'."),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import Packable, untrained
 from ttq_repro.benchmark.verdict import verdict
+from ttq_repro.checks import refusals_of
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import build, open_packed
 from ttq_repro.deploy.pack import pack
@@ -76,16 +77,24 @@ def measure(request: Config) -> dict[str, Table]:
     """Sizes and operations, by name, of the networks that ``request`` (configs/sizes.yaml) lists.
 
     Nothing is trained: a network is one that a run has left, or the starting one of a run.
+
+    Raises:
+        UserError: there are no networks, an entry lacks something, or its files are not of one run.
     """
+    if not isinstance(request["networks"], list) or not request["networks"]:
+        raise UserError(f"networks={request['networks']}: must be a list with something in it")
     sizes, costs, layers = [], [], []
     for entry in request["networks"]:
-        if "packed" in entry:
-            packable, source = _trained(entry)
-        else:
-            packable, source = untrained(entry), entry["codes_from"]
-        packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
-        labels = [entry["title"], source]
-        sizes += [[*labels, *row] for row in _rows(packable.network, packed, entry["targets"])]
+        with refusals_of(f"networks: {entry}"):
+            if "packed" in entry:
+                packable, source = _trained(entry)
+            else:
+                packable, source = untrained(entry), entry["codes_from"]
+            labels = [entry["title"], source]
+            packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
+        sizes += [
+            [*labels, *row] for row in _rows(packable.network, packed, entry.get("targets", {}))
+        ]
         counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
         costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
         if entry.get("by_layer"):
@@ -102,14 +111,18 @@ def _trained(entry: Config) -> tuple[Packable, str]:
     """The network of a packed file with the weights that its run left beside it, and which run.
 
     Raises:
-        UserError: these are not of one run.
+        UserError: a file is missing, or these are not of one run.
     """
     path = ROOT / entry["packed"]
     described, _ = open_packed(path, "unpacked")
     made = described.provenance
     record, weights = record_and_weights(path.with_name(f"seed{made['seed']}.safetensors"))
+    if not weights.is_file():
+        raise UserError(f"{path}: made from {weights}, which is not there")
     if sha256(weights) != made["weights_sha256"]:
         raise UserError(f"{path}: not made from {weights}, the checksum differs")
+    if not record.is_file():
+        raise UserError(f"{path}: of a run whose record is not there, {record}")
     network = starting_network(Record.read(record).config | {"parent": "none"})
     network.load_state_dict(load_file(weights))
     model = described.architecture, described.arguments, described.inputs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.checks import check_choice, check_option
+from ttq_repro.checks import check_choice, check_option, check_path
 from ttq_repro.deploy.coding import CODINGS
-from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.format import is_packed, serialize
 from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
@@ -27,11 +27,12 @@ def export(request: Config) -> None:
         UserError: the run has no record or weights, cannot be exported in this way, or is not in
             wandb, to be linked.
     """
-    out = Path(request["out"])
-    if out.suffix not in (".safetensors", ".onnx"):
-        raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
+    for key in ("run", "out"):
+        check_option(key, request[key], check_path)
     check_option("coding", request["coding"], check_choice, CODINGS)
     check_option("onnx_weights", request["onnx_weights"], check_choice, ONNX_WEIGHTS)
+    out = Path(request["out"])
+    _check_suits(out, request)
     workspace, run = Workspace.of(request), Path(request["run"])
     trained = read_trained(run, request["data_dir"], workspace)
     try:
@@ -54,6 +55,22 @@ def export(request: Config) -> None:
     if request["link"]:
         _, weights = record_and_weights(run.absolute())
         link_packed(trained.record, weights, out, workspace)
+
+
+def _check_suits(out: Path, request: Config) -> None:
+    """Whether a file of this name can be written, and takes what is asked for.
+
+    Raises:
+        UserError: it cannot, or does not.
+    """
+    if out.suffix not in (".safetensors", ".onnx"):
+        raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
+    key, usual = ("coding", "packed") if out.suffix == ".onnx" else ("onnx_weights", "float")
+    if request[key] != usual:
+        raise UserError(f"{key}={request[key]}: not for {out.suffix} files")
+    # Weights as trained, say, which nothing but training would bring back.
+    if out.suffix == ".safetensors" and out.exists() and not is_packed(out):
+        raise UserError(f"out={out}: there already, and no packed network; it is left as it is")
 
 
 def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:

@@ -31,15 +31,16 @@ from dataclasses import asdict
 from itertools import groupby
 from math import prod
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ttq_repro.deploy.architecture import class_count, skeleton, slots
+from ttq_repro.deploy.architecture import check_images, class_count, skeleton, slots
 from ttq_repro.deploy.coding import decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack, width_of
@@ -63,6 +64,9 @@ SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
 PIECE = 2**19
 #: The deepest ResNet for CIFAR-10 that was published (He et al. 2015, arXiv 1512.03385).
 LARGEST_DEPTH = 1202
+#: What a compressed file may unpack to, in weights a byte of it. An AlexNet-BN of zeros alone,
+#: beside the floats that it keeps, comes to 640; no trained network comes near.
+WEIGHTS_A_BYTE = 1000
 
 
 def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
@@ -97,6 +101,15 @@ def parse(content: bytes) -> PackedNetwork:
         return _read(tensors, manifest, largest=len(content))
     except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"its description is malformed ({error!r})") from None
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file says that it holds a packed network, sound or not."""
+    try:
+        with safe_open(path, "pt") as file:
+            return KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def _manifest(packed: PackedNetwork, coding: str) -> dict[str, Any]:
@@ -163,7 +176,10 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
     frame = skeleton(architecture, arguments)
     inputs = _inputs(manifest["inputs"])
     inputs.check(class_count(frame))
+    check_images(frame, inputs.size)
     layers = _layers(manifest["layers"], dict(frame.named_modules()))
+    if (weights := sum(layer.weights for layer in layers)) > WEIGHTS_A_BYTE * largest:
+        raise ValueError(f"{weights:,} weights in {largest:,} bytes")
     sizes = {"batch_norm": 0, "floats": 0}
     for slot in slots(frame, {layer.name for layer in layers}, folded=folded):
         sizes[slot.part] += slot.size

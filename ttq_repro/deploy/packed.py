@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from ttq_repro.deploy.packing import packed_size, width_of
 
 LARGEST_SIDE = 10_000
+#: The least standard deviation of a channel, far below that of any image but a uniform one.
+TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,19 @@ class Inputs:
             ValueError: it cannot; the message says why.
         """
         height, width = self.size
-        if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in self.size):
+        if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in self.size):
             raise ValueError(f"images of {height} x {width} pixels")
         if not 0 < self.centre <= 1:
             raise ValueError(f"the centre is {self.centre} of the short side")
-        finite = all(map(isfinite, [*self.mean, *self.std]))
-        if len(self.mean) != 3 or len(self.std) != 3 or not finite or min(self.std) <= 0:
+        # Of images in [0, 1]; comparisons with NaN are false.
+        means, deviations = (0 <= m <= 1 for m in self.mean), (TINY <= s <= 1 for s in self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all((*means, *deviations)):
             raise ValueError(f"channel statistics {self.mean} and {self.std}")
-        if len(self.classes) != classes or not all(isinstance(name, str) for name in self.classes):
+        if len(self.classes) != classes:
             raise ValueError(f"{len(self.classes)} names of {classes} classes")
+        # They are printed, a line each.
+        if odd := [n for n in self.classes if not (isinstance(n, str) and n.isprintable())]:
+            raise ValueError(f"{odd[0]!a} is no name of a class")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ttq_repro.checks import check_option, check_whole
+from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.deploy.load import open_packed
 from ttq_repro.deploy.packed import Inputs
+from ttq_repro.errors import PackedFileError
 from ttq_repro.pictures import opened, rgb
 from ttq_repro.runs.config import Config
 
@@ -20,13 +21,17 @@ def predict(request: Config) -> None:
     """Print the top classes of an image with their probabilities.
 
     Raises:
-        UserError: the model or the image cannot be read, or ``top`` is no whole number from 1.
+        UserError: the model or the image cannot be read, or an option is invalid.
     """
     check_option("top", request["top"], check_whole, 1)
+    for key in ("model", "image"):
+        check_option(key, request[key], check_path)
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
     with torch.inference_mode():
         logits = network(image[None])[0]
+    if not logits.isfinite().all():
+        raise PackedFileError(f"{request['model']}: gives no finite logits for {request['image']}")
     probabilities = logits.softmax(0)
     for index in logits.argsort(descending=True)[: request["top"]]:
         print(f"{100 * probabilities[index]:5.1f}%  {packed.inputs.classes[index]}")
@@ -43,7 +48,8 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
     height, width = inputs.size
     with opened(path) as image:
         fitted = ImageOps.fit(
-            rgb(image),
+            # A camera that was held upright says so beside the pixels.
+            rgb(ImageOps.exif_transpose(image)),
             (width, height),
             Image.Resampling.BILINEAR,
             bleed=(1 - inputs.centre) / 2,

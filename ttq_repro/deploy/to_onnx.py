@@ -48,6 +48,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
     model = _exported(build(packed, "dense"), packed, INT2_OPSET if weights == "int2" else None)
     if weights == "int2":
         _quantize(model.graph, packed, chosen)
+    _forget_origin(model)
     onnx.helper.set_model_props(model, {"inputs": json.dumps(asdict(packed.inputs))})
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -70,6 +71,16 @@ def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> A
         )
     assert program is not None
     return program.model_proto
+
+
+def _forget_origin(model: Any) -> None:
+    """Remove from every part which line of which file the exporter had it from."""
+    graph = model.graph
+    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
+    values = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for part in (model, graph, *model.functions, *nodes, *values):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:

@@ -17,6 +17,9 @@ from ttq_repro.files import ROOT
 pytest.importorskip("triton", reason="needs Triton")
 from ttq_repro.deploy.runtime import gpu
 
+#: Triton's names of types.
+NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
 #: Triton decides whether to interpret a kernel when it is defined.
 PROGRAM = """
 import torch
@@ -57,9 +60,10 @@ def test_it_runs_where_its_input_is() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", gpu.TYPES)
 @pytest.mark.parametrize(("rows", "terms"), [(1, 1), (8, 2)])
 def test_it_compiles_for_a_gpu_that_is_not_there(
-    rows: int, terms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: int, terms: int, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     compiler = pytest.importorskip("triton.compiler")
@@ -71,7 +75,8 @@ def test_it_compiles_for_a_gpu_that_is_not_there(
         "tile_filters": FILTERS_A_BLOCK,
         "tile_depth": gpu.PRODUCTS // FILTERS_A_BLOCK // rows,
     }
-    types = {"words": "*i32", "rows": "i32", "filters": "i32"}
+    given = f"*{NAMES[dtype]}"
+    types = {"words": "*i32", "rows": "i32", "filters": "i32", "x": given, "out": given}
     signature = {
         name: "constexpr" if name in constants else types.get(name, "*fp32")
         for name in gpu._block.arg_names

@@ -297,6 +297,21 @@ def test_windows_that_do_not_fit_are_named(
         conv2d(random_input(*shape), *GOOD, *window)
 
 
+@pytest.mark.parametrize(
+    ("shape", "padding", "message"),
+    [
+        ((1, 2**47 + 6, 1, 1), 2**16, "an input of shape .* is too large"),
+        ((2**50, 6, 1, 1), 2**5, "an input of shape .* is too large"),
+        ((1, 6, 2**31, 1), 1, "a window of 1 at stride 1 does not fit"),
+    ],
+)
+def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, message: str) -> None:
+    """An expanded input takes no memory."""
+    x = torch.zeros(1).expand(shape)
+    with pytest.raises(RuntimeError, match=f"ternary: {message}"):
+        conv2d(x, *GOOD, (1, 1), (1, 1), (padding, 0), 1)
+
+
 def test_inputs_of_another_type_are_refused() -> None:
     with pytest.raises(RuntimeError, match="the input should be float32 on the CPU"):
         linear(random_input(2, 6).double(), *GOOD)

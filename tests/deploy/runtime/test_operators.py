@@ -34,6 +34,27 @@ def test_opcheck() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [
+        ((2, 7, 5, 4), WINDOW),
+        ((2, 6, 5), WINDOW),
+        ((2, 8, 5, 4), WINDOW),
+        ((2, 6, 5, 2), WINDOW),
+        ((2, 6, 5, 4), WINDOW._replace(stride=(0, 1))),
+        ((2, 6, 5, 4), WINDOW._replace(padding=(-1, 0))),
+        ((2, 6, 5, 4), WINDOW._replace(groups=3)),
+    ],
+)
+def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window: Window) -> None:
+    """As torch.compile and torch.export trace a network."""
+    on_meta = [tensor.to("meta") for tensor in CONV]
+    with pytest.raises((ValueError, RuntimeError), match=r"do(es)? not fit"):
+        torch.ops.ternary.conv2d(torch.empty(shape, device="meta"), *on_meta, *window)
+    with pytest.raises((ValueError, RuntimeError), match="do not fit"):
+        torch.ops.ternary.linear(torch.empty(8, device="meta"), *(t.to("meta") for t in LINEAR))
+
+
 def test_torch_s_own_way_to_compute_them() -> None:
     """What everything but float32 on a CPU takes."""
     x, picture = random_input(2, 9), random_input(2, 6, 5, 4)

@@ -31,6 +31,20 @@ class Codes(NamedTuple):
     scales: Tensor
     bias: Tensor
 
+    def check(self, depth: int, groups: int = 1) -> None:
+        """Whether these are weights for so many inputs, of a group.
+
+        Raises:
+            ValueError: they are not, or do not fit together.
+        """
+        filters = len(self.bias)
+        blocks = -(-(filters // groups) // FILTERS_A_BLOCK)
+        shapes = (groups * blocks, depth), (len(self.levels), 4), (len(self.levels), filters)
+        found = self.words.shape, self.levels.shape, self.scales.shape
+        if found != shapes or filters % groups:
+            told = [tuple(tensor.shape) for tensor in self]
+            raise ValueError(f"weights {told} do not fit {depth} inputs in {groups} groups")
+
     def unpacked(self, groups: int = 1) -> Tensor:
         """The weights as floats. Shape: (filters, depth).
 
@@ -56,6 +70,18 @@ class Window(NamedTuple):
     stride: tuple[int, int]
     padding: tuple[int, int]
     groups: int
+
+    def check(self, shape: torch.Size) -> None:
+        """Whether it moves over images of this shape.
+
+        Raises:
+            ValueError: it does not.
+        """
+        fits = len(shape) == 4 and self.groups > 0 and shape[1] % self.groups == 0
+        if not fits or min(*self.kernel, *self.stride) < 1 or min(self.padding) < 0:
+            raise ValueError(f"{self} does not fit shape {tuple(shape)}")
+        if min(self.places(*shape[2:])) < 1:
+            raise ValueError(f"{self} does not fit shape {tuple(shape)}")
 
     def places(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the output."""

@@ -11,20 +11,23 @@ from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 
 #: Beyond so many rows, weights that are unpacked once and cuBLAS are the better choice.
 MOST_ROWS = 8
+#: Of inputs: sums are float32.
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
 #: Products that a program holds at a time, over rows, filters and inputs.
 PRODUCTS = 8192
 
 
 def linear(x: Tensor, codes: Codes) -> Tensor:
-    """At most ``MOST_ROWS`` rows. Shapes: (..., depth) to (..., filters), in the type of ``x``.
+    """At most ``MOST_ROWS`` rows of ``TYPES``.
+
+    Shapes: (..., depth) to (..., filters), in the type of ``x``.
 
     Raises:
         ValueError: the shapes do not fit together.
     """
     depth, filters = x.shape[-1], len(codes.bias)
+    codes.check(depth)
     blocks = triton.cdiv(filters, FILTERS_A_BLOCK)
-    if codes.words.shape != (blocks, depth) or codes.scales.shape != (len(codes.levels), filters):
-        raise ValueError(f"weights {[tuple(t.shape) for t in codes]} do not fit {tuple(x.shape)}")
     x = x.contiguous()
     out = x.new_empty(*x.shape[:-1], filters)
     rows = x.numel() // depth

@@ -3,7 +3,8 @@
 They compute what ``torch.nn.functional`` computes with the weights of ``codes.Codes``. Float32 on a
 CPU goes to the C++ runtime once that is loaded (:func:`ttq_repro.deploy.runtime.build.runtime`),
 few rows of a linear layer on a GPU go to Triton, and everything else to torch, with weights that
-are unpacked for the length of the call. They have no derivative, and say so where one is asked for.
+are unpacked for the length of the call. They have no derivative: a backward pass through them says
+so, forward-mode differentiation takes it for zero.
 """
 
 from __future__ import annotations
@@ -41,19 +42,24 @@ def _linear_on_gpu(x: Tensor, *weights: Tensor) -> Tensor:
         # Its import takes longer than that of all the rest.
         from ttq_repro.deploy.runtime import gpu
 
-        if x.shape[:-1].numel() <= gpu.MOST_ROWS:
+        if x.shape[:-1].numel() <= gpu.MOST_ROWS and x.dtype in gpu.TYPES:
             return gpu.linear(x, codes)
     return dense_linear(x, codes)
 
 
 @torch.library.register_fake("ternary::linear", lib=LIBRARY)
 def _shape_of_linear(x: Tensor, *weights: Tensor) -> Tensor:
-    return x.new_empty(*x.shape[:-1], len(Codes(*weights).bias))
+    codes = Codes(*weights)
+    codes.check(x.shape[-1])
+    return x.new_empty(*x.shape[:-1], len(codes.bias))
 
 
 @torch.library.register_fake("ternary::conv2d", lib=LIBRARY)
 def _shape_of_conv2d(x: Tensor, *arguments: Any) -> Tensor:
     codes, window = _grouped(arguments)
+    window.check(x.shape)
+    (height, width), groups = window.kernel, window.groups
+    codes.check(x.shape[1] // groups * height * width, groups)
     out = x.new_empty(x.shape[0], *window.places(*x.shape[2:]), len(codes.bias))
     return out.permute(0, 3, 1, 2)
 

@@ -105,7 +105,7 @@ reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagen
 reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
 	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
-reproduce-equality: setup ## bf16 against fp32, the same runs in both (BUDGET=short SEEDS=3)
+reproduce-equality: setup ## the fast path against float32, over seeds (BUDGET=short SEEDS=3)
 	@# One after another, whatever becomes of the first.
 	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
 		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16

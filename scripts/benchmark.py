@@ -6,11 +6,13 @@ from ttq_repro.runs.entry import entry_point
 
 @entry_point("benchmark")
 def main(config: Config) -> None:
-    from ttq_repro.benchmark.training import measure
+    from ttq_repro.benchmark.training import departures, measure
     from ttq_repro.runs.workspace import Workspace
 
+    # What other settings give is no result.
+    home = Workspace.of(config).home(is_result=not departures(config))
     for name, table in measure(config):
-        table.write(Workspace.of(config).results / "benchmarks", name)
+        table.write(home / "benchmarks", name)
         print(table.markdown())
 
 

@@ -108,34 +108,37 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
     training, cost = tables.values()
     rows = [dict(zip(training.header, row, strict=True)) for row in training.rows]
     networks, loops = ([row[column] for row in rows] for column in ("network", "loop"))
-    assert networks == ["resnet20"] * 3 + ["resnet56"] * 2
-    assert loops[0].startswith("yardstick: ")
-    assert loops[1:3] == loops[3:]
-    assert rows[0]["times as fast as the yardstick"] == "1.00 (1.00 to 1.00)"
-    assert rows[3]["times as fast as the yardstick"] == "-"
+    assert networks == ["resnet20"] * 5 + ["resnet56"] * 2
+    assert [loop.rpartition(", ")[2] for loop in loops[:3]] == [f"{n} workers" for n in range(3)]
+    assert loops[3:5] == loops[5:]
+    over_yardstick = [row["times as fast as the yardstick"] for row in rows]
+    assert "1.000 (1.000 to 1.000)" in over_yardstick[:3]
+    assert over_yardstick[5:] == ["-", "-"]
     for row in rows:
         images = float(row["images/s"].replace(",", "")) * float(row["s an epoch"])
         assert images == pytest.approx(50_000, rel=0.02)
-    first, second = rows[2]["targets"].split("; ", 1)
+    first, second = rows[4]["targets"].split("; ", 1)
     assert first == "faster >= 3 with amx_bf16: not for this CPU"
     over_step, epoch = second.split("; ")
     assert re.fullmatch(r"time over our step alone <= 1.05: (met|not met|undecided)", over_step)
     assert epoch == "s an epoch <= 0.5: no GPU here"
-    assert rows[4]["targets"].endswith("; s an epoch <= 1.5: no GPU here")
+    assert rows[6]["targets"].endswith("; s an epoch <= 1.5: no GPU here")
     for row in cost.rows:
         assert row[4].removeprefix("<= 1.05: ") in ("met", "not met", "undecided")
     for table in (training, cost):
         assert "Epochs of 3 steps" in table.caption
         assert "that of one session" in table.caption
+        assert "Batch 16; ours not compiled. " in table.caption
+        assert "Not the usual runs: model.depth=8, " in table.caption
 
 
 def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own target, and the yardstick's without the condition on a CPU's instructions."""
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(training, "device_of", lambda _: torch.device("cuda"))
-    timings = Timings({"yardstick": [0.03], "bare": [0.0018], "fitted": [0.0019]})
+    timings = Timings({"slow": [0.03], "bare": [0.0018], "fitted": [0.0019]})
     trained = compose_config("train", ["model=resnet20", "data=cifar10", "recipe=paper"])
-    assert training._verdicts(compose_config("benchmark", []), trained, timings) == (
+    assert training._verdicts(compose_config("benchmark", []), trained, timings, "slow") == (
         "faster >= 3: met; time over our step alone <= 1.05: not met; s an epoch <= 0.5: not met"
     )
 

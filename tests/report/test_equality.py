@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def fill(
     precision: str,
     wrong: Sequence[int],
     machines: str = "",
+    **provenance: Any,
 ) -> None:
     """Records of full precision at ``short``, seed by seed, wrong on so many images.
 
@@ -44,7 +46,7 @@ def fill(
         kind = {"C": "CPUAccelerator", "G": "CUDAAccelerator"}.get(machines[seed - 1 : seed], "")
         made = trained(
             cell, seed, count / IMAGES, correct=correct, test_images=IMAGES,
-            provenance={"accelerator": kind},
+            provenance={"accelerator": kind, **provenance},
         )  # fmt: skip
         put(workspace, cell, made)
 
@@ -65,10 +67,23 @@ def test_the_interval_of_the_difference_decides(
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", bf16)
     rows = equality(planned, workspace).rows
-    (row,) = (row for row in rows if row[:2] == ["full precision", "short"])
-    assert row[2] == "10.00 ± 0.05 (n=3)"
-    assert row[4].startswith(difference)
-    assert row[5] == said
+    row, plain = (row for row in rows if row[:2] == ["full precision", "short"])
+    assert row[2:4] == ["the same execution", "10.00 ± 0.05 (n=3)"]
+    assert row[5].startswith(difference)
+    assert row[6] == said
+    assert plain[2:4] == ["plain", "not run"]
+    assert plain[5:] == ["-", "not run"]
+
+
+def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for precision, compiled in (("fp32", False), ("fp32, plain", False), ("bf16", True)):
+        fill(planned, workspace, precision, (1000, 1005, 995), compiled=compiled)
+    same, plain = (row for row in equality(planned, workspace).rows if row[3] != "not run")
+    assert same[2:] == ["the same execution", *["10.00 ± 0.05 (n=3)"] * 2, "-", "no pair"]
+    assert plain[2] == "plain"
+    assert plain[5].startswith("+0.00 [")
+    assert plain[6] == "agree"
 
 
 def test_precisions_are_compared_on_one_kind_of_machine(
@@ -78,18 +93,19 @@ def test_precisions_are_compared_on_one_kind_of_machine(
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
     rows = equality(planned, workspace).rows
-    (row,) = (row for row in rows if row[1].startswith("short") and row[2] != "not run")
-    assert row[1:4] == ["short, CPU and GPU", "10.00 ± 0.05 (n=3)", "11.70 ± 2.86 (n=3)"]
-    assert row[4].startswith("+0.05 [")
-    assert row[4].endswith("(n=2)")
+    (row,) = (row for row in rows if row[3] != "not run")
+    assert row[1] == "short, CPU and GPU"
+    assert row[3:5] == ["10.00 ± 0.05 (n=3)", "11.70 ± 2.86 (n=3)"]
+    assert row[5].startswith("+0.05 [")
+    assert row[5].endswith("(n=2)")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CCC")
-    (row,) = (row for row in equality(planned, workspace).rows if row[2] != "not run")
-    assert row[4:] == ["-", "no pair"]
+    (row,) = (row for row in equality(planned, workspace).rows if row[3] != "not run")
+    assert row[5:] == ["-", "no pair"]
 
 
 def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:
     trial = cells("equality", "smoke", "dataset=digits")
-    assert {tuple(row[2:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
+    assert {tuple(row[3:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
         ("not run", "not run", "-", "not run")
     }
 

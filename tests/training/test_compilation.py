@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import fx
+from torch._inductor.graph import GraphLowering
 
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.training import compilation
-from ttq_repro.training.compilation import is_worth_compiling
+from ttq_repro.training.compilation import is_compiled
 
 
 def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> None:
@@ -29,6 +30,25 @@ def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> Non
     eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}
     eager["workspace"] += "/eager"
     assert record.weights_sha256 == execute(Run(eager)).weights_sha256
+
+
+def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower = GraphLowering.codegen
+
+    def fail_backward(graph: GraphLowering) -> Any:
+        if graph.is_backward:
+            raise OSError("No space left on device")
+        return lower(graph)
+
+    monkeypatch.setattr(GraphLowering, "codegen", fail_backward)
+    torch.compiler.reset()
+    with torch._inductor.config.patch(force_disable_caches=True):
+        record = execute(tiny_run("recipe.epochs=1", "trainer.compile=true"))
+    assert record.provenance["compiled"] is False
+    (warning,) = record.warnings
+    assert warning.endswith("No space left on device")
 
 
 def test_runs_of_one_process_are_compiled_each(
@@ -55,5 +75,9 @@ def test_runs_of_one_process_are_compiled_each(
 
 @pytest.mark.parametrize(("device", "steps"), [("cpu", 2000), ("cuda", 60_000)])
 def test_long_runs_are_worth_compiling(device: str, steps: int) -> None:
-    assert is_worth_compiling(steps, torch.device(device))
-    assert not is_worth_compiling(steps - 1, torch.device(device))
+    trainer, there = {"compile": "auto", "plain": False}, torch.device(device)
+    assert is_compiled(trainer, steps, there)
+    assert not is_compiled(trainer, steps - 1, there)
+    assert is_compiled(trainer | {"compile": True}, 1, there)
+    assert not is_compiled(trainer | {"compile": False}, steps, there)
+    assert not is_compiled(trainer | {"compile": True, "plain": True}, steps, there)

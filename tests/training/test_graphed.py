@@ -17,7 +17,7 @@ from ttq_repro.cuda_graph import WARM_UP_CALLS
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training import graphed
+from ttq_repro.training import fit, graphed
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.fit import Fitted
 from ttq_repro.training.graphed import GraphedClassifier
@@ -25,6 +25,8 @@ from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe
 
+#: As tests.conftest.TINY has it.
+EPOCHS = 2
 METHODS = ("full_precision", "ttq", "ternary_connect", "deep_compression")
 WARNED: list[str] = []
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -97,6 +99,39 @@ def test_the_replayed_step_is_the_step(
     state = usual.network.state_dict()
     for name, value in replayed.network.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(("method", "times"), [("ttq", 1), ("deep_compression", EPOCHS)])
+def test_graphs_are_recorded_anew_where_an_epoch_changes_what_they_know(
+    method: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+
+    def capture(function: Callable[..., Tensor], *example: Tensor) -> Callable[..., Tensor]:
+        recorded.append(function.__name__)  # type: ignore[attr-defined]
+        return repeated(function, *example)
+
+    monkeypatch.setattr(graphed, "capture", capture)
+    trained(method, tmp_path)
+    assert recorded.count("_both_passes") == times
+
+
+def test_a_plain_run_is_neither_compiled_nor_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def made(*arguments: Any, replayed: bool, **_: Any) -> Classifier:
+        asked.append(replayed)
+        return Classifier(*arguments)
+
+    monkeypatch.setattr(fit, "classifier", made)
+    usual = trained("ttq", tmp_path / "usual")
+    plain = trained("ttq", tmp_path / "plain", plain=True, compile=True)
+    assert asked == [True, False]
+    assert not plain.execution["compiled"]
+    assert without_seconds(plain.history) == without_seconds(usual.history)
 
 
 def test_a_teacher_is_replayed_along(

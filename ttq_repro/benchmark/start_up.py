@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.runs.config import Config
@@ -22,10 +23,11 @@ def seconds_to_first_step(config: Config, cache: Path) -> float:
         cache: folder for what is compiled.
     """
     started = time.monotonic()  # One clock for all processes.
-    return in_new_process(_first_step, config, cache) - started
+    return in_new_process(_first_step, config, cache, torch.get_num_threads()) - started
 
 
-def _first_step(config: Config, cache: Path, sender: Any) -> None:
+def _first_step(config: Config, cache: Path, threads: int, sender: Any) -> None:
+    torch.set_num_threads(threads)
     # Read when something is compiled.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
 

@@ -14,7 +14,7 @@ from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
 
 #: What an entry of ``artifact.cells`` says besides its labels.
-KEYS = ("experiment", "overrides", "budgets", "at")
+KEYS = ("experiment", "overrides", "budgets", "at", "precision")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Cell:
     @property
     def setting(self) -> str:
         """Budget, precision, processes if several: what the runs of a row of a table share."""
-        precision, processes = self.run.config["trainer"]["precision"], self.run.processes
+        trainer, processes = self.run.config["trainer"], self.run.processes
+        plain = ", plain" if trainer["plain"] else ""
         together = f", {processes} processes" if processes > 1 else ""
-        return f"{self.budget}, {precision}{together}"
+        return f"{self.budget}, {trainer['precision']}{plain}{together}"
 
     def command_up_to(self, seeds: int) -> str:
         """:attr:`command` for the seeds from 1 to ``seeds``."""
@@ -61,16 +62,14 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
     for key, known in (("dataset", choices("data")), ("precision", PRECISIONS)):
         if request[key] is not None:
             check_option(key, request[key], check_choice, known)
-    cells = [
-        Cell(
-            labels=_labels(entry),
-            overrides=entry.get("overrides", []),
-            run=_run(request, entry, budget),
-            budget=budget,
-            command=_command(request, entry, budget),
-        )
-        for entry in _chosen(_at(artifact, budget), request["only"])
-    ]
+    cells = []
+    for entry in _chosen(_at(artifact, budget), request["only"]):
+        run = _run(request, entry, budget)
+        # Some are of one precision alone.
+        if entry.get("precision") in (None, run.config["trainer"]["precision"]):
+            labels, overrides = _labels(entry), entry.get("overrides", [])
+            command = _command(request, entry, budget)
+            cells.append(Cell(labels, overrides, run, budget, command))
     of_photographs = "stand_in" in artifact
     if any(is_of_photographs(cell.run.config["data"]) != of_photographs for cell in cells):
         kind = "photographs" if of_photographs else "small images"

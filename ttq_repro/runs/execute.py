@@ -29,6 +29,7 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import check_shares, train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import is_sound, recorded_parent
+from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import Fitted, fit
 from ttq_repro.training.rehearsal import rehearse
 from ttq_repro.workers import workers_each
@@ -143,7 +144,9 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = run.config["trainer"]
-    if warning := precision_warning(trainer["precision"], trainer["accelerator"]):
+    # There may be a driver for a GPU that torch cannot use.
+    device = device_of(trainer["accelerator"])
+    if warning := precision_warning(trainer["precision"], device.type):
         warn(warning)
     if run.processes == 1:
         train_share(run, parent, data, WHOLE, say)

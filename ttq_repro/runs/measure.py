@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan, PlannedRun, at_once
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.compilation import is_worth_compiling
+from ttq_repro.training.compilation import is_compiled
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import fit
 from ttq_repro.training.network import build_network
@@ -138,12 +139,9 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     """
     config, steps = run.config, GPU_STEPS if has_gpu() else CPU_STEPS
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
-    if trainer["compile"] == "auto":
-        compiled = images is None or is_worth_compiling(
-            run.epochs * len(training_batches(images, recipe["batch_size"])),
-            device_of(trainer["accelerator"]),
-        )
-        trainer = trainer | {"compile": compiled}
+    batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
+    device = device_of(trainer["accelerator"])
+    trainer = trainer | {"compile": is_compiled(trainer, run.epochs * batches, device)}
     shortened = config | {
         "trainer": trainer | {"progress": False},
         "recipe": recipe | {"epochs": 2, "batch_size": recipe["batch_size"] // run.processes},

@@ -91,7 +91,8 @@ class Run:
         config = self.config
         # Part of it like the precision, but where there is one process, as in the first records.
         shared = {"processes": self.processes} if self.processes > 1 else {}
-        # Likewise, but where there is none.
+        # Likewise, but where there is none. Records older than the option do not have it.
+        plain = {"plain": True} if config["trainer"].get("plain") else {}
         distillation = self.config.get("distillation")
         taught = {"distillation": distillation} if distillation else {}
         model, quantizer, data, recipe = (
@@ -107,6 +108,7 @@ class Run:
             "precision": config["trainer"]["precision"],
             "parent": self._parent_identity(),
             **shared,
+            **plain,
             **taught,
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch._dynamo import lookup_backend
+from torch._functorch import config as functorch_config
 
 #: Inductor's, by device. A quantizer computes the same for every layer, in kernels of microseconds:
 #: a GPU is to run those of several layers as one.
@@ -17,9 +18,16 @@ OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}
 COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 60_000}
 
 
-def is_worth_compiling(steps: int, device: torch.device) -> bool:
-    """Whether a run of so many training steps wins back the time that compiling takes."""
-    return steps >= COMPILE_FROM_STEPS[device.type]
+def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> bool:
+    """Whether a run is, by default if it wins back the time that compiling takes.
+
+    Args:
+        trainer: a ``configs/trainer`` node. steps: training steps of the run.
+    """
+    if trainer["plain"]:
+        return False
+    asked: bool | str = trainer["compile"]
+    return steps >= COMPILE_FROM_STEPS[device.type] if isinstance(asked, str) else asked
 
 
 class Compilation:
@@ -46,7 +54,9 @@ class Compilation:
     def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         inductor: Callable[..., Any] = lookup_backend("inductor")
         try:
-            return inductor(graph, inputs, config_patches=self._options)
+            # By default a backward pass is compiled when it is first needed, outside of this.
+            with functorch_config.patch(force_non_lazy_backward_lowering=True):
+                return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
                 self.failure = f"compiling failed, the network runs uncompiled: {headline(error)}"

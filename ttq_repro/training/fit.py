@@ -21,7 +21,7 @@ from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
 from ttq_repro.training.checkpoint import SealedCheckpointIO
-from ttq_repro.training.compilation import Compilation, forget_compiled, is_worth_compiling
+from ttq_repro.training.compilation import Compilation, forget_compiled, is_compiled
 from ttq_repro.training.device import device_of
 from ttq_repro.training.graphed import classifier
 from ttq_repro.training.histograms import weight_histograms
@@ -86,9 +86,7 @@ def fit(
     network.to(memory_format=torch.channels_last)
     device = device_of(trainer_config["accelerator"], share)
     loader = data.train_loader(recipe.batch_size, config["seed"], share, device)
-    compiled = trainer_config["compile"]
-    if compiled == "auto":
-        compiled = is_worth_compiling(recipe.epochs * len(loader), device)
+    compiled = is_compiled(trainer_config, recipe.epochs * len(loader), device)
     fallbacks: list[str] = []
 
     def warn(fallback: str) -> None:
@@ -99,7 +97,9 @@ def fit(
     if compiled:
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
-    module = classifier(*arguments, device=device, alone=share.world == 1, warn=warn)
+    # Between the passes of several processes lie exchanges that no graph holds.
+    replayed = share.world == 1 and not trainer_config["plain"]
+    module = classifier(*arguments, device=device, replayed=replayed, warn=warn)
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
     history = History(len(loader), origin)
     watch = Watch(trainer_config["degenerate"], say)
@@ -175,7 +175,7 @@ def fit(
             "accelerator": type(trainer.accelerator).__name__,
             "processes": share.world,
             "precision": trainer_config["precision"],
-            "compiled": bool(compiled) and compilation.failure is None,
+            "compiled": compiled and compilation.failure is None,
             "graphed": module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,

@@ -16,17 +16,16 @@ from ttq_repro.training.module import Classifier
 
 
 def classifier(
-    *arguments: Any, device: torch.device, alone: bool, warn: Callable[[str], Any]
+    *arguments: Any, device: torch.device, replayed: bool, warn: Callable[[str], Any]
 ) -> Classifier:
     """The LightningModule that is fastest on a device.
 
     Args:
         arguments: those of :class:`Classifier`.
-        alone: whether one process trains the run; between the passes of several lie exchanges that
-            no graph holds.
+        replayed: whether its passes may be replayed as a graph, where there is a GPU.
         warn: told of what cannot be had there.
     """
-    if device.type == "cuda" and alone:
+    if device.type == "cuda" and replayed:
         return GraphedClassifier(*arguments, warn=warn)
     return Classifier(*arguments)
 

@@ -29,6 +29,7 @@ def checked(config: dict[str, Any]) -> Recipe:
         ("degenerate", REACTIONS),
         ("progress", (True, False, "lines")),
         ("compile", (True, False, "auto")),
+        ("plain", (True, False)),
     ):
         check_option(f"trainer.{key}", trainer[key], check_choice, choices)
     check_option("trainer.workers", trainer["workers"], check_whole, 0)

@@ -7,10 +7,18 @@ import os
 import tempfile
 from pathlib import Path
 
-#: The checkout.
+#: The checkout; where the package is installed without one, the folder of packages.
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _cache() -> Path:
+    if (ROOT / "pyproject.toml").is_file():
+        return ROOT / "outputs" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttq_repro"
+
+
 #: What it keeps of its own, whatever workspace a config names.
-CACHE = ROOT / "outputs" / "cache"
+CACHE = _cache()
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

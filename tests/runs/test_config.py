@@ -54,7 +54,7 @@ def test_a_damaged_one_is_composed_again(
     composed: list[list[str]], tmp_path: Path, damage: bytes
 ) -> None:
     first = compose_config(NAME, OVERRIDES)
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.rglob("*.json")
     kept.write_bytes(damage)
     forget()
     assert compose_config(NAME, OVERRIDES) == first
@@ -68,6 +68,7 @@ def test_other_files_or_hardware_are_another_composition(
     forget()
     monkeypatch.setattr(config, "fastest_precision", lambda accelerator: f"fast on {accelerator}")
     compose_config(NAME, OVERRIDES)
+    assert len([*tmp_path.rglob("*.json")]) == 1, "what nobody asks for any more is gone"
     forget()
     configs = tmp_path / "configs"
     configs.mkdir()

@@ -65,8 +65,9 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
     """The inverse of :func:`encode`, of the coded bytes as uint8.
 
     Raises:
-        ValueError: the content is not that of these layers.
+        ValueError: ``coding`` is unknown, or the content is not that of these layers.
     """
+    check_choice(f"coding={coding}:", coding, CODINGS)
     if coding in ("packed", "zstd"):
         if coding == "zstd":
             content = _from_zstd(content, sum(layer.packed_bytes for layer in layers))
@@ -75,10 +76,8 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
         _check_ternary(layers)
         parts = _split(content, [-(-layer.weights // TRITS_A_BYTE) for layer in layers])
         pieces = [_from_trits(part, layer) for part, layer in zip(parts, layers, strict=True)]
-    elif coding == "huffman":
-        pieces = [iter(index.split(PIECE)) for index in _from_gaps(content, layers)]
     else:
-        raise ValueError(f"coding {coding!r} is not one of {', '.join(CODINGS)}")
+        pieces = [iter(index.split(PIECE)) for index in _from_gaps(content, layers)]
     return [
         torch.cat([pack(index, layer.width) for index in some])
         for some, layer in zip(pieces, layers, strict=True)

@@ -7,6 +7,7 @@ import copy
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -48,12 +49,14 @@ def compose_config(name: str, overrides: list[str]) -> Config:
 def _composed(name: str, overrides: tuple[str, ...]) -> Config:
     """What Hydra takes a tenth of a second for, and a plan or a report needs by the hundred.
 
-    It is kept in the cache under a checksum of all that goes in, behind one of what came out. Not
-    where Hydra was told of further folders (``--config-dir``), whose files may change as well.
+    It is kept in the cache under a checksum of all that goes in, behind one of what came out, until
+    something is composed of other files or for other hardware. Not where Hydra was
+    told of further folders (``--config-dir``), whose files may change as well.
     """
     if _searches_elsewhere():
         return _compose(name, list(overrides))
-    path = KEPT / f"{_digest(_ingredients(), name, *overrides)}.json"
+    folder = KEPT / _ingredients()
+    path = folder / f"{_digest(name, *overrides)}.json"
     with contextlib.suppress(OSError, ValueError):  # Not there, or damaged.
         seal, _, text = path.read_text().partition("\n")
         if seal == _digest(text):
@@ -61,6 +64,8 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
     config = _compose(name, list(overrides))
     text = json.dumps(config)
     if json.loads(text) == config:  # JSON has no other keys than strings.
+        if not folder.is_dir():
+            shutil.rmtree(KEPT, ignore_errors=True)
         with contextlib.suppress(OSError):  # A checkout that may not be written to.
             write_atomically(path, f"{_digest(text)}\n{text}".encode())
     return config

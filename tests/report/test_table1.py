@@ -43,6 +43,25 @@ def test_a_row_beside_the_paper(workspace: Workspace) -> None:
     ]  # fmt: skip
 
 
+def test_a_final_epoch_that_is_far_from_the_last_ones_is_told(workspace: Workspace) -> None:
+    """It stays the error of the run: no other epoch is chosen by looking at the test set."""
+    ttq = cells()[1]
+    for seed, final in ((1, 0.12), (2, 0.0999)):
+        run = ttq.run.with_seed(seed)
+        curve = [0.3] * 140 + [0.09] * 19 + [final]
+        record(
+            identity=run.identity, seed=seed, config=run.config, test_error={"final": final},
+            metrics={"test_error": curve},
+        ).write(workspace.record(run))  # fmt: skip
+    table = table1(cells(), workspace)
+    assert table.rows[0][6] == "11.00 ± 1.42 (n=2)"
+    assert table.note.splitlines()[0] == (
+        f"- ResNet-20, TTQ, seed 1 ({ttq.setting}): the final epoch is a stray one, 12.00; "
+        "the median of the last 20 epochs is 9.00"
+    )
+    assert "seed 2" not in table.note
+
+
 def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) -> None:
     table = table1(cells(depths=(20, 56)), workspace)
     for row in table.rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import captioned, error_of, how_to_run
@@ -22,6 +23,10 @@ HEADER = [
     "TTQ, paper", "TTQ, ours", "difference",
     "control, ours",
 ]  # fmt: skip
+
+COLUMNS = {"full_precision": "full precision", "ttq": "TTQ"}
+#: How many points a final epoch is off, to be told, from the median of the last eighth of them.
+STRAY, LAST = 1.0, 8
 
 #: The cells of one depth and setting.
 ByColumn = dict[str, Found]
@@ -56,7 +61,8 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             machines = (r.machine for one in columns.values() for r in one.records.values())
             rows.append([str(depth), with_machines(setting, machines), *_row(depth, columns)])
             shown += columns.values()
-    note = "\n".join(filter(None, (*map(_beside, shown), how_to_run(shown))))
+    stray = [line for one in shown for line in _stray(one)]
+    note = "\n".join(filter(None, (*map(_beside, shown), *stray, how_to_run(shown))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -67,6 +73,23 @@ def _beside(one: Found) -> str:
         return ""
     error = error_over_seeds(one.records.values())
     return f"- ResNet-{labels['depth']}, {labels['title']} ({one.cell.setting}): {error}"
+
+
+def _stray(one: Found) -> list[str]:
+    """The seeds of a cell whose final epoch is far from those before it, a line each."""
+    lines = []
+    for seed, record in sorted(one.records.items()):
+        curve = record.metrics["test_error"]
+        last = max(1, len(curve) // LAST)
+        final, usual = 100 * curve[-1], 100 * median(curve[-last:])
+        if abs(final - usual) > STRAY:
+            labels = one.cell.labels
+            lines.append(
+                f"- ResNet-{labels['depth']}, {COLUMNS.get(labels['column'], labels['column'])}, "
+                f"seed {seed} ({one.cell.setting}): the final epoch is a stray one, {final:.2f}; "
+                f"the median of the last {last} epochs is {usual:.2f}"
+            )
+    return lines
 
 
 def _row(depth: int, found: ByColumn) -> list[str]:

@@ -200,6 +200,13 @@ def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) ->
     assert torch.equal(*seen)
 
 
+def test_images_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Path) -> None:
+    path, made = tmp_path / "net.safetensors", packed(trained())
+    path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, size=(30, 30)))))
+    with pytest.raises(UserError, match=r"net\.safetensors: no network for images of 30 x 30"):
+        predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
+
+
 def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.deploy.networks import ARCHITECTURES, CLASSES, packed, trained
+from tests.deploy.networks import ARCHITECTURES, CLASSES, images, packed, trained
 from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy import format as format_
 from ttq_repro.deploy import load
@@ -162,13 +162,12 @@ def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
     refused = 0
     for _ in range(count):
         try:
-            made = parse(tampered(generator.choice(contents), generator))
-            network = build(made)
+            network = build(parse(tampered(generator.choice(contents), generator)))
         except ValueError:
             refused += 1
         else:
             with torch.no_grad():
-                assert network(torch.zeros(1, 3, *made.inputs.size)).shape == (1, 5)
+                assert network(images(1)).shape == (1, 5)
     return refused
 
 
@@ -255,7 +254,6 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put([0, 1, 1], "inputs", "std"), "channel statistics"),
         (put([1, 1, 1e-320], "inputs", "std"), "channel statistics"),
         (put([0, 0, 1e300], "inputs", "mean"), "channel statistics"),
-        (put([30, 30], "inputs", "size"), "not a network for images of 30 x 30"),
         (put([True, True], "inputs", "size"), "images of True x True pixels"),
         (put(0, "inputs", "centre"), "the centre is 0.0 of the short side"),
         (put([10**6, 32], "inputs", "size"), "images of 1000000 x 32 pixels"),

@@ -40,19 +40,6 @@ def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
     return network
 
 
-def check_images(network: nn.Module, size: tuple[int, int]) -> None:
-    """Whether a :func:`skeleton` takes images of a height and width.
-
-    Raises:
-        ValueError: it does not.
-    """
-    try:
-        network(torch.empty(1, 3, *size, device="meta"))
-    except RuntimeError as error:
-        height, width = size
-        raise ValueError(f"not a network for images of {height} x {width}: {error}") from None
-
-
 def class_count(network: nn.Module) -> int:
     """How many classes a network of ``ttq_repro.models`` tells apart: its last layer's width."""
     *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))

@@ -40,7 +40,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ttq_repro.deploy.architecture import check_images, class_count, skeleton, slots
+from ttq_repro.deploy.architecture import class_count, skeleton, slots
 from ttq_repro.deploy.coding import decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.deploy.packing import unpack, width_of
@@ -176,7 +176,6 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
     frame = skeleton(architecture, arguments)
     inputs = _inputs(manifest["inputs"])
     inputs.check(class_count(frame))
-    check_images(frame, inputs.size)
     layers = _layers(manifest["layers"], dict(frame.named_modules()))
     if (weights := sum(layer.weights for layer in layers)) > WEIGHTS_A_BYTE * largest:
         raise ValueError(f"{weights:,} weights in {largest:,} bytes")

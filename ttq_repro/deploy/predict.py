@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ttq_repro.checks import check_option, check_path, check_whole
+from ttq_repro.checks import check_option, check_path, check_whole, in_a_line
 from ttq_repro.deploy.load import open_packed
 from ttq_repro.deploy.packed import Inputs
 from ttq_repro.errors import PackedFileError
@@ -28,8 +28,14 @@ def predict(request: Config) -> None:
         check_option(key, request[key], check_path)
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
-    with torch.inference_mode():
-        logits = network(image[None])[0]
+    try:
+        with torch.inference_mode():
+            logits = network(image[None])[0]
+    except RuntimeError as error:
+        # Only sums and matrices that do not fit tell that a file names images of a wrong size.
+        size = " x ".join(map(str, packed.inputs.size))
+        told = f"{request['model']}: no network for images of {size}, as it says"
+        raise PackedFileError(f"{told}: {in_a_line(error)}") from None
     if not logits.isfinite().all():
         raise PackedFileError(f"{request['model']}: gives no finite logits for {request['image']}")
     probabilities = logits.softmax(0)

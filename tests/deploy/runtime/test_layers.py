@@ -22,11 +22,13 @@ from tests.deploy.networks import (
 from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy.load import build, packed_weight
 from ttq_repro.deploy.packed import Layer
-from ttq_repro.deploy.runtime import covers, layers
+from ttq_repro.deploy.runtime import covers, layers, runtime
 from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
 
 #: Terms (codes.Codes) that the layers of a method take; no entry: one.
 TERMS = {"ttq_per_filter": 2}
+#: Of the logits; AMX takes three products of bfloat16 in place of one of float32.
+ROUNDING = 1e-5 if (found := runtime()) and found.level == "amx" else 2e-6
 #: Methods of more than four levels.
 TOO_MANY = {"dorefa_8bit", "deep_compression"}
 
@@ -44,14 +46,14 @@ def test_every_method_computes_the_same_packed(method: str, fold: bool) -> None:
     assert len(layers) == (0 if method in TOO_MANY else len(made.layers))
     assert {len(layer.levels) for layer in layers} <= {TERMS.get(method, 1)}
     expected = build(made, "unpacked")(images())
-    assert relative_difference(network(images()), expected) < 2e-6
+    assert relative_difference(network(images()), expected) < ROUNDING
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_computes_the_same_packed(name: str) -> None:
     made = packed(trained(name), name, fold=True)
     expected = build(made, "unpacked")(images())
-    assert relative_difference(build(made, "packed")(images()), expected) < 2e-6
+    assert relative_difference(build(made, "packed")(images()), expected) < ROUNDING
 
 
 def test_other_precisions_and_copies_compute_the_same() -> None:
@@ -59,7 +61,7 @@ def test_other_precisions_and_copies_compute_the_same() -> None:
     expected = network(images())
     assert torch.equal(pickle.loads(pickle.dumps(network))(images()), expected)
     double = copy.deepcopy(network).double()(images().double())
-    assert relative_difference(double.float(), expected) < 2e-6
+    assert relative_difference(double.float(), expected) < ROUNDING
     assert double.dtype == torch.float64
 
 
@@ -73,7 +75,7 @@ def test_on_a_gpu_convolutions_keep_a_dense_weight_that_goes_nowhere(
     monkeypatch.setattr(layers, "_is_for_cudnn", lambda _: True)
     convolutions = [m for m in network.modules() if isinstance(m, PackedConv2d)]
     for _ in range(2):
-        assert relative_difference(network(images()), expected) < 2e-6
+        assert relative_difference(network(images()), expected) < ROUNDING
     kept = [layer._dense for layer in convolutions]
     network(images())
     assert [layer._dense for layer in convolutions] == kept, "made again"

@@ -78,6 +78,20 @@ def check_whole(argument: str, value: int, lowest: int, highest: int | None = No
         raise ValueError(f"{argument} must be a whole number from {lowest}{end}, got {value!r}")
 
 
+def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -> None:
+    """Refuse what is no list, or one with nothing in it.
+
+    Raises:
+        TypeError: it is no list.
+        ValueError: it is empty.
+    """
+    wanted = f"{argument} must be a list" + ("" if may_be_empty else " with something in it")
+    if not isinstance(value, list):
+        raise TypeError(wanted)
+    if not value and not may_be_empty:
+        raise ValueError(wanted)
+
+
 def check_path(argument: str, value: str | os.PathLike[str]) -> None:
     """Refuse what is no path: a number, a list, nothing.
 

@@ -17,7 +17,7 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_option, check_whole, refusals_of
+from ttq_repro.checks import check_list, check_option, check_whole, refusals_of
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
@@ -52,8 +52,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
         UserError: there is no runtime to measure, or an option is invalid.
     """
     for key in ("networks", "targets"):
-        if not isinstance(request[key], list):
-            raise UserError(f"{key}={request[key]}: must be a list")
+        check_option(key, request[key], partial(check_list, may_be_empty=True))
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if torch.cuda.is_available():

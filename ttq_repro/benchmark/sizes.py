@@ -15,7 +15,7 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import Packable, untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import refusals_of
+from ttq_repro.checks import check_list, check_option, refusals_of
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import build, open_packed
 from ttq_repro.deploy.pack import pack
@@ -81,8 +81,7 @@ def measure(request: Config) -> dict[str, Table]:
     Raises:
         UserError: there are no networks, an entry lacks something, or its files are not of one run.
     """
-    if not isinstance(request["networks"], list) or not request["networks"]:
-        raise UserError(f"networks={request['networks']}: must be a list with something in it")
+    check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
     for entry in request["networks"]:
         with refusals_of(f"networks: {entry}"):

@@ -21,9 +21,8 @@ from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_choice, check_option, check_whole
+from ttq_repro.checks import check_choice, check_list, check_option, check_whole
 from ttq_repro.data.load import load_data
-from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
@@ -59,8 +58,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     """
     check_option("threads", request["threads"], check_whole, 1)
     for key in ("parts", "models", "batches"):
-        if not isinstance(request[key], list) or not request[key]:
-            raise UserError(f"{key}={request[key]}: must be a list with something in it")
+        check_option(key, request[key], check_list)
     for batch in request["batches"]:
         check_option("batches", batch, check_whole, 1)
     torch.set_num_threads(request["threads"])

@@ -50,8 +50,8 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
     """What Hydra takes a tenth of a second for, and a plan or a report needs by the hundred.
 
     It is kept in the cache under a checksum of all that goes in, behind one of what came out, until
-    something is composed of other files or for other hardware. Not where Hydra was
-    told of further folders (``--config-dir``), whose files may change as well.
+    something is composed of other files or for other hardware. Not where Hydra was told of further
+    folders (``--config-dir``), whose files may change as well.
     """
     if _searches_elsewhere():
         return _compose(name, list(overrides))

@@ -78,9 +78,8 @@ class Window(NamedTuple):
             ValueError: it does not.
         """
         fits = len(shape) == 4 and self.groups > 0 and shape[1] % self.groups == 0
-        if not fits or min(*self.kernel, *self.stride) < 1 or min(self.padding) < 0:
-            raise ValueError(f"{self} does not fit shape {tuple(shape)}")
-        if min(self.places(*shape[2:])) < 1:
+        fits = fits and min(*self.kernel, *self.stride) > 0 and min(self.padding) >= 0
+        if not fits or min(self.places(*shape[2:])) < 1:
             raise ValueError(f"{self} does not fit shape {tuple(shape)}")
 
     def places(self, height: int, width: int) -> tuple[int, int]:

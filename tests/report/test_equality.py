@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +29,12 @@ def fill(
     precision: str,
     wrong: Sequence[int],
     machines: str = "",
-    **provenance: Any,
+    compiled: Sequence[bool] = (),
+    images: int = IMAGES,
 ) -> None:
     """Records of full precision at ``short``, seed by seed, wrong on so many images.
 
-    ``machines``: C or G for each seed's, a CPU or a GPU.
+    ``machines``: C or G for each seed's, a CPU or a GPU; ``compiled``: whether each was.
     """
     (cell,) = (
         cell
@@ -42,11 +42,11 @@ def fill(
         if (cell.labels["method"], cell.setting) == ("full_precision", f"short, {precision}")
     )
     for seed, count in enumerate(wrong, 1):
-        correct = pack_correct(np.arange(IMAGES) >= count)
+        correct = pack_correct(np.arange(images) >= count)
         kind = {"C": "CPUAccelerator", "G": "CUDAAccelerator"}.get(machines[seed - 1 : seed], "")
         made = trained(
-            cell, seed, count / IMAGES, correct=correct, test_images=IMAGES,
-            provenance={"accelerator": kind, **provenance},
+            cell, seed, count / images, correct=correct, test_images=images,
+            provenance={"accelerator": kind, "compiled": any(compiled[seed - 1 : seed])},
         )  # fmt: skip
         put(workspace, cell, made)
 
@@ -68,22 +68,33 @@ def test_the_interval_of_the_difference_decides(
     fill(planned, workspace, "bf16", bf16)
     rows = equality(planned, workspace).rows
     row, plain = (row for row in rows if row[:2] == ["full precision", "short"])
-    assert row[2:4] == ["the same execution", "10.00 ± 0.05 (n=3)"]
-    assert row[5].startswith(difference)
-    assert row[6] == said
-    assert plain[2:4] == ["plain", "not run"]
-    assert plain[5:] == ["-", "not run"]
+    assert row[2:5] == ["-", "the same execution", "10.00 ± 0.05 (n=3)"]
+    assert row[6].startswith(difference)
+    assert row[7] == said
+    assert plain[3:5] == ["plain", "not run"]
+    assert plain[6:] == ["-", "not run"]
 
 
 def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for precision, compiled in (("fp32", False), ("fp32, plain", False), ("bf16", True)):
-        fill(planned, workspace, precision, (1000, 1005, 995), compiled=compiled)
-    same, plain = (row for row in equality(planned, workspace).rows if row[3] != "not run")
-    assert same[2:] == ["the same execution", *["10.00 ± 0.05 (n=3)"] * 2, "-", "no pair"]
-    assert plain[2] == "plain"
-    assert plain[5].startswith("+0.00 [")
-    assert plain[6] == "agree"
+        fill(planned, workspace, precision, (1000, 1005, 995), compiled=[compiled] * 3)
+    same, plain = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+    errors = ["10.00 ± 0.05 (n=3)"] * 2
+    assert same[3:] == ["the same execution", *errors, "-", "another execution"]
+    assert plain[3:6] == ["plain", *errors]
+    assert plain[6].startswith("+0.00 [")
+    assert plain[7] == "agree"
+
+
+def test_of_several_executions_those_of_both_paths_are_compared(
+    planned: list[Cell], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    fill(planned, workspace, "fp32", (1000, 1005, 995, 2000), compiled=(True, True, True, False))
+    fill(planned, workspace, "bf16", (1000, 1005, 995), compiled=(True, True, True))
+    (row,) = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+    assert row[4] == row[5] == "10.00 ± 0.05 (n=3)"
 
 
 def test_precisions_are_compared_on_one_kind_of_machine(
@@ -92,20 +103,26 @@ def test_precisions_are_compared_on_one_kind_of_machine(
     workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
-    rows = equality(planned, workspace).rows
-    (row,) = (row for row in rows if row[3] != "not run")
-    assert row[1] == "short, CPU and GPU"
-    assert row[3:5] == ["10.00 ± 0.05 (n=3)", "11.70 ± 2.86 (n=3)"]
-    assert row[5].startswith("+0.05 [")
-    assert row[5].endswith("(n=2)")
-    fill(planned, workspace, "bf16", (1500, 1010, 1000), "CCC")
-    (row,) = (row for row in equality(planned, workspace).rows if row[3] != "not run")
-    assert row[5:] == ["-", "no pair"]
+    rows = [row for row in equality(planned, workspace).rows if row[1] == "short"]
+    on_cpu, on_gpu = (row for row in rows if row[3] == "the same execution" and row[2] != "-")
+    assert on_cpu[2:] == ["CPU", "the same execution", "not run", "15.00 (n=1)", "-", "not run"]
+    assert on_gpu[2:6] == ["GPU", "the same execution", "10.00 ± 0.05 (n=3)", "10.05 ± 0.07 (n=2)"]
+    assert on_gpu[6].startswith("+0.05 [")
+    assert on_gpu[6].endswith("(n=2)")
+
+
+def test_runs_tested_on_other_images_are_not_compared(planned: list[Cell], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    fill(planned, workspace, "fp32", (1000, 1005, 995))
+    fill(planned, workspace, "bf16", (500, 505, 495), images=5_000)
+    with pytest.warns(UserWarning, match="tested on different images"):
+        (row,) = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+    assert row[6:] == ["-", "left out"]
 
 
 def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:
     trial = cells("equality", "smoke", "dataset=digits")
-    assert {tuple(row[3:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
+    assert {tuple(row[4:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
         ("not run", "not run", "-", "not run")
     }
 

@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from ttq_repro.report.statistics import over_seeds, over_seeds_and_images
+from ttq_repro.report.statistics import (
+    difference_of_means,
+    over_seeds,
+    over_seeds_and_images,
+)
 
 
 def test_student_t_over_seeds() -> None:
@@ -20,6 +24,15 @@ def test_one_seed_has_no_interval() -> None:
     assert over_seeds([8.0]).interval is None
     one = over_seeds_and_images(np.array([[1.0, 0.0, 0.0, -1.0, 0.0]]))
     assert (one.value, one.count, one.interval) == (0, 1, None)
+
+
+def test_welch_of_two_groups() -> None:
+    """Variances of the means of 1/3 and 1/12 make three degrees of freedom, t = 3.18245."""
+    estimate = difference_of_means([1.0, 2.0, 3.0], [1.0, 1.0, 2.0, 2.0])
+    half_width = 3.18245 * math.sqrt(1 / 3 + 1 / 12)
+    assert (estimate.value, estimate.count) == (0.5, 3)
+    assert estimate.interval == pytest.approx((0.5 - half_width, 0.5 + half_width), rel=1e-4)
+    assert difference_of_means([1.0], [1.0, 2.0]).interval is None
 
 
 def test_images_that_all_seeds_share_widen_the_interval() -> None:

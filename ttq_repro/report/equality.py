@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ttq_repro.report.captions import NOT_RUN, captioned, error_of, how_to_run
+from ttq_repro.report.captions import LEFT_OUT, NOT_RUN, captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
 from ttq_repro.report.ledger import Verdict, verdict
-from ttq_repro.report.seeds import (
-    Found,
-    found_of,
-    paired_difference,
-    with_machines,
-)
+from ttq_repro.report.seeds import Found, found_of, same_images
+from ttq_repro.report.statistics import difference_of_means
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -23,20 +20,30 @@ PLAIN = "fp32, plain"
 REFERENCES = {"fp32": "the same execution", PLAIN: "plain"}
 #: How far apart the two may be, in points.
 MARGIN = 0.5
-#: In place of a verdict where no seed was trained in both ways on one kind of machine.
-NO_PAIR = "no pair"
+#: In place of a verdict where no two runs on the two paths were executed alike.
+OTHER_EXECUTION = "another execution"
 #: What the verdicts on a claim mean here.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Mixed bfloat16, compiled or replayed as a graph as the project does by itself, against "
     "float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). The difference, in points, is that of the same seeds on the same kind "
-    "of machine, CPU or GPU, and the same test images, over n such pairs with its 95% interval; "
-    f"the two agree where all of that lies within ±{MARGIN}. The same execution: compiled or "
-    "replayed in both or in neither, so that what differs is the precision alone. Plain: PyTorch "
-    "kernel by kernel, neither compiled nor replayed."
+    "(never the best one), on one kind of machine. The difference of the means, in points, has "
+    "Welch's 95% interval: a seed gives both the same start and order of images, but by the last "
+    "epoch nothing of it is left that would make pairs of them. The two agree where all of the "
+    f"interval lies within ±{MARGIN}. The same execution: compiled or replayed in both or in "
+    "neither, so that what differs is the precision alone. Plain: PyTorch kernel by kernel, "
+    "neither compiled nor replayed."
 )
-HEADER = ["method", "budget", "float32", "its error", "bf16", "bf16 minus float32", "verdict"]
+HEADER = [
+    "method",
+    "budget",
+    "machine",
+    "float32",
+    "its error",
+    "bf16",
+    "bf16 minus float32",
+    "verdict",
+]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -45,37 +52,64 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def equality(cells: list[Cell], workspace: Workspace) -> Table:
-    """Two rows a method and budget, of runs by one process."""
+    """Two rows a method, budget and kind of machine, of runs by one process."""
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
     found = of_one_family(alone, workspace)
     by_path: dict[tuple[str, str], dict[str, Found]] = {}
     for one in found:
         paths = by_path.setdefault((one.title, one.cell.budget), {})
         paths[one.cell.setting.partition(", ")[2]] = one
-    return Table(
-        captioned(CAPTION, cells[0]),
-        HEADER,
-        [_row(*place, one, paths) for place, paths in by_path.items() for one in REFERENCES],
-        how_to_run(found),
-    )
+    rows = [
+        [*place, machine or "-", REFERENCES[reference], *_compared(reference, machine, paths)]
+        for place, paths in by_path.items()
+        for machine in _machines(paths.values())
+        for reference in REFERENCES
+    ]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
 
 
-def _row(title: str, budget: str, reference: str, paths: dict[str, Found]) -> list[str]:
-    # A trial is of one precision.
-    fp32, bf16 = (paths[path].records if path in paths else {} for path in (reference, "bf16"))
-    rests_on = with_machines(budget, (r.machine for one in (fp32, bf16) for r in one.values()))
-    errors = [error_of(paths[path]) if path in paths else NOT_RUN for path in (reference, "bf16")]
-    row = [title, rests_on, REFERENCES[reference], *errors]
-    pairs = {s: r for s, r in bf16.items() if s in fp32 and _are_a_pair(r, fp32[s], reference)}
-    difference = paired_difference(pairs, fp32)
-    if difference is None:
-        return [*row, "-", NO_PAIR if fp32 and bf16 else NOT_RUN]
+def _machines(found: Iterable[Found]) -> list[str]:
+    """The kinds of machine that records are of; one without a name if there are no records."""
+    return sorted({record.machine for one in found for record in one.records.values()}) or [""]
+
+
+def _compared(reference: str, machine: str, paths: dict[str, Found]) -> list[str]:
+    """What a row says of the errors on both paths, and of their difference."""
+    fp32, bf16 = (_on(machine, path, paths) for path in (reference, "bf16"))
+    if not (fp32.records and bf16.records):
+        return [error_of(fp32), error_of(bf16), "-", NOT_RUN]
+    if reference != PLAIN:
+        both = _executions(fp32) & _executions(bf16)
+        if not both:
+            return [error_of(fp32), error_of(bf16), "-", OTHER_EXECUTION]
+        fp32, bf16 = (_only(one, lambda record: _execution(record) in both) for one in (fp32, bf16))
+    errors = [error_of(fp32), error_of(bf16)]
+    records = [record for one in (fp32, bf16) for record in one.records.values()]
+    if not same_images({record.name: record.test_images for record in records}):
+        return [*errors, "-", LEFT_OUT]
+    difference = difference_of_means(_final_errors(bf16), _final_errors(fp32))
     found_out = verdict(difference, (-MARGIN, MARGIN))
-    return [*row, difference.signed(), WORDS.get(found_out, found_out)]
+    return [*errors, difference.signed(), WORDS.get(found_out, found_out)]
 
 
-def _are_a_pair(bf16: Record, fp32: Record, reference: str) -> bool:
-    if bf16.machine != fp32.machine:
-        return False
-    executions = (tuple(map(r.provenance.get, ("compiled", "graphed"))) for r in (bf16, fp32))
-    return reference == PLAIN or len(set(executions)) == 1
+def _on(machine: str, path: str, paths: dict[str, Found]) -> Found:
+    """What was found of a path on one kind of machine; a trial has one path."""
+    nothing = next(iter(paths.values()))._replace(records={}, left_out=())
+    return _only(paths.get(path, nothing), lambda record: record.machine == machine)
+
+
+def _only(one: Found, fits: Callable[[Record], bool]) -> Found:
+    return one._replace(records={s: record for s, record in one.records.items() if fits(record)})
+
+
+def _executions(one: Found) -> set[tuple[bool, bool]]:
+    return {_execution(record) for record in one.records.values()}
+
+
+def _execution(record: Record) -> tuple[bool, bool]:
+    # Records of before there were graphs do not say that they had none.
+    return bool(record.provenance.get("compiled")), bool(record.provenance.get("graphed"))
+
+
+def _final_errors(one: Found) -> list[float]:
+    return [100 * record.test_error["final"] for record in one.records.values()]

@@ -1,4 +1,4 @@
-"""Means over seeds and their 95% intervals.
+"""Means over seeds, their differences, and 95% intervals.
 
 Two things scatter. Training: another seed gives another network, hence one value a seed and
 Student's t over n seeds; one seed alone has no interval. Test images: all networks see the same
@@ -25,6 +25,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from scipy.stats import ttest_ind
 
 CONFIDENCE = 0.95
 
@@ -80,6 +81,20 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
         of_images = normal * math.sqrt(covariance / images)
         half_width = max(math.hypot(seed_half_width, of_images), normal * image_error)
     return Estimate.around(float(per_image.mean()), seeds, half_width)
+
+
+def difference_of_means(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """The mean of ``ours`` minus that of ``theirs``, of runs that no seed ties to each other.
+
+    By Welch's t: the two may scatter differently, and be of different numbers of seeds. The count
+    is that of the fewer.
+    """
+    value = float(np.mean(ours) - np.mean(theirs))
+    fewer = min(len(ours), len(theirs))
+    if fewer < 2:
+        return Estimate(value, fewer, None)
+    low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
+    return Estimate(value, fewer, (float(low), float(high)))
 
 
 def _seed_half_width(values: NDArray[np.float64]) -> float | None:

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs import config
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config, committed_choice, compose_config
 
 NAME, OVERRIDES = "train", ["recipe=smoke", "seed=7"]
 
@@ -172,3 +172,11 @@ def test_a_folder_that_cannot_be_written_to_does_not_matter(
     (tmp_path / "file").touch()
     monkeypatch.setattr(config, "KEPT", tmp_path / "file")
     assert compose_config(NAME, OVERRIDES)["seed"] == 7
+
+
+def test_a_committed_choice_has_what_it_takes_over_from_another() -> None:
+    full, part = (committed_choice("data", name) for name in ("imagenette_full", "imagenette"))
+    assert full is not None
+    assert part is not None
+    assert full == part | {"name": "imagenette_full", "images": full["images"]}
+    assert full["images"] != part["images"]

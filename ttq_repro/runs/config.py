@@ -151,5 +151,6 @@ def _usual(name: str, choices: tuple[str, ...]) -> Config:
 @functools.cache
 def committed_choice(group: str, name: str) -> Config | None:
     """The node that ``configs/GROUP/NAME.yaml`` defines, None if there is no such file."""
-    path = CONFIGS / group / f"{name}.yaml"
-    return _plain(OmegaConf.load(path)) if path.is_file() else None  # type: ignore[arg-type]
+    if not (CONFIGS / group / f"{name}.yaml").is_file():
+        return None
+    return compose_config("train", [f"{group}={name}"])[group]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ttq_repro.report.statistics import (
-    difference_of_means,
+    difference_of_groups,
     over_seeds,
     over_seeds_and_images,
 )
@@ -28,11 +28,37 @@ def test_one_seed_has_no_interval() -> None:
 
 def test_welch_of_two_groups() -> None:
     """Variances of the means of 1/3 and 1/12 make three degrees of freedom, t = 3.18245."""
-    estimate = difference_of_means([1.0, 2.0, 3.0], [1.0, 1.0, 2.0, 2.0])
+    three, four = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [1.0], [2.0], [2.0]])
+    estimate = difference_of_groups(three, four)
     half_width = 3.18245 * math.sqrt(1 / 3 + 1 / 12)
     assert (estimate.value, estimate.count) == (0.5, 3)
     assert estimate.interval == pytest.approx((0.5 - half_width, 0.5 + half_width), rel=1e-4)
-    assert difference_of_means([1.0], [1.0, 2.0]).interval is None
+    assert difference_of_groups(three[:1], four).interval is None
+
+
+def test_groups_whose_seeds_agree_by_chance_are_not_certain() -> None:
+    """Errors of 2% each, on other images: a variance of 2 * 20 / 2 images, of 1,000, a seed."""
+    group = np.zeros((2, 1000))
+    group[0, :20] = group[1, 500:520] = 1
+    estimate = difference_of_groups(group, np.zeros((2, 1000)))
+    # All of the scatter is in one group of two: one degree of freedom.
+    half_width = 12.7062 * math.sqrt(20 / 1000**2 / 2)
+    assert estimate.interval == pytest.approx((0.02 - half_width, 0.02 + half_width), rel=1e-4)
+    alike = difference_of_groups(np.ones((2, 10)), np.zeros((3, 10)))
+    assert alike.interval == (1, 1)
+
+
+def test_the_interval_of_two_groups_covers_the_truth() -> None:
+    """Of 800 experiments whose true difference is 0, at least 95% less 2 s.d. cover it."""
+    generator = np.random.default_rng(0)
+    hard = generator.uniform(size=500) ** 4
+    covered = 0
+    for _ in range(800):
+        groups = [(generator.uniform(size=(n, 500)) < hard).astype(float) for n in (3, 5)]
+        interval = difference_of_groups(*groups).interval
+        assert interval is not None
+        covered += interval[0] <= 0 <= interval[1]
+    assert covered / 800 > 0.95 - 2 * math.sqrt(0.95 * 0.05 / 800)
 
 
 def test_images_that_all_seeds_share_widen_the_interval() -> None:

@@ -115,6 +115,14 @@ def test_each_change_is_one_field_away_from_the_baseline() -> None:
     assert len({cell.run.identity for cell in changed}) == len(changed)
 
 
+def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None:
+    planned = cells("ablations")
+    put(workspace, planned[2], trained(planned[2], 1, provenance={"dirty": True}))
+    assert ablations(planned, workspace).note.startswith(
+        f"- one scale, W_p = W_n, seed 1 ({planned[2].setting}): trained by a commit and changes "
+    )
+
+
 def test_a_trial_says_what_it_is_not(workspace: Workspace) -> None:
     trial = cells("ablations", "smoke", "dataset=digits")
     text = render(trial, workspace, workspace.outputs)

@@ -143,6 +143,15 @@ def test_networks_tested_on_other_images_are_not_compared() -> None:
         assert difference({2: fewer}, {2: replace(made(range(10), 2), identity="b")}) == "-"
 
 
+def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None:
+    planned = cells()
+    put(planned, workspace, "ttq", replace(made(range(110)), provenance={"dirty": True}))
+    title, setting = planned[-1].labels["title"], planned[-1].setting
+    assert comparison(planned, workspace).note.startswith(
+        f"- {title}, seed 1 ({setting}): trained by a commit and changes that were not committed\n"
+    )
+
+
 def test_digits_never_pass_for_a_result(workspace: Workspace) -> None:
     text = render(cells("smoke", "dataset=digits"), workspace, workspace.outputs)
     assert "Not the paper's numbers" in text

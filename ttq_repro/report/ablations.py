@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
+from ttq_repro.report.reservations import reservations
 from ttq_repro.report.seeds import (
     BySeed,
     Found,
@@ -40,7 +41,8 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     shown = [of_one_family(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
     found = [one for block in shown for one in block]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
+    note = "\n".join(filter(None, (*reservations(found), how_to_run(found))))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
 def _rows(block: list[Found], workspace: Workspace) -> list[list[str]]:

@@ -7,6 +7,7 @@ from statistics import mean
 
 from ttq_repro.report.captions import captioned, error_of, how_to_run
 from ttq_repro.report.families import of_one_family
+from ttq_repro.report.reservations import reservations
 from ttq_repro.report.seeds import (
     BySeed,
     Found,
@@ -46,7 +47,8 @@ def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     shown = [of_one_family(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block)]
     found = [one for block in shown for one in block]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
+    note = "\n".join(filter(None, (*reservations(found), how_to_run(found))))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
 def _rows(block: list[Found]) -> list[list[str]]:

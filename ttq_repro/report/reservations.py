@@ -1,0 +1,70 @@
+"""What is to be known of single runs beside the error that they end with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from statistics import median
+from typing import NamedTuple
+
+from ttq_repro.report.seeds import Found
+from ttq_repro.runs.record import Record
+
+#: How many points a final epoch is off, to be told, from the median of the last eighth of them.
+FAR, LAST = 1.0, 8
+SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
+#: How many scales are named, so that a run that went wrong does not fill a page.
+NAMED = 3
+
+
+class Stray(NamedTuple):
+    """A final epoch that is far from those before it: its error in %, and their median."""
+
+    final: float
+    usual: float
+    epochs: int
+
+
+def stray(record: Record) -> Stray | None:
+    """The final epoch of a run if it is a stray one."""
+    curve = record.metrics["test_error"]
+    last = curve[-max(1, len(curve) // LAST) :]
+    found = Stray(100 * last[-1], 100 * median(last), len(last))
+    return found if abs(found.final - found.usual) > FAR else None
+
+
+def reservations(
+    found: Iterable[Found], name: Callable[[Found], str] = lambda one: one.title
+) -> list[str]:
+    """A line for each seed of which there is something to be known, by what its cell is called."""
+    return [
+        f"- {name(one)}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"
+        for one in found
+        for seed, record in sorted(one.records.items())
+        if (reasons := list(_reasons(record)))
+    ]
+
+
+def _reasons(record: Record) -> Iterator[str]:
+    if off := stray(record):
+        yield (
+            f"the final epoch is a stray one, {off.final:.2f} where the median of the last "
+            f"{off.epochs} epochs is {off.usual:.2f}"
+        )
+    if scales := _not_positive(record):
+        more = f" and {len(scales) - NAMED} more" if len(scales) > NAMED else ""
+        yield f"not positive at the end: {', '.join(scales[:NAMED])}{more}"
+    if record.provenance.get("dirty"):
+        yield "trained by a commit and changes that were not committed"
+    if replaced := record.provenance.get("replaces"):
+        ends = " and ".join(f"{100 * one['final']:.2f}" for one in replaced)
+        yield f"in place of an earlier run of this seed, whose weights were lost: {ends}"
+
+
+def _not_positive(record: Record) -> list[str]:
+    """The scales that turned their weights around, or made them vanish, and what they are."""
+    return [
+        f"{symbol} of {layer}, {reported[scale][-1]:.2f}"
+        for layer, reported in record.layers.items()
+        for scale, symbol in SCALES.items()
+        if scale in reported and reported[scale][-1] <= 0
+    ]

@@ -115,6 +115,25 @@ def test_a_difference_is_taken_seed_by_seed(
     assert judgement.ours.value == pytest.approx(100 * np.mean(gains) / IMAGES)
 
 
+@pytest.mark.parametrize(("final", "told"), [(0.12, True), (0.0999, False)])
+def test_a_stray_final_epoch_has_the_trailing_means_beside_it(final: float, told: bool) -> None:
+    """The final epoch is what is judged all the same."""
+    parent = made(cell(20, "full_precision"), 1, 800)
+    curve = [0.09] * 15 + [final]
+    child = record(
+        identity=cell(20, "ttq").run.identity, metrics={"test_error": curve},
+        test_error={"final": final, "trailing": 0.0925}, test_images=IMAGES,
+    )  # fmt: skip
+    judgement = judge(DIFFERENCE, [parent, child])
+    assert judgement.ours is not None
+    assert judgement.ours.value == pytest.approx(100 * final - 8)
+    assert (judgement.trailing is not None) == told
+    if judgement.trailing is not None:
+        assert judgement.trailing.value == pytest.approx(9.25 - 8)
+    scales = judge("figure2-first-positive-scale", [child])
+    assert scales.trailing is None, "of an error alone"
+
+
 def test_seeds_that_only_one_network_has_are_left_out() -> None:
     extra = made(cell(20, "ttq"), 9, 5000)
     judgement = judge(DIFFERENCE, [*pairs(20, 64, 70, 60), extra])

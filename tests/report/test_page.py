@@ -149,12 +149,36 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
             ),
             "is reproduced: +0.60 [+0.50, +0.70] points (n=3; paper, bf16).",
         ),
+        (
+            Judgement(
+                BY_ID[CENTRAL],
+                Verdict.UNDECIDED,
+                Estimate.around(3.76, 1, None),
+                "paper, bf16",
+                trailing=Estimate.around(1.28, 1, None),
+            ),
+            "is undecided at this n: +3.76 points (n=1; paper, bf16). A final epoch that this "
+            "rests on is a stray one: of the means over the last eighth of the epochs the "
+            "difference is +1.28 (n=1).",
+        ),
     ],
 )
 def test_the_answer_is_that_of_the_central_claim(judgement: Judgement, says: str) -> None:
     text = answer([judgement])
-    assert text.startswith("**Does it? 1 claims: ")
+    assert text.startswith("**Does it? Of 1 claims on training: ")
     assert text.endswith(f"*ResNet-20: TTQ minus full precision is +0.64 points*, {says}\n")
+
+
+def test_the_answer_counts_what_is_trained_apart_from_sizes_and_speeds() -> None:
+    judgements = [
+        Judgement(BY_ID[CENTRAL], Verdict.UNDECIDED),
+        Judgement(BY_ID["size-resnet20"], Verdict.REPRODUCED),
+        Judgement(BY_ID["forward-time"], Verdict.REPRODUCED),
+    ]
+    assert answer(judgements).startswith(
+        "**Does it? Of 1 claims on training: 0 reproduced, 0 not reproduced, 1 undecided at this "
+        "n, 0 not run; of 2 claims on size and speed: 2 reproduced, 0 not reproduced, "
+    )
 
 
 def test_the_strip_keeps_the_order_of_its_marks() -> None:

@@ -35,6 +35,17 @@ class Error:
 
 
 @dataclass(frozen=True)
+class TrailingError:
+    """Test error, mean of the last eighth of the epochs.
+
+    It judges nothing, but is told beside a claim whose run ends in a stray epoch.
+    """
+
+    def __str__(self) -> str:
+        return "trailing mean of the test error"
+
+
+@dataclass(frozen=True)
 class GeneralizationGap:
     """Test error minus training error."""
 
@@ -93,7 +104,9 @@ class SparseFilters:
         return "share of such filters"
 
 
-Quantity = Error | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseFilters
+Quantity = (
+    Error | TrailingError | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseFilters
+)
 
 # How runs are combined. ``terms`` are the weights of the networks in the sum.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ttq_repro.paper.rules import Claim
+from ttq_repro.paper.rules import Claim, Measured
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.table import Table
 
@@ -46,8 +46,12 @@ def claims_table(judgements: Sequence[Judgement]) -> Table:
 
 def summary(judgements: Sequence[Judgement]) -> str:
     """How many claims have which verdict."""
+    return f"{len(judgements)} claims: {_counts(judgements)}"
+
+
+def _counts(judgements: Sequence[Judgement]) -> str:
     counts = Counter(judgement.verdict for judgement in judgements)
-    text = f"{len(judgements)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict)
+    text = ", ".join(f"{counts[v]} {v}" for v in Verdict)
     shorter = Counter(word for j in judgements if (word := j.at_shorter_budget))
     if shorter:
         decided = ", ".join(f"{count} {word}" for word, count in sorted(shorter.items()))
@@ -56,13 +60,28 @@ def summary(judgements: Sequence[Judgement]) -> str:
 
 
 def answer(judgements: Sequence[Judgement]) -> str:
-    """Whether the paper reproduces, in two sentences of Markdown."""
-    text = f"**Does it? {summary(judgements)}.**"
+    """Whether the paper reproduces, in a few sentences of Markdown.
+
+    Sizes and speeds are counted apart: that a format is small says nothing of what is learned.
+    """
+    measured = [j for j in judgements if isinstance(j.claim.rule, Measured)]
+    trained = [j for j in judgements if j not in measured]
+    counted = [
+        f"of {len(some)} claims on {subject}: {_counts(some)}"
+        for subject, some in (("training", trained), ("size and speed", measured))
+        if some
+    ]
+    text = f"**Does it? {'; '.join(counted).capitalize()}.**"
     (central,) = [j for j in judgements if j.claim.id == CENTRAL]
     text += f" The central one, *{central.claim.text}*, is {central.verdict}"
     if central.ours is not None:
         shorter = "; a shorter schedule gives" if central.verdict is Verdict.NOT_RUN else ":"
         text += f"{shorter} {our_number(central)} points ({basis(central)})"
+    if central.trailing is not None:
+        text += (
+            ". A final epoch that this rests on is a stray one: of the means over the last eighth "
+            f"of the epochs the difference is {central.trailing.signed()}"
+        )
     return text + ".\n"
 
 

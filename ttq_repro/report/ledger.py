@@ -17,11 +17,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ttq_repro.paper.rules import Claim, Difference, Error, Level, Measured, Quantity, Trend
+from ttq_repro.paper.rules import (
+    Claim,
+    Difference,
+    Error,
+    Level,
+    Measured,
+    Quantity,
+    TrailingError,
+    Trend,
+)
 from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.families import Origin, place, strangers
 from ttq_repro.report.quantities import measure
+from ttq_repro.report.reservations import stray
 from ttq_repro.report.seeds import same_images, with_machines
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
 from ttq_repro.runs.cell import Cell, result_cells
@@ -58,6 +68,8 @@ class Judgement:
             file.
         commands: what a user types for runs at the paper's budget that would decide it.
         log: what the authors' own log says, where it was given and holds it.
+        trailing: the same number of the trailing means, where a final epoch among those that ours
+            rests on is a stray one.
     """
 
     claim: Claim
@@ -66,6 +78,7 @@ class Judgement:
     basis: str = ""
     commands: tuple[str, ...] = ()
     log: str | None = None
+    trailing: Estimate | None = None
 
     @property
     def at_shorter_budget(self) -> str | None:
@@ -103,15 +116,18 @@ class Ledger:
         self._wanted: dict[str, set[Quantity]] = defaultdict(set)
         for one in (one for sums in self._sums.values() for one in sums):
             for _, cell in one.terms:
-                self._wanted[cell.run.identity].add(one.quantity)
+                self._wanted[cell.run.identity] |= {one.quantity, TrailingError()}
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
         self._origins: dict[tuple[str, int], Origin] = {}
+        self._stray: set[tuple[str, int]] = set()
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
         origin = Origin.of(record)
         self._origins[origin.key] = origin
+        if stray(record):
+            self._stray.add(origin.key)
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -154,11 +170,17 @@ class Ledger:
             commands = self._removals(best) + commands
         elif best.judges:
             commands = ()
-        return Judgement(claim, decided, estimate, self._basis(best, seeds), commands, log)
+        trailing, rests_on = self._trailing(best, seeds), self._basis(best, seeds)
+        return Judgement(claim, decided, estimate, rests_on, commands, log, trailing)
+
+    def _trailing(self, one: Sum, seeds: list[int]) -> Estimate | None:
+        if one.quantity != Error() or self._stray.isdisjoint(_networks(one, seeds)):
+            return None
+        return self._estimate(Sum(TrailingError(), one.terms, over_images=False), seeds)
 
     def _basis(self, one: Sum, seeds: list[int]) -> str:
-        networks = [(cell.run.identity, seed) for _, cell in one.terms for seed in seeds]
-        return with_machines(one.setting, (self._origins[key].machine for key in networks))
+        kinds = (self._origins[key].machine for key in _networks(one, seeds))
+        return with_machines(one.setting, kinds)
 
     def _seeds(self, one: Sum) -> list[int]:
         """The seeds that every network of a sum has and that may be compared."""
@@ -222,6 +244,11 @@ class Ledger:
         return over_seeds(
             [sum(w * values[name, one.quantity][seed] for w, name in terms) for seed in seeds]
         )
+
+
+def _networks(one: Sum, seeds: list[int]) -> list[tuple[str, int]]:
+    """The networks of a sum, by identity and seed."""
+    return [(cell.run.identity, seed) for _, cell in one.terms for seed in seeds]
 
 
 def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:

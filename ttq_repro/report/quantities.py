@@ -12,6 +12,7 @@ from ttq_repro.paper.rules import (
     LayerChange,
     Quantity,
     SparseFilters,
+    TrailingError,
 )
 from ttq_repro.runs.record import Record
 
@@ -21,6 +22,8 @@ def measure(record: Record, quantity: Quantity) -> float | None:
     match quantity:
         case Error(split, top):
             return _final_error(record, split, top)
+        case TrailingError():
+            return 100 * record.test_error["trailing"]
         case GeneralizationGap():
             test, train = _final_error(record, "test"), _final_error(record, "train")
             return None if test is None or train is None else test - train

@@ -21,8 +21,10 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). Each row differs from the baseline in its override alone and starts "
-    "from the same full-precision network of the same seed; another network has its own parent. "
+    "(never the best one). Each row differs from the baseline in its override alone, where both "
+    "were trained on one kind of machine (`CPU and GPU`: not all of what the row compares was), "
+    "and starts from the same full-precision network of the same seed; another network has its "
+    "own parent. "
     "Differences are in points, minus the baseline or the row's own parent of the same seeds on "
     "the same test images, with their 95% interval, which one seed does not have."
 )

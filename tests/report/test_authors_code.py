@@ -49,3 +49,17 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     assert "Ours are 40 epochs" in text
     assert "one run of 400 epochs" in text
     assert "its last epoch is 40.00%" in text
+    assert "Ours have 5% of its passes" in text
+    assert "start from" not in text
+    parent = cell.run.parent
+    for seed, error in ((1, 0.105), (2, 0.2)):
+        one = trained(cell, seed, error, identity=parent.identity)
+        one.write(Workspace(tmp_path).record(parent.with_seed(seed)))
+    text = render([cell], Workspace(tmp_path), tmp_path)
+    assert "a full-precision network of 30 epochs, whose error is 10.50 (n=1)." in text
+
+
+def test_a_run_as_long_as_the_log_is_compared_with_it_whole(tmp_path: Path) -> None:
+    (cell,) = cells("authors_code", "paper")
+    text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
+    assert "of its passes" not in text

@@ -32,6 +32,13 @@ def test_four_stages_before_and_after(histograms: dict) -> None:
     assert [axis.get_ylabel().split("\n")[0] for axis in axes[::4]] == [
         "before training", "after training"
     ]  # fmt: skip
+    assert [axis.get_xlabel() for axis in axes] == [""] * 4 + ["weight"] * 4
+    shared = [
+        below in above.get_shared_x_axes().get_siblings(above)
+        for above, below in zip(axes[:4], axes[4:], strict=True)
+    ]
+    assert shared == [False, True, True, True], "latent weights shrink in training"
+    assert {text.xyann for text in axes[7].texts} == {(0, 2)}, "above its bar"
     (latent,) = axes[0].patches
     values, edges, _ = latent.get_data()
     assert values.sum() == pytest.approx(100)

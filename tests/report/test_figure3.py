@@ -37,6 +37,13 @@ def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
     assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; `make" in text
 
 
+def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(tmp_path: Path) -> None:
+    planned = cells("figure3")
+    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
+    text = render(planned, Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
+    assert "the last epoch drawn, 160; of its last one, 400, it is 40.00%." in text
+
+
 def test_a_line_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
     parent, _, twn, ttq = cells("figure3")
     workspace = Workspace(tmp_path)

@@ -52,7 +52,9 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
         assert axes.lines[0].get_ydata() == pytest.approx([8 * factor] * 2)
         assert [text.get_text() for text in axes.texts] == ["0.05"]
         # Nothing was measured between points.
-        assert {bars.lines[0].get_linestyle() for bars in (constant, threshold)} == {":"}
+        assert [bars.lines[0].get_linestyle() for bars in (constant, threshold)] == [":", "None"]
+        # One seed has no s.d., neither in the panel nor in the legend.
+        assert [bars.has_yerr for bars in (constant, threshold)] == [False, True]
         (spread,) = axes.patches
         red, green, blue, _ = spread.get_facecolor()
         assert not red == green == blue, "the bands of s.d. are grey"
@@ -108,3 +110,6 @@ def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
     text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
     assert "n = 1: full precision, r = 0.2." in text
     assert "n = 2" not in text
+    assert "s.d." not in text
+    put(Workspace(tmp_path), child, sparse(child, 2, 0.4, 0.10))
+    assert "Means over seeds ± s.d." in render(cells("figure5"), Workspace(tmp_path), tmp_path)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from ttq_repro.report import released, style
 from ttq_repro.report.captions import not_run
 from ttq_repro.report.figure2 import draw_released_scales, draw_scales
-from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, records_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -22,9 +22,14 @@ CAPTION = (
     "Lines are means over seeds, bands ± s.d. The training error is the running one of the epoch, "
     "on augmented images. Ours are {epochs} epochs, one pass over the data each."
 )
+PARENT = " They start from a full-precision network of {epochs} epochs, whose error is {error}."
 WITH_LOG = (
     " Pale: the released log, one run of {theirs} epochs of two passes each, laid over ours from "
     "start to end; the test error of its last epoch is {error:.2f}%."
+)
+FEWER = (
+    " Ours have {share:.0%} of its passes: what can be compared is the shape of the curves, not "
+    "where they end."
 )
 WITHOUT_LOG = " Drawn without the released log (AUTHORS_LOG=...)."
 COLUMNS = 5
@@ -41,14 +46,25 @@ def render(
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
     ttq, log = found[0], released.beside(cells, authors_log)
-    caption = CAPTION.format(epochs=ttq.cell.run.epochs)
-    if log is None:
-        caption += WITHOUT_LOG
-    else:
-        errors = log["validation_error"]
-        caption += WITH_LOG.format(theirs=len(errors), error=100 * errors[-1])
+    caption = CAPTION.format(epochs=ttq.cell.run.epochs) + _parent(ttq, workspace)
+    caption += WITHOUT_LOG if log is None else _log(ttq, log)
     figure = authors_code(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
     return style.publish(figure, caption, found, home, "authors_code")
+
+
+def _parent(ttq: Found, workspace: Workspace) -> str:
+    """What our seeds start from; empty without its records."""
+    run = ttq.cell.run.parent
+    records = records_of(run, workspace) if run else []
+    error = error_over_seeds(record for record in records if record.seed in ttq.records)
+    return PARENT.format(epochs=run.epochs, error=error) if run and error else ""
+
+
+def _log(ttq: Found, log: released.ReleasedLog) -> str:
+    errors = log["validation_error"]
+    share = ttq.cell.run.epochs / (released.PASSES * len(errors))
+    caption = WITH_LOG.format(theirs=len(errors), error=100 * errors[-1])
+    return caption + (FEWER.format(share=share) if share < 1 else "")
 
 
 @style.styled

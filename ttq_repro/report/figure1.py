@@ -21,7 +21,8 @@ CAPTION = (
     "Figure 1: the weights of one layer, ResNet-20 on CIFAR-10, before and after TTQ training. "
     "From left to right: the latent weights; divided by the largest magnitude, with the threshold "
     "±t; what they become, negative, zero or positive; the same with the trained scales. Before "
-    "training the latent weights are those of the full-precision network and both scales are 1."
+    "training the latent weights are those of the full-precision network and both scales are 1. "
+    "The two moments of the latent weights have horizontal axes of their own."
 )
 NO_HISTOGRAMS = "The record was written before records kept the weights of their layers."
 STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")
@@ -52,7 +53,10 @@ def chosen_layer(record: Record) -> str:
 def figure1(record: Record, layer: str) -> Figure:
     """A row before and a row after training, a column a stage."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
-    axes = figure.subplots(2, len(STAGES), sharex="col")
+    axes = figure.subplots(2, len(STAGES))
+    for above, below in axes.T[1:]:
+        below.sharex(above)
+        above.tick_params(labelbottom=False)
     threshold = record.config["quantizer"]["threshold"]
     for row, (moment, weights) in zip(axes, record.histograms[layer].items(), strict=True):
         latent, normalized, intermediate, final = row
@@ -61,8 +65,9 @@ def figure1(record: Record, layer: str) -> Figure:
         _draw_histogram(normalized, weights, 1, threshold)
         _draw_levels(intermediate, weights, 1, 1)
         _draw_levels(final, weights, weights["negative_scale"], weights["positive_scale"], ".2f")
-    for column, title in zip(axes[0], STAGES, strict=True):
-        column.set_title(title)
+    for (above, below), title in zip(axes.T, STAGES, strict=True):
+        above.set_title(title)
+        below.set_xlabel("weight")
     return figure
 
 
@@ -98,7 +103,7 @@ def _draw_levels(
         axes.annotate(
             f"{value}{share:.0f}%",
             (level, share),
-            (5 * np.sign(level), 2),  # Away from that of zero.
+            (0, 2),
             textcoords="offset points",
             ha="center",
             fontsize=6,

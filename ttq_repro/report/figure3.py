@@ -21,6 +21,10 @@ CAPTION = (
     "final epoch, never of the best one. Full precision starts from random weights; the others "
     "start from its last epoch and train for a schedule of their own."
 )
+LOGS_ERROR = (
+    " The log's error in the legend is that of the last epoch drawn, {drawn}; of its last one, "
+    "{last}, it is {error:.2f}%."
+)
 LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},
     "dorefa": {"color": style.GREEN, "linestyle": "-."},
@@ -36,7 +40,12 @@ def render(
     found = of_one_family(at_one_setting(cells, workspace), workspace)
     log = released.beside(cells, authors_log)
     drawn = [one for one in found if one.records]
-    caption = CAPTION + (released.CAPTION if log and drawn else "")
+    caption = CAPTION
+    if log and drawn:
+        errors = log["validation_error"]
+        caption += released.CAPTION + LOGS_ERROR.format(
+            drawn=released.PAPER_EPOCHS, last=len(errors), error=100 * errors[-1]
+        )
     figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     return style.publish(figure, caption, found, home, "figure3")
 

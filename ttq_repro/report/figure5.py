@@ -22,13 +22,14 @@ from ttq_repro.runs.workspace import Workspace
 CAPTION = (
     "Figure 5: test error (the paper's validation error) and training error of the final epoch "
     "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent a seed: at a "
-    "constant sparsity r in every layer, and at a constant threshold t, which stands beside its "
+    "constant sparsity r in every layer, and at a constant threshold t, which stands above its "
     "point. Sparsity is what was reached, the share of zeros over all quantized weights at the "
-    "end. Means over seeds ± s.d., of the seeds that all have; the lines between them only guide "
-    "the eye. The training error is the running one of the epoch, on augmented images. Horizontal "
-    "lines: the parent, and the control, which trained on in full precision for as long as TTQ. "
-    "Vertical: a mark in the paper's figure; tinted: where its text sees the least error."
+    "end.{seeds} The lines between points only guide the eye. The training error is the running "
+    "one of the epoch, on augmented images. Horizontal lines: the parent, and the control, which "
+    "trained on in full precision for as long as TTQ. Vertical: a mark in the paper's figure; "
+    "tinted: where its text sees the least error."
 )
+OVER_SEEDS = " Means over seeds ± s.d., of the seeds that all have."
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
 #: The sparsities that the horizontal axis shows at least, in percent.
 SPAN = (-2, 72)
@@ -37,12 +38,17 @@ LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},
     "control": {"color": style.GREY, "linestyle": "-."},
 }
+#: Between points nothing was measured; thresholds are too few, and too far apart, for a line.
 SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "sparsity": ("TTQ, constant sparsity $r$", {"color": style.BLUE, "marker": "o"}),
-    "threshold": ("TTQ, constant threshold $t$", {"color": style.VERMILLION, "marker": "s"}),
+    "sparsity": (
+        "TTQ, constant sparsity $r$",
+        {"color": style.BLUE, "marker": "o", "linestyle": ":", "linewidth": 0.8},
+    ),
+    "threshold": (
+        "TTQ, constant threshold $t$",
+        {"color": style.VERMILLION, "marker": "s", "linestyle": "none"},
+    ),
 }
-#: Between points: where nothing was measured, and maybe not everything has been run.
-GUIDE: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
 #: Keeps a name readable on what it lies on.
 OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
@@ -53,7 +59,8 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     recorded = [one for one in found if one.records]
     drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
     left_out = [one for one in recorded if one not in drawn]
-    caption = CAPTION
+    several = any(len(one.records) > 1 for one in drawn)
+    caption = CAPTION.format(seeds=OVER_SEEDS if several else "")
     if left_out:
         caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
     figure = figure5(drawn) if drawn else style.empty(not_run(found[0].cell))
@@ -115,10 +122,9 @@ def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> No
     axes.errorbar(
         [values.mean() for values in x],
         [values.mean() for values in y],
-        xerr=[_spread(values) for values in x],
-        yerr=[_spread(values) for values in y],
+        xerr=_spreads(x),
+        yerr=_spreads(y),
         elinewidth=0.8,
-        **GUIDE,
         **look,
     )
     if points[0].cell.labels["series"] == "threshold":
@@ -126,9 +132,9 @@ def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> No
             axes.annotate(
                 one.title.removeprefix("t = "),
                 (at.mean(), height.mean()),
-                (4, -3),
+                (2, 4),  # To the left, as the constant sparsities fall toward the right.
                 textcoords="offset points",
-                va="top",
+                ha="right",
                 fontsize=6.5,
                 color=look["color"],
                 path_effects=OUTLINED,
@@ -148,5 +154,8 @@ def _final(one: Found, metric: str) -> NDArray[np.float64]:
     return 100 * style.curves_of(one, metric)[:, -1]
 
 
-def _spread(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def _spreads(points: list[NDArray[np.float64]]) -> list[float] | None:
+    """The s.d. of each point, which one seed does not have; None where no point has one."""
+    if all(len(values) == 1 for values in points):
+        return None
+    return [float(values.std(ddof=1)) if len(values) > 1 else 0.0 for values in points]

@@ -12,7 +12,7 @@ from ttq_repro.paper.rules import (
     GeneralizationGap,
     LayerChange,
     Quantity,
-    SparseFilters,
+    SparseKernels,
 )
 from ttq_repro.report.quantities import measure
 
@@ -60,7 +60,7 @@ def test_reads(quantity: Quantity, expected: float) -> None:
         ErrorDrop(64),
         Density((1,)),
         LayerChange("first", "zero"),
-        SparseFilters(),
+        SparseKernels(),
     ],
 )
 def test_what_a_record_does_not_hold_is_none(quantity: Quantity) -> None:

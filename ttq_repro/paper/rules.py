@@ -97,15 +97,15 @@ class LayerChange:
 
 
 @dataclass(frozen=True)
-class SparseFilters:
-    """Share of a ternary network's filters that are empty or hold a single weight."""
+class SparseKernels:
+    """Share of a ternary network's kernels (k x k) that are empty or hold a single weight."""
 
     def __str__(self) -> str:
-        return "share of such filters"
+        return "share of such kernels"
 
 
 Quantity = (
-    Error | TrailingError | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseFilters
+    Error | TrailingError | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseKernels
 )
 
 # How runs are combined. ``terms`` are the weights of the networks in the sum.
@@ -146,12 +146,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Trend:
-    """What the least-squares line through ``(x, Level or Difference)`` gains from end to end."""
+    """The change along the least-squares line through ``(x, Level or Difference)``, end to end."""
 
     points: tuple[tuple[float, Level | Difference], ...]
 
     def __str__(self) -> str:
-        return f"gain along the least-squares line of {self.points[0][1]}"
+        return f"change along the least-squares line of {self.points[0][1]}"
 
     @property
     def quantity(self) -> Quantity:
@@ -186,7 +186,7 @@ class Measured:
 
 
 def trend_weights(xs: list[float]) -> list[float]:
-    """Weights of the values at ``xs`` in the gain of their least-squares line from end to end."""
+    """Weights of the values at ``xs`` in the change along their least-squares line."""
     centre = sum(xs) / len(xs)
     spread = sum((x - centre) ** 2 for x in xs)
     return [(x - centre) / spread * (max(xs) - min(xs)) for x in xs]

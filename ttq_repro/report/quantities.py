@@ -11,7 +11,7 @@ from ttq_repro.paper.rules import (
     GeneralizationGap,
     LayerChange,
     Quantity,
-    SparseFilters,
+    SparseKernels,
     TrailingError,
 )
 from ttq_repro.runs.record import Record
@@ -33,8 +33,8 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             return _density(record, layers, at_start)
         case LayerChange(layer, of):
             return _change(record, layer, of)
-        case SparseFilters():
-            return _sparse_filters(record)
+        case SparseKernels():
+            return _sparse_kernels(record)
         case _:
             return None
 
@@ -74,7 +74,7 @@ def _zeros(record: Record, layer: str, at_start: bool) -> float | None:
     return shares[-1] if shares else None
 
 
-def _sparse_filters(record: Record) -> float | None:
+def _sparse_kernels(record: Record) -> float | None:
     kernels = record.kernels.values()
     if not kernels:
         return None

@@ -73,6 +73,6 @@ def test_what_cannot_be_trained_again_from_its_commit() -> None:
 def test_a_run_in_place_of_another() -> None:
     both = {"dirty": True, "replaces": [{"final": 0.08}, {"final": 0.0812}]}
     assert of({"provenance": both}) == [
-        LEAD.format(1) + "trained by a commit and changes that were not committed; in place of an "
-        "earlier run of this seed, whose weights were lost: 8.00 and 8.12"
+        LEAD.format(1) + "trained by a commit and changes that were not committed; in place of "
+        "earlier weights of this seed that were lost, whose error was 8.00 and 8.12"
     ]

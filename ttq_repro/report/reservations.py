@@ -57,7 +57,7 @@ def _reasons(record: Record) -> Iterator[str]:
         yield "trained by a commit and changes that were not committed"
     if replaced := record.provenance.get("replaces"):
         ends = " and ".join(f"{100 * one['final']:.2f}" for one in replaced)
-        yield f"in place of an earlier run of this seed, whose weights were lost: {ends}"
+        yield f"in place of earlier weights of this seed that were lost, whose error was {ends}"
 
 
 def _not_positive(record: Record) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_images_are_held_out_of_training(tree: Path, tmp_path: Path) -> None:
     assert np.array_equal(again.test_images, part.test_images)
     assert part.test_labels.tolist() != [0, 0, 1, 1, 2], "files come sorted by class"
     assert part.source.endswith("5 training images held out to test on")
+    backwards = replace(
+        whole, train_images=whole.train_images[::-1], train_labels=whole.train_labels[::-1]
+    )
+    held_out = {image.tobytes() for image in backwards.held_out(0.25).test_images}
+    assert held_out == {image.tobytes() for image in part.test_images}, (
+        "whatever their files' names"
+    )
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1e-3, "much"])

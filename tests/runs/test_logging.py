@@ -36,7 +36,7 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     assert folder_offered(said) == folder
     entries = read_back(folder)
     (begun,) = (entry["run"] for entry in entries if entry["type"] == "run")
-    assert begun["display_name"] == f"{run.name} (threshold=0.1)"
+    assert begun["display_name"] == f"{run.name} (depth=8, threshold=0.1)"
     assert begun["run_group"] == "table1"
     assert {"digits", "ttq", "smoke", "threshold=0.1"} <= set(begun["tags"])
     config = begun["config"]["update"]
@@ -128,6 +128,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
         return window
 
     monkeypatch.setattr(wandb, "init", begin_offline)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     return sent
 
 

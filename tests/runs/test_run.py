@@ -24,6 +24,8 @@ def test_names_are_readable() -> None:
 def test_what_a_sweep_changes_can_be_read() -> None:
     assert run(TTQ_CELL).options == []
     assert run(TTQ_CELL).label == run(TTQ_CELL).name
+    float_end = run(TTQ_CELL, "policy=first_last_float", "model.preactivation=false")
+    assert float_end.options == ["preactivation=False", "quantize_last=False"]
     swept = run("experiment=figure5/resnet20", "quantizer.sparsity=0.3", "+quantizer.tie=unit")
     assert swept.label == f"{swept.name} (sparsity=0.3, tie=unit)"
     taught = run("experiment=best_ternary/resnet20", "+data.held_out=0.1")
@@ -38,10 +40,37 @@ def test_a_teacher_and_images_held_out_tell_runs_apart() -> None:
     assert plain.parent is not None
     assert apart.parent is not None
     assert taught.parent == plain.parent
+    assert run(ours, "distillation.temperature=4").identity == taught.identity, "4 is 4.0"
     assert apart.parent.config["data"]["held_out"] == 0.1, "its parent has not seen them either"
     of_the_first_records = run(ours, "distillation=null")
     del of_the_first_records.config["distillation"]
     assert of_the_first_records.identity == plain.identity
+
+
+def test_a_part_of_a_data_set_is_another_one() -> None:
+    whole = run("experiment=table2/alexnet_bn_ttq")
+    part = run("experiment=table2/alexnet_bn_ttq", "data.images={train: 1000, val: 100}")
+    assert part.identity != whole.identity
+    of_the_first_records = run(TTQ_CELL)
+    del of_the_first_records.config["data"]["images"]
+    assert of_the_first_records.identity == run(TTQ_CELL).identity
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("parent=5", "parent=5: must be a path, got 5"),
+        ("parent=null", "parent=None: must be a path, got None"),
+        (
+            "seed=99999999999999999999",
+            "seed=99999999999999999999: must be a whole number from 0 to",
+        ),
+    ],
+)
+def test_what_no_run_can_have_is_named(override: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        run(override)
+    assert str(refused.value).startswith(said)
 
 
 @pytest.mark.parametrize(

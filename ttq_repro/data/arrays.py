@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ class ImageArrays:
         """The same with a share of the training images in place of the test images.
 
         What is chosen on them, a method or its options, has not seen the test set. They are the
-        same in every run: drawn at random once for all, as files come sorted by class.
+        same in every run, and wherever the images come from: drawn at random once for all, in an
+        order that depends on the images alone and not on the names of their files.
 
         Raises:
             ValueError: the share leaves nothing on one of the sides.
@@ -38,7 +40,10 @@ class ImageArrays:
         held = round(share * count)
         if not 0 < held < count:
             raise ValueError(f"{share} of {count} images leaves none to train on or none to test")
-        order = np.random.default_rng(0).permutation(count)
+        by_content = sorted(
+            range(count), key=lambda i: sha256(self.train_images[i].tobytes()).digest()
+        )
+        order = np.array(by_content)[np.random.default_rng(0).permutation(count)]
         tested, trained = np.sort(order[:held]), np.sort(order[held:])
         return replace(
             self,

@@ -10,13 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ttq_repro.checks import check_option, check_whole
+from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config, committed_choice, compose_config
 
 RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
 RESULT_BUDGETS = {"short", "paper"}
+#: Options of a distillation that are no whole numbers, see :func:`_typed`.
+FRACTIONS = {"weight": 0.0, "temperature": 0.0}
+#: What torch takes.
+HIGHEST_SEED = 2**63 - 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -31,8 +35,9 @@ class Run:
     config: Config
 
     def __post_init__(self) -> None:
-        check_option("seed", self.seed, check_whole, 0)
+        check_option("seed", self.seed, check_whole, 0, HIGHEST_SEED)
         check_option("trainer.devices", self.processes, check_whole, 1)
+        check_option("parent", self.config["parent"], check_path)
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]
             if not NAME.fullmatch(str(name)):
@@ -93,7 +98,13 @@ class Run:
         shared = {"processes": self.processes} if self.processes > 1 else {}
         # Likewise, but where there is none. Records older than the option do not have it.
         plain = {"plain": True} if config["trainer"].get("plain") else {}
-        distillation = self.config.get("distillation")
+        # Likewise: a part of a data set is another one.
+        images, usual = (
+            node.get("images")
+            for node in (config["data"], committed_choice("data", self.dataset) or {})
+        )
+        part = {} if images in (None, usual) else {"images": images}
+        distillation = _typed(self.config.get("distillation"), FRACTIONS)
         taught = {"distillation": distillation} if distillation else {}
         model, quantizer, data, recipe = (
             _typed(config[group], committed_choice(group, config[group]["name"]))
@@ -109,6 +120,7 @@ class Run:
             "parent": self._parent_identity(),
             **shared,
             **plain,
+            **part,
             **taught,
         }
 
@@ -140,14 +152,18 @@ class Run:
     def options(self) -> list[str]:
         """What sets it apart from runs that its name does not tell it from, for people to read.
 
-        The options in which its quantizer is not that of ``configs/quantizer``, such as
-        ``sparsity=0.3``, a teacher, and images held out.
+        The options in which its model and quantizer are not those of ``configs/``, such as
+        ``sparsity=0.3``, those of a policy other than the usual one, a teacher, and images held
+        out.
         """
-        usual = committed_choice("quantizer", self.quantizer) or {}
+        usual = compose_config("train", [])
+        for group in ("model", "quantizer"):
+            usual[group] = committed_choice(group, self.config[group]["name"]) or {}
         unusual = [
             f"{option}={value}"
-            for option, value in self.config["quantizer"].items()
-            if option not in usual or usual[option] != value
+            for group in ("model", "quantizer", "policy")
+            for option, value in self.config[group].items()
+            if option not in usual[group] or usual[group][option] != value
         ]
         distilled = ["distilled"] if self.config.get("distillation") else []
         data = self.config["data"]

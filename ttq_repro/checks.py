@@ -127,6 +127,18 @@ def refusals_of(subject: str) -> Iterator[None]:
         raise UserError(f"{subject}: {in_a_line(error)}") from None
 
 
+def headline(error: BaseException, *, of_any_kind: bool = False) -> str:
+    """The first line of what an error says: some go on with whole command lines and advice.
+
+    Args:
+        of_any_kind: whether its class is to be told, as who reads it cannot know.
+    """
+    kind, text = type(error).__name__, str(error).strip().splitlines()
+    if not text:
+        return kind
+    return f"{kind}: {text[0]}" if of_any_kind else text[0]
+
+
 def in_a_line(error: BaseException) -> str:
     """What an error says, its lines joined."""
     if isinstance(error, KeyError):  # Says nothing but the key.

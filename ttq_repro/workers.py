@@ -20,12 +20,12 @@ def cores() -> int:
 
 
 def threads_each(threads: int, processes: int) -> int:
-    """How many each of some processes computes with that have ``threads`` together."""
+    """Threads for each of ``processes`` that share ``threads``, at least one."""
     return max(1, threads // processes)
 
 
 def workers_each(workers: int, processes: int) -> int:
-    """How many each of some processes starts, so that there are at least ``workers`` together."""
+    """Decoding workers for each of ``processes`` that share ``workers``, rounded up."""
     return -(-workers // processes)
 
 

@@ -186,6 +186,13 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert not quantized_layers(model), "nothing is attached to the layers before it either"
 
 
+def test_a_factory_of_something_else() -> None:
+    model = network()
+    with pytest.raises(TypeError, match=r"^ReLU is no quantizer$"):
+        quantize_(model, nn.ReLU)  # type: ignore[arg-type]
+    assert not quantized_layers(model)
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool, torch.complex64])
 def test_weights_that_are_no_real_numbers(dtype: torch.dtype) -> None:
     model = network()

@@ -72,7 +72,6 @@ def test_sparsity_is_exact_and_takes_the_smallest(latent: Tensor, sparsity: floa
     quantizer = TTQ(sparsity=sparsity)
     codes = quantizer.codes(latent)
     zero = codes == 0
-    assert quantizer.delta(latent) == torch.where(zero, latent, 0).abs().max()
     assert zero.sum() == round(sparsity * latent.numel())
     assert torch.equal(codes, torch.where(zero, 0, torch.where(latent < 0, -1, 1)))
     if zero.any() and not zero.all():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from ttq_repro.errors import UserError
 from ttq_repro.models import AlexNetBN, CifarResNet
 from ttq_repro.quantizers import TTQ, BinaryConnect, FirstLast, quantize_
 from ttq_repro.runs.config import compose_config
@@ -63,6 +64,13 @@ def test_the_released_codes_schedule() -> None:
 def test_a_warm_up_that_is_none(name: str, warm_up: str, error: str) -> None:
     with pytest.raises(ValueError, match=rf"^recipe\.warm_up=.*: {error}"):
         recipe(f"recipe={name}", f"+recipe.warm_up={warm_up}")
+
+
+def test_a_warm_up_goes_without_drops() -> None:
+    made = recipe("recipe=paper_warm_up", "recipe.schedule.milestones=[]")
+    assert rates(made, 3)[2] == pytest.approx(0.1)
+    with pytest.raises(UserError, match=r"^recipe\.schedule\.milestones=50: must be a list"):
+        recipe("recipe=paper_warm_up", "recipe.schedule.milestones=50")
 
 
 def test_the_parents_schedule_is_that_of_he_et_al() -> None:

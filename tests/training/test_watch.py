@@ -14,6 +14,7 @@ from ttq_repro.quantizers import TTQ
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.training.watch import Watch
 
 MakeRun = Callable[..., Run]
 
@@ -77,6 +78,18 @@ def test_a_sound_run_warns_of_nothing(tiny_run: MakeRun) -> None:
 def test_an_unknown_reaction_is_named(tiny_run: MakeRun) -> None:
     with pytest.raises(UserError, match=r"trainer\.degenerate=ignore: must be one of stop, warn"):
         execute(tiny_run("trainer.degenerate=ignore"))
+
+
+def test_what_was_warned_of_before_a_resume_stays() -> None:
+    said: list[str] = []
+    before, after = Watch("warn", said.append), Watch("warn", said.append)
+    before.warn("epoch 1: a scale", topic="scale")
+    before.warn("no compiler")
+    after.load_state_dict(before.state_dict())
+    after.warn("epoch 2: a scale", topic="scale")
+    assert said == ["warning: epoch 1: a scale", "warning: no compiler"]
+    after.warn("no graph")
+    assert list(after.warnings.values()) == ["epoch 1: a scale", "no compiler", "no graph"]
 
 
 def test_filters_count_one_by_one(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

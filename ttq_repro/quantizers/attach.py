@@ -100,7 +100,8 @@ def quantize_(
     Raises:
         ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
             weight is no parameter of its own, not initialized, empty or not finite.
-        TypeError: a module is no convolution or linear layer, or a weight not floating point.
+        TypeError: a module is no convolution or linear layer, a weight not floating point, or what
+            the factory makes no quantizer.
             No layer is quantized then, nor after an error of a quantizer's own.
     """
     decisions = (policy or FirstLast())(model)
@@ -124,6 +125,8 @@ def quantize_(
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
     quantizers = [factory() for _ in chosen]
+    if not isinstance(quantizers[0], Quantizer):
+        raise TypeError(f"{type(quantizers[0]).__name__} is no quantizer")
     attached: list[nn.Module] = []
     try:
         for decision, quantizer in zip(chosen, quantizers, strict=True):

@@ -163,13 +163,6 @@ class TTQ(Quantizer):
             self.positive_scale if self.negative_scale is None else self.negative_scale
         )
 
-    def delta(self, latent: Tensor) -> Tensor:
-        """The largest magnitude that becomes zero, a scalar without gradient."""
-        fixed = self._squash(latent.detach())
-        if self.sparsity is None:
-            return self._threshold(fixed)
-        return (fixed.abs() * (self._signs(fixed) == 0)).amax()
-
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8); under ``tie="unit"`` ties count as zeros here."""
         return self._signs(self._squash(latent.detach())).to(torch.int8)

@@ -62,7 +62,7 @@ def gpu_name() -> str | None:
 
 
 def default_threads() -> int:
-    """How many a run computes with that trains alone: what OMP_NUM_THREADS says, or one a core."""
+    """Threads of a run that has the machine to itself: OMP_NUM_THREADS, or one a core."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) else cores()
 

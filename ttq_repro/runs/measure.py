@@ -142,9 +142,10 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     device = device_of(trainer["accelerator"])
     trainer = trainer | {"compile": is_compiled(trainer, run.epochs * batches, device)}
+    share = recipe["batch_size"] // run.processes
     shortened = config | {
         "trainer": trainer | {"progress": False},
-        "recipe": recipe | {"epochs": 2, "batch_size": recipe["batch_size"] // run.processes},
+        "recipe": recipe | {"epochs": 2, "warm_up": None, "batch_size": share},
     }
     # What a teacher costs does not depend on its weights.
     parent = build_network(config, None).state_dict() if config["distillation"] else None

@@ -10,6 +10,8 @@ from torch import Tensor, fx, nn
 from torch._dynamo import lookup_backend
 from torch._functorch import config as functorch_config
 
+from ttq_repro.checks import headline
+
 #: Inductor's, by device. A quantizer computes the same for every layer, in kernels of microseconds:
 #: a GPU is to run those of several layers as one.
 OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}}
@@ -59,7 +61,8 @@ class Compilation:
                 return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
-                self.failure = f"compiling failed, the network runs uncompiled: {headline(error)}"
+                told = headline(error, of_any_kind=True)
+                self.failure = f"compiling failed, the network runs uncompiled: {told}"
                 self._warn(self.failure)
             return graph.forward
 
@@ -71,9 +74,3 @@ def forget_compiled() -> None:
     from then on: who is done with a network makes room for the next.
     """
     torch.compiler.reset()
-
-
-def headline(error: Exception) -> str:
-    """The first line of an error: these come with whole command lines and advice."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

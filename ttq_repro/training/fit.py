@@ -87,22 +87,17 @@ def fit(
     device = device_of(trainer_config["accelerator"], share)
     loader = data.train_loader(recipe.batch_size, config["seed"], share, device)
     compiled = is_compiled(trainer_config, recipe.epochs * len(loader), device)
-    fallbacks: list[str] = []
-
-    def warn(fallback: str) -> None:
-        fallbacks.append(fallback)
-        say(f"warning: {fallback}")
-
-    compilation = Compilation(device, warn)
+    watch = Watch(trainer_config["degenerate"], say)
+    compilation = Compilation(device, watch.warn)
     if compiled:
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
-    # Between the passes of several processes lie exchanges that no graph holds.
-    replayed = share.world == 1 and not trainer_config["plain"]
-    module = classifier(*arguments, device=device, replayed=replayed, warn=warn)
+    # Between the passes of several processes lie exchanges that no graph holds. A share measured
+    # alone is to be as fast as it is among the others.
+    replayed = share.world == trainer_config["devices"] == 1 and not trainer_config["plain"]
+    module = classifier(*arguments, device=device, replayed=replayed, warn=watch.warn)
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
     history = History(len(loader), origin)
-    watch = Watch(trainer_config["degenerate"], say)
     callbacks: list[pl.Callback] = [
         history,
         watch,
@@ -166,7 +161,7 @@ def fit(
         decisions=decisions,
         history=history.metrics,
         correct=history.correct.numpy(),
-        warnings=[*fallbacks, *watch.warnings.values()],
+        warnings=list(watch.warnings.values()),
         histograms={name: {"before": before[name], "after": after[name]} for name in before},
         execution={
             **origin,
@@ -179,7 +174,7 @@ def fit(
             "graphed": module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,
-            # More than two gradients may be added in another order after a resume.
+            # Sums of three or more gradients depend on their order, which a resume may change.
             "deterministic": device.type == "cpu" and share.world <= 2,
         },
     )

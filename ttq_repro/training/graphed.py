@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttq_repro.checks import headline
 from ttq_repro.cuda_graph import Function, capture
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import Quantizer
-from ttq_repro.training.compilation import headline
 from ttq_repro.training.module import Classifier
 
 
@@ -112,7 +112,8 @@ class GraphedClassifier(Classifier):
             self.graphed = False
             self._forget()
             self.zero_grad()
-            self._warn(f"no CUDA graph, kernels are launched one by one: {headline(error)}")
+            told = headline(error, of_any_kind=True)
+            self._warn(f"no CUDA graph, kernels are launched one by one: {told}")
             return function
         finally:
             for buffer, value in before:
@@ -132,7 +133,7 @@ class GraphedClassifier(Classifier):
             return self.network.forward(self.normalized(images))
 
     def _casts_not_kept(self) -> torch.autocast:
-        """The autocast around it, but for what that keeps: the weights as they once were."""
+        """The surrounding autocast without its cache: a cached cast would freeze the weights."""
         kind = self.device.type
         return torch.autocast(
             kind,

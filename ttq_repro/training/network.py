@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ttq_repro.checks import in_a_line, refusals_of
+from ttq_repro.checks import refusals_of
 from ttq_repro.errors import UserError
+from ttq_repro.made import made
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.distillation import Distillation
 
@@ -76,18 +75,6 @@ def restore_float(network: nn.Module) -> None:
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):
             parametrize.remove_parametrizations(layer.module, "weight")
-
-
-def made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
-    """What a config node with a ``_target_`` describes.
-
-    Raises:
-        UserError: there is no such class, or it refuses its arguments.
-    """
-    try:
-        return instantiate(node, **arguments)
-    except InstantiationException as error:
-        raise UserError(f"{group}: {in_a_line(error.__cause__ or error)}") from None
 
 
 def _named(node: dict[str, Any]) -> dict[str, Any]:

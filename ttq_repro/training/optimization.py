@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 from hydra.utils import get_class
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
 
-from ttq_repro.checks import check_choice
+from ttq_repro.checks import check_choice, check_list, check_number, check_option
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
@@ -22,7 +23,9 @@ class Recipe:
     """A recipe node of the configs.
 
     Raises:
+        UserError: the learning rate is no number, or the epochs of drops are no list.
         ValueError: the number of epochs, the size of a batch, ``decay`` or ``warm_up`` is invalid.
+        KeyError: there is no learning rate.
 
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
@@ -46,6 +49,10 @@ class Recipe:
             value = getattr(self, key)
             if type(value) is not int or value < 1:
                 raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
+        check_option("recipe.optimizer.lr", self.optimizer["lr"], check_number)
+        if self.schedule["_target_"] == DROPS:
+            is_list = partial(check_list, may_be_empty=True)
+            check_option("recipe.schedule.milestones", self.schedule["milestones"], is_list)
         check_choice(f"recipe.decay={self.decay}:", self.decay, DECAYED)
         if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
             raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
@@ -59,7 +66,8 @@ class Recipe:
         if type(rate) not in (int, float) or not 0 < rate <= highest:
             return f"lr must be a number above 0, at most recipe.optimizer.lr={highest}"
         # Torch chains what multiplies the rate; other schedules set it.
-        if self.schedule["_target_"] != DROPS or min(self.schedule["milestones"]) < epochs:
+        drops = self.schedule["milestones"] if self.schedule["_target_"] == DROPS else [0]
+        if min(drops, default=epochs) < epochs:
             return "goes with MultiStepLR, whose first drop comes after it"
         return None
 
@@ -93,7 +101,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
 
     The first learns at the recipe's own rate, the others at that times their ``rate_factor``. A
     factor concerns the gradient alone: weight decay is divided by it, so that weights shrink in a
-    step by as much as in the recipe.
+    step by as much as in the recipe (not under Adam, which normalizes its L2 with the gradient).
     """
     factors = {
         parameter: factor

@@ -8,7 +8,8 @@ import torch
 
 from ttq_repro.checks import check_choice, check_option, check_whole, in_a_line, refusals_of
 from ttq_repro.errors import UserError
-from ttq_repro.training.network import attach_quantizer, build_network, distillation_from, made
+from ttq_repro.made import made
+from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 
 from ttq_repro.errors import TrainingError
-from ttq_repro.quantizers import quantized_layers
+from ttq_repro.training.module import Classifier
 
 REACTIONS = ("stop", "warn")
 KEPT = "The checkpoint of the epoch before is kept"
@@ -35,7 +35,7 @@ class Watch(pl.Callback):
     def __init__(self, reaction: str, say: Callable[[str], Any]) -> None:
         self.reaction = reaction
         self.say = say
-        #: Every warning so far, by what it is about.
+        #: Every warning so far, by what it is about; it outlasts a resume.
         self.warnings: dict[str, str] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -47,19 +47,23 @@ class Watch(pl.Callback):
                 f"{epoch}: the training loss is {loss:.4g}, NaN or infinite values are "
                 f"{f'in {bad}' if bad else 'in no parameter'}. {KEPT}"
             )
-        for topic, finding in _degenerate(module):
+        for topic, finding in _degenerate(cast(Classifier, module)):
             message = f"{epoch}: {finding}"
             if self.reaction == "stop":
                 raise TrainingError(f"{message}. {KEPT}")
-            if topic not in self.warnings:
-                self.warnings[topic] = message
-                self.say(f"warning: {message}")
+            self.warn(message, topic)
+
+    def warn(self, message: str, topic: str | None = None) -> None:
+        """Say ``message`` and keep it for the record, unless its topic was warned about before."""
+        if topic not in self.warnings:
+            self.warnings[topic or message] = message
+            self.say(f"warning: {message}")
 
     def state_dict(self) -> dict[str, Any]:
         return {"warnings": self.warnings}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.warnings = state["warnings"]
+        self.warnings = state["warnings"] | self.warnings
 
 
 def _first_bad_parameter(module: pl.LightningModule) -> str | None:
@@ -70,13 +74,12 @@ def _first_bad_parameter(module: pl.LightningModule) -> str | None:
 
 
 @torch.no_grad()
-def _degenerate(module: pl.LightningModule) -> Iterator[tuple[str, str]]:
+def _degenerate(module: Classifier) -> Iterator[tuple[str, str]]:
     """What is wrong with which layer: a topic to recognize it by, and a sentence.
 
     Of scales for each filter the smallest counts.
     """
-    for layer in quantized_layers(module):
-        name = layer.name.removeprefix("network.")
+    for layer in module.quantized:
         codes, levels = layer.quantizer.codes(layer.latent), layer.quantizer.levels(layer.latent)
         if codes is None or levels is None:
             continue
@@ -84,6 +87,6 @@ def _degenerate(module: pl.LightningModule) -> Iterator[tuple[str, str]]:
             for scale, code in (("positive_scale", 1), ("negative_scale", -1)):
                 smallest = (code * levels[code]).min().item()
                 if not smallest > 0:
-                    yield f"{name}/{scale}", f"{name}: {scale} is {smallest:.3g}"
+                    yield f"{layer.name}/{scale}", f"{layer.name}: {scale} is {smallest:.3g}"
         if not codes.any():
-            yield f"{name}/zero", f"{name}: all weights are zero"
+            yield f"{layer.name}/zero", f"{layer.name}: all weights are zero"

@@ -1,0 +1,23 @@
+"""What config nodes with a ``_target_`` describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from ttq_repro.checks import in_a_line
+from ttq_repro.errors import UserError
+
+
+def made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
+    """The object that a config node describes.
+
+    Raises:
+        UserError: there is no such class, or it refuses its arguments.
+    """
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        raise UserError(f"{group}: {in_a_line(error.__cause__ or error)}") from None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
@@ -15,8 +12,8 @@ import wandb_workspaces.workspaces as workspaces
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
+from ttq_repro.runs.wandb_run import has_key
 
-SERVER = "https://api.wandb.ai"
 METHOD = "config.quantizer.name"
 ERROR = "test_error"
 #: As reached, of runs at a set threshold as well.
@@ -40,23 +37,12 @@ def dashboard(request: Config) -> None:
     path = Path(request["out"])
     write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
-    if not _has_key():
+    if not has_key():
         print("not saved to the server: there is no key to it, see `wandb login`")
         return
     if request["entity"] is None:
         raise UserError("entity=null: name the user or team whose project the workspace is for")
     print(f"saved: {workspace.save().url}")
-
-
-def _has_key() -> bool:
-    """Whether wandb finds a key in the environment, or where ``wandb login`` puts it."""
-    if os.environ.get("WANDB_API_KEY"):  # An empty one is none, to wandb as well.
-        return True
-    server = urlsplit(os.environ.get("WANDB_BASE_URL", SERVER)).hostname
-    try:
-        return netrc().authenticators(server or "") is not None
-    except (OSError, NetrcParseError):
-        return False
 
 
 def build(entity: str, project: str) -> workspaces.Workspace:

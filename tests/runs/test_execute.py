@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from ttq_repro.errors import UserError
@@ -130,6 +131,8 @@ TEACHER = "distillation={weight: 0.5, temperature: 0}"
         ("recipe.schedule._target_=torch.optim.SGD", "recipe smoke: SGD.*unexpected keyword"),
         ("recipe.schedule=cosine", r"recipe\.schedule=cosine: must name a class as its _target_"),
         ("~recipe.schedule.max_lr", "recipe smoke: there is no 'max_lr'"),
+        ("recipe.optimizer.lr=null", r"recipe\.optimizer\.lr=None: must be a number, got None"),
+        ("logger.wandb=of", r"logger\.wandb=of: must be one of offline, online, disabled"),
         ("recipe.optimizer.lr=-1", "recipe smoke: Invalid learning rate: -1"),
         (TEACHER, "distillation: temperature must be above 0, got 0"),
     ],
@@ -170,6 +173,23 @@ def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path
     run = tiny_run("recipe.epochs=1", f"data.root={tmp_path}")
     execute(run)
     assert str(tmp_path) not in Workspace.of(run.config).record(run).read_text()
+
+
+def test_who_waits_for_another_process_is_told(tiny_run: MakeRun) -> None:
+    run = tiny_run("recipe.epochs=1")
+    lock = Workspace.of(run.config).lock(run)
+    lock.parent.mkdir(parents=True)
+    said: list[str] = []
+    other = FileLock(lock, thread_local=False)
+    other.acquire()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.endswith("waiting"):
+            other.release()
+
+    execute(run, say=say)
+    assert said[0] == f"{run.name}: another process trains it, waiting"
 
 
 def test_same_seed_same_network(tiny_run: MakeRun, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "EOF"),
-        ("{", "EOF"),
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
         ("[]", "no attribute"),
         ("null", "no attribute"),
         ('{"schema": 0}', "schema 0, expected 1"),

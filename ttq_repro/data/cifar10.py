@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ttq_repro.checks import headline
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.cache import Arrays, cached_arrays
 from ttq_repro.data.folder import decode, list_split
@@ -83,7 +84,7 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
 
 
 def _no_cifar10(root: Path, error: Exception, *, download: bool) -> DataError:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
+    why = headline(error)
     return DataError(
         f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
         + (f", and the download failed ({why})" if download else f" that reads ({why})")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
@@ -17,6 +17,7 @@ from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.prepare import Photographs, open_store
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
+from ttq_repro.made import made
 
 
 def load_data(
@@ -36,7 +37,8 @@ def load_data(
     if is_of_photographs(node):
         if "held_out" in node:
             raise UserError("data.held_out: of photographs none can be held out yet")
-        crop, augmentation = node["crop"], instantiate(node["augmentation"])
+        crop, augmentation = node["crop"], made("data.augmentation", node["augmentation"])
+        check_option("data.crop", crop, check_whole, 1)
         try:
             augmentation(crop, crop, crop, np.random.default_rng())
         except ValueError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ttq_repro.checks import check_option, check_path
+
 
 def is_of_photographs(node: dict[str, Any]) -> bool:
     """Whether its images are photographs of any size, cropped when they are read.
@@ -15,5 +17,11 @@ def is_of_photographs(node: dict[str, Any]) -> bool:
 
 
 def root_of(node: dict[str, Any]) -> Path:
-    """The folder to look into; a record's config names none."""
-    return Path(node["root"] or "data")
+    """The folder to look into; a record's config names none.
+
+    Raises:
+        UserError: what it names is no path.
+    """
+    root = "data" if node["root"] is None else node["root"]
+    check_option("data.root", root, check_path)
+    return Path(root)

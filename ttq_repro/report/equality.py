@@ -117,4 +117,5 @@ def _execution(record: Record) -> tuple[bool, bool]:
 
 def _wrong(one: Found) -> NDArray[np.float64]:
     """100 where a network is wrong, of shape (seeds, images)."""
-    return 100.0 * np.stack([~record.correct_images() for record in one.records.values()])
+    wrong = np.stack([~record.correct_images() for record in one.records.values()])
+    return 100 * wrong.astype(np.float64)

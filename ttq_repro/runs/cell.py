@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ttq_repro.checks import check_choice, check_option
+from ttq_repro.checks import check_choice, check_list, check_option
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, choices, compose_config
@@ -58,6 +59,9 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             is, or none for this artifact.
     """
     artifact = request["artifact"]
+    check_option("overrides", request["overrides"], partial(check_list, may_be_empty=True))
+    if not isinstance(request["only"], dict):
+        raise UserError(f"only={request['only']}: must name labels, as in only.depth=[20]")
     check_option("budget", budget, check_choice, artifact["budgets"])
     for key, known in (("dataset", choices("data")), ("precision", PRECISIONS)):
         if request[key] is not None:

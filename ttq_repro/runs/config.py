@@ -15,14 +15,14 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
 from ttq_repro.files import CACHE, ROOT, write_atomically
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
-from ttq_repro.runs.overrides import check_kinds, refusal
+from ttq_repro.runs.overrides import check_kinds, refusals
 
 CONFIGS = ROOT / "configs"
 KEPT = CACHE / "configs"
@@ -72,10 +72,8 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _compose(name: str, overrides: list[str]) -> Config:
-    try:
+    with refusals(CONFIGS):
         return completed(_by_hydra(name, overrides), name, overrides)
-    except CompactHydraException as error:
-        raise refusal(error, CONFIGS) from None
 
 
 def _by_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -128,7 +126,7 @@ def completed(config: DictConfig, name: str, overrides: Sequence[str]) -> Config
         if len(chosen) < len(overrides):
             check_kinds(resolved, _usual(name, chosen))
     except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from None
+        raise UserError(headline(error)) from None
     return resolved
 
 

@@ -12,13 +12,12 @@ from typing import NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import CONFIGS, Config, completed
-from ttq_repro.runs.overrides import refusal
+from ttq_repro.runs.overrides import refusals
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
@@ -63,14 +62,18 @@ def entry_point(
 
 
 def _run(start: Callable[[], None]) -> None:
-    """Tell in a line what Hydra refuses; without this it prints pages of it itself."""
+    """Tell in a line what Hydra refuses.
+
+    By itself it prints pages and exits, unless it is told to raise (``HYDRA_FULL_ERROR``).
+    """
     if os.environ.get(FULL_ERROR) == "1":
         return start()
-    os.environ[FULL_ERROR] = "1"  # Has it raise what it would print.
+    os.environ[FULL_ERROR] = "1"
     try:
-        start()
-    except CompactHydraException as error:
-        _leave(refusal(error, CONFIGS))
+        with refusals(CONFIGS):
+            start()
+    except UserError as error:
+        _leave(error)
     except Exception:
         # Here, as a sweep is summed up after it.
         traceback.print_exc()
@@ -92,10 +95,8 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         hydra_config = HydraConfig.get()
         # As they were typed, interpolations and all.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
-        try:
+        with refusals(CONFIGS):
             main(completed(config, str(hydra_config.job.config_name), cast(list[str], typed)))
-        except CompactHydraException as error:
-            raise refusal(error, CONFIGS) from None
 
     @functools.wraps(main)
     def job(config: DictConfig) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -22,7 +23,7 @@ from ttq_repro.files import remove_leftovers, sha256, write_atomically
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning, processor
 from ttq_repro.runs.kernels import ternary_kernels
-from ttq_repro.runs.logging import loggers
+from ttq_repro.runs.logging import check_logging, loggers
 from ttq_repro.runs.provenance import commit, versions
 from ttq_repro.runs.record import Record, pack_correct, read_record
 from ttq_repro.runs.run import Run
@@ -66,16 +67,32 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
         # Before hours go into a parent.
+        check_logging(run)
         rehearse(run.config)
         check_shares(run)
         parent = parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with _held(lock, run, say):
             # Another process may have trained it meanwhile.
             if (record := _done(run, workspace, weights_too, say)) is not None:
                 return record
             return _train(run, workspace, parent, say)
+
+
+@contextmanager
+def _held(path: Path, run: Run, say: Say) -> Iterator[None]:
+    """The lock at ``path``; a user is told what the hours are for that it may be waited for."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"{run.name}: another process trains it, waiting")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _done(run: Run, workspace: Workspace, weights_too: bool, say: Say) -> Record | None:
@@ -162,7 +179,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
 
 
 def _replaced(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
-    """What the next record of ``run`` discloses of the one it replaces, and of that one's own."""
+    """What is kept of the record that ``run`` is about to replace, and of those it had replaced."""
     record = read_record(workspace.record(run), warn=lambda _: None)
     if record is None:
         return []

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import TrainingError
 from ttq_repro.runs.run import Run
 
-FILE_SYSTEM = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ENOENT,
-}
 #: How torch's CPU allocator words it; on a GPU it has an exception of its own.
 NO_MEMORY = ("not enough memory", "can't allocate memory")
 
@@ -37,7 +28,7 @@ def explained(run: Run) -> Iterator[None]:
     except MemoryError:
         raise _out_of_memory(run) from None
     except OSError as error:
-        if error.errno not in FILE_SYSTEM:
+        if error.strerror is None:  # Not the system's: of a library that has its own use for it.
             raise
         raise TrainingError(f"{error.strerror}: {error.filename or 'writing its files'}") from None
     except RuntimeError as error:
@@ -46,7 +37,7 @@ def explained(run: Run) -> Iterator[None]:
             torch.cuda.empty_cache()
             raise _out_of_memory(run) from None
         if isinstance(error, torch.AcceleratorError):
-            raise TrainingError(f"the GPU failed: {str(error).splitlines()[0]}") from None
+            raise TrainingError(f"the GPU failed: {headline(error)}") from None
         raise
 
 

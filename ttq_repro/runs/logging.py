@@ -10,11 +10,24 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from ttq_repro.checks import check_choice, check_option
+from ttq_repro.errors import UserError
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.wandb_run import link_trained, open_window, window_id
+from ttq_repro.runs.wandb_run import has_key, link_trained, open_window, window_id
 from ttq_repro.runs.workspace import Workspace
 
 WANDB_MODES = ("offline", "online", "disabled")
+
+
+def check_logging(run: Run) -> None:
+    """Refuse, before the data are prepared, what would fail after.
+
+    Raises:
+        UserError: there is no such mode of wandb, or no key to its server.
+    """
+    mode = run.config["logger"]["wandb"]
+    check_option("logger.wandb", mode, check_choice, WANDB_MODES)
+    if mode == "online" and not has_key():
+        raise UserError("logger.wandb=online: there is no key to the server, see `wandb login`")
 
 
 @contextmanager
@@ -28,7 +41,6 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
-    check_option("logger.wandb", config["wandb"], check_choice, WANDB_MODES)
     active: list[Logger] = [CSVLogger(folder, name="csv")] if config["csv"] else []
     if config["wandb"] == "disabled":
         yield active

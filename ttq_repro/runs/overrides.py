@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from ttq_repro.checks import check_flag, check_number, check_option, in_a_line
+from ttq_repro.checks import check_flag, check_number, check_option, headline, in_a_line
 from ttq_repro.errors import UserError
 
+#: How Hydra words GROUP=null, an error of no kind of its own.
+NO_CHOICE = "Config group override"
 #: Options that are truth values by default and take a word as well, which training checks.
 WORDS_TOO = {"trainer.progress"}
 
@@ -35,12 +39,27 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
         check_option(key, value, check_number)
 
 
-def refusal(error: CompactHydraException, configs: Path) -> UserError:
-    """What Hydra tells in up to forty lines, in one.
+@contextmanager
+def refusals(configs: Path) -> Iterator[None]:
+    """Tell in one line what Hydra tells in up to forty.
 
     Args:
         configs: the folder of the configs to choose from.
+
+    Raises:
+        UserError: Hydra refuses an override.
     """
+    try:
+        yield
+    except CompactHydraException as error:
+        raise _refusal(error, configs) from None
+    except ValueError as error:
+        if not str(error).startswith(NO_CHOICE):
+            raise
+        raise UserError(f"a group of configs is left without a choice: {error}") from None
+
+
+def _refusal(error: CompactHydraException, configs: Path) -> UserError:
     if isinstance(error, OverrideParseException):
         told = in_a_line(error).partition(" See http")[0]
         return UserError(f"{error.override}: {told}")
@@ -52,7 +71,7 @@ def refusal(error: CompactHydraException, configs: Path) -> UserError:
         return UserError(f"{group}={name}: must be one of {', '.join(known)}")
     told = in_a_line(error).partition(" Config search path:")[0]
     cause = error.__cause__
-    why = f" ({str(cause).splitlines()[0]})" if isinstance(cause, OmegaConfBaseException) else ""
+    why = f" ({headline(cause)})" if isinstance(cause, OmegaConfBaseException) else ""
     return UserError(f"{told}{why}".strip())
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.record import Record
@@ -14,6 +17,19 @@ from ttq_repro.runs.workspace import Workspace
 
 if TYPE_CHECKING:
     import wandb
+
+SERVER = "https://api.wandb.ai"
+
+
+def has_key() -> bool:
+    """Whether wandb finds a key in the environment, or where ``wandb login`` puts it."""
+    if os.environ.get("WANDB_API_KEY"):  # An empty one is none, to wandb as well.
+        return True
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", SERVER)).hostname
+    try:
+        return netrc().authenticators(server or "") is not None
+    except (OSError, NetrcParseError):
+        return False
 
 
 def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
@@ -76,7 +92,7 @@ def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspac
             window.use_artifact(_artifact(name, weights))
             window.log_artifact(_artifact(f"{name}-packed", packed))
     except wandb.Error as error:
-        raise UserError(f"link=true: {str(error).splitlines()[0]}") from None
+        raise UserError(f"link=true: {headline(error)}") from None
 
 
 def _artifact(name: str, path: Path) -> wandb.Artifact:

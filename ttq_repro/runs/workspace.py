@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config
@@ -27,8 +28,14 @@ class Workspace:
 
     @classmethod
     def of(cls, config: Config) -> Workspace:
-        """The workspace that a config names, by default this checkout."""
-        return cls(Path(config["workspace"] or ROOT))
+        """The workspace that a config names, by default this checkout.
+
+        Raises:
+            UserError: what it names is no path.
+        """
+        root = ROOT if config["workspace"] is None else config["workspace"]
+        check_option("workspace", root, check_path)
+        return cls(Path(root))
 
     @classmethod
     def existing(cls, config: Config) -> Workspace:

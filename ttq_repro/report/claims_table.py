@@ -79,8 +79,8 @@ def answer(judgements: Sequence[Judgement]) -> str:
         text += f"{shorter} {our_number(central)} points ({basis(central)})"
     if central.trailing is not None:
         text += (
-            ". A final epoch that this rests on is a stray one: of the means over the last eighth "
-            f"of the epochs the difference is {central.trailing.signed()}"
+            ". It rests on a final epoch that is a stray one: between the means over the last "
+            f"eighth of the epochs the difference is {central.trailing.signed()}"
         )
     return text + ".\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
 import random
 from collections.abc import Callable
@@ -106,6 +108,19 @@ def test_a_damaged_checkpoint_starts_the_run_again(
     said: list[str] = []
     assert execute(again, say=said.append).weights_sha256 == undisturbed.weights_sha256
     assert any("last.ckpt is damaged: the run starts again" in line for line in said)
+
+
+def test_a_run_does_not_go_on_from_what_other_code_wrote(tiny_run: MakeRun) -> None:
+    run = tiny_run("recipe.epochs=1")
+    stop_before_its_record(run)
+    checkpoint = Workspace.of(run.config).resume_checkpoint(run)
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {}}, buffer)
+    content = buffer.getvalue()
+    checkpoint.write_bytes(hashlib.sha256(content).digest() + content)
+    said: list[str] = []
+    execute(run, say=said.append)
+    assert any("last.ckpt is of another version of this code: the run" in line for line in said)
 
 
 def test_a_run_does_not_go_on_from_another_parents_network(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -192,7 +193,11 @@ def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
     """Why a run cannot go on from a checkpoint, None if it can."""
     if not is_sound(checkpoint):
         return "is damaged"
-    if recorded_parent(checkpoint) != (parent.sha256 if parent else None):
+    try:
+        started_from = recorded_parent(checkpoint)
+    except (KeyError, UnpicklingError):
+        return "is of another version of this code"
+    if started_from != (parent.sha256 if parent else None):
         return "started from other weights than the parent's"
     return None
 

@@ -159,7 +159,7 @@ def test_on_a_cpu_something_smaller_is_advised(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ttq_repro.reproduce.has_gpu", lambda: False)
+    monkeypatch.setattr("ttq_repro.reproduce.has_gpu", lambda *_: False)
     reproduce(compose_config("reproduce", [*asked, "dry_run=true", f"workspace={tmp_path}"]))
     said = re.findall(r"^on a CPU, (\S+) takes a fraction", capsys.readouterr().out, re.MULTILINE)
     assert said == ([advice] if advice else [])

@@ -10,7 +10,17 @@ import pytest
 import ttq_repro
 
 PACKAGE = Path(ttq_repro.__file__).parent
-SHARED = {"checks", "cuda_graph", "errors", "files", "made", "pictures", "table", "words", "workers"}
+SHARED = {
+    "checks",
+    "cuda_graph",
+    "errors",
+    "files",
+    "made",
+    "pictures",
+    "table",
+    "words",
+    "workers",
+}
 ALLOWED = {
     "paper": set(),
     "quantizers": set(),

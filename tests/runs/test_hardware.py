@@ -28,7 +28,9 @@ FLAGS = {"old": "fpu avx2 avx512f", "zen4": "avx512f avx512_bf16", "amx": "amx_t
 def test_the_precision_is_one_the_hardware_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, flags: str, gpu: bool, accelerator: str, precision: str
 ) -> None:
-    monkeypatch.setattr(hardware, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(
+        hardware, "has_gpu", lambda accelerator="auto": gpu and accelerator != "cpu"
+    )
     monkeypatch.setattr(hardware, "_cpuinfo", lambda _: FLAGS[flags])
     assert hardware.fastest_precision(accelerator) == precision
     warning = hardware.precision_warning("bf16", accelerator)

@@ -47,7 +47,7 @@ def write(
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: False)
+    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda *_: False)
     monkeypatch.setattr("ttq_repro.runs.plan.processor", lambda: "a CPU")
     monkeypatch.setattr("ttq_repro.runs.plan.cores", lambda: 4)
     monkeypatch.setattr("ttq_repro.runs.plan.default_threads", lambda: 4)
@@ -55,8 +55,8 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: True)
-    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda: "an A100")
+    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda *_: True)
+    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda *_: "an A100")
     monkeypatch.setattr("ttq_repro.runs.plan.gpu_name", lambda: "an A100")
 
 
@@ -136,7 +136,18 @@ def test_a_single_run_gains_nothing_from_company_and_a_child_waits(tmp_path: Pat
     ("jobs", "threads", "together"), [(2, 2, 2), (8, 1, 4), (2, 4, 1), (1, 8, 1)]
 )
 def test_as_many_run_at_once_as_there_are_cores_for(jobs: int, threads: int, together: int) -> None:
-    assert at_once(jobs, threads) == together
+    assert at_once(jobs, threads, by_gpu=False) == together
+
+
+def test_a_run_on_the_cpu_beside_a_gpu_is_planned_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda asked: asked != "cpu")
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "seed=7"), workspace, 4, threads=16, gpu="an H100")
+    write(cell("resnet20_fp", "seed=8"), workspace, 40)
+    (planned,) = make_plan([cell("resnet20_fp", "trainer.accelerator=cpu")], workspace).runs
+    assert planned.state().endswith("at 1,250 images/s")
 
 
 @pytest.mark.usefixtures("on_a_gpu")
@@ -158,7 +169,7 @@ def test_the_speed_of_a_gpu_is_that_of_the_same_gpu_if_it_was_recorded(tmp_path:
 def test_a_gpu_without_a_name_may_be_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda: UNKNOWN_GPU)
+    monkeypatch.setattr("ttq_repro.runs.plan.device", lambda *_: UNKNOWN_GPU)
     monkeypatch.setattr("ttq_repro.runs.plan.gpu_name", lambda: None)
     write(cell("resnet20_fp", "seed=7"), Workspace(tmp_path), 4, gpu="an H100")
     plan = make_plan([cell("resnet20_fp")], Workspace(tmp_path))
@@ -309,7 +320,7 @@ def test_side_by_side_is_measured_on_a_share_of_the_cores(
         return 50.0
 
     monkeypatch.setattr("ttq_repro.runs.measure.step_speed", step_speed)
-    monkeypatch.setattr("ttq_repro.runs.measure.has_gpu", lambda: False)
+    monkeypatch.setattr("ttq_repro.runs.measure.has_gpu", lambda *_: False)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -319,7 +330,7 @@ def test_side_by_side_is_measured_on_a_share_of_the_cores(
     finally:
         torch.set_num_threads(before)
     assert plan.seconds == 2 * FEW / 50
-    monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda: True)
+    monkeypatch.setattr("ttq_repro.runs.measure.has_gpu", lambda *_: True)
     plan = measured(make_plan(runs, Workspace(tmp_path), jobs=2), Workspace(tmp_path))
     assert plan.seconds == 2 * 2 * FEW / 50
 

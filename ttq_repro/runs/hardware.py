@@ -15,8 +15,14 @@ UNKNOWN_GPU = "NVIDIA GPU, model unknown"
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
-def has_gpu() -> bool:
-    """Whether there is a driver for an NVIDIA GPU (under WSL, Windows' own) that may be used."""
+def has_gpu(accelerator: str = "auto") -> bool:
+    """Whether there is a driver for an NVIDIA GPU (under WSL, Windows' own) that may be used.
+
+    Args:
+        accelerator: as in ``configs/trainer``; a run on ``cpu`` uses none.
+    """
+    if accelerator == "cpu":
+        return False
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
         return False
     return any(Path(path).exists() for path in GPU_PATHS)
@@ -30,14 +36,12 @@ def fastest_precision(accelerator: str) -> str:
     Args:
         accelerator: as in ``configs/trainer``.
     """
-    on_gpu = accelerator != "cpu" and has_gpu()
-    return "bf16" if on_gpu or BF16_FLAGS & cpu_flags() else "fp32"
+    return "bf16" if has_gpu(accelerator) or BF16_FLAGS & cpu_flags() else "fp32"
 
 
 def loader_workers(accelerator: str) -> int:
     """How many processes decode photographs: one a core beside a GPU, else one beside the step."""
-    on_gpu = accelerator != "cpu" and has_gpu()
-    return cores() if on_gpu else 1
+    return cores() if has_gpu(accelerator) else 1
 
 
 def precision_warning(precision: str, accelerator: str) -> str | None:
@@ -47,9 +51,9 @@ def precision_warning(precision: str, accelerator: str) -> str | None:
     return None
 
 
-def device() -> str:
+def device(accelerator: str = "auto") -> str:
     """What a run will train on."""
-    return gpu_name() or UNKNOWN_GPU if has_gpu() else f"CPU ({processor()})"
+    return gpu_name() or UNKNOWN_GPU if has_gpu(accelerator) else f"CPU ({processor()})"
 
 
 def gpu_name() -> str | None:

@@ -100,7 +100,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 loader = loader_speed(data, run.config["recipe"]["batch_size"])
                 speed = min(speed, loader)
                 told += f", loader {loader:,.0f} images/s"
-        plan = replace(plan, at_once=at_once(plan.jobs, threads * run.processes))
+        by_gpu = has_gpu(run.config["trainer"]["accelerator"])
+        together = at_once(plan.jobs, threads * run.processes, by_gpu=by_gpu)
+        plan = replace(plan, at_once=together)
         found[run.identity] = replace(planned, measured=speed, images=images)
         print(f"measured: {run.identity}: {told}")
     return replace(
@@ -119,7 +121,7 @@ def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
     On a CPU the processes of a run share its cores, too.
     """
     before = torch.get_num_threads()
-    processes = 1 if has_gpu() else run.processes
+    processes = 1 if has_gpu(run.config["trainer"]["accelerator"]) else run.processes
     threads = threads_each(before, jobs * processes)
     torch.set_num_threads(threads)
     try:
@@ -137,8 +139,9 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     Args:
         images: in an epoch of the run, None if that is unknown, as of a large data set.
     """
-    config, steps = run.config, GPU_STEPS if has_gpu() else CPU_STEPS
+    config = run.config
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
+    steps = GPU_STEPS if has_gpu(trainer["accelerator"]) else CPU_STEPS
     batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     device = device_of(trainer["accelerator"])
     trainer = trainer | {"compile": is_compiled(trainer, run.epochs * batches, device)}

@@ -182,33 +182,35 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     # All runs of an artifact see the same images, but for what some hold out.
     first = next(iter(ordered.values()))
     data = _survey(first, workspace)
-    hardware = gpu_name() if has_gpu() else processor()
+    accelerator = first.config["trainer"]["accelerator"]
+    by_gpu = has_gpu(accelerator)
+    hardware = gpu_name() if by_gpu else processor()
     threads = threads_each(default_threads(), jobs * first.processes)
-    of_this_kind = [record for record in records if on_gpu(record) == has_gpu()]
+    of_this_kind = [record for record in records if on_gpu(record) == by_gpu]
     planned = [
         PlannedRun(
             run,
             done[name],
             # A GPU computes the steps itself, however many threads there are.
-            precedent(run, of_this_kind, hardware, None if has_gpu() else threads),
+            precedent(run, of_this_kind, hardware, None if by_gpu else threads),
             _training_images(run, data),
             # Beside CIFAR-10 there is little to tell of disks, and torch takes seconds to import.
             network_bytes=0 if data is None or done[name] else _network_bytes(run),
         )
         for name, run in ordered.items()
     ]
-    plan = Plan(planned, device(), jobs, data=data)
+    plan = Plan(planned, device(accelerator), jobs, data=data)
     if all(one.alike and one.alike.threads == threads for one in plan.missing):
-        return replace(plan, at_once=at_once(jobs, threads * first.processes))
+        return replace(plan, at_once=at_once(jobs, threads * first.processes, by_gpu=by_gpu))
     return plan
 
 
-def at_once(jobs: int, threads: int) -> int:
+def at_once(jobs: int, threads: int, *, by_gpu: bool) -> int:
     """How many of ``jobs`` runs keep the speed that one has alone, ``threads`` each.
 
     Those that have cores of their own. A GPU they share, and what that gains nobody has measured.
     """
-    return 1 if has_gpu() else min(jobs, max(1, cores() // threads))
+    return 1 if by_gpu else min(jobs, max(1, cores() // threads))
 
 
 def _training_images(run: Run, data: Survey | DataError | None) -> int | None:

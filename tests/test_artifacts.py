@@ -55,7 +55,7 @@ def test_artifacts_share_their_runs() -> None:
         == {figure3["TTQ"], figure5["t = 0.05"], ablations["TTQ, the baseline"], compared["TTQ"]}
     )
     assert table1["full_precision"] == figure3["full precision"] == figure5["full precision"]
-    assert table1["control"] == figure5["full precision trained on"]
+    assert table1["control"] == figure5["full precision trained further"]
     for method in ("DoReFa 1-32-32", "TWN"):
         assert figure3[method] == compared[method]
     tested = [cell for cell in cells("best_ternary", "paper") if cell.labels["stage"] == "test"]

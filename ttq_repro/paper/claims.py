@@ -165,8 +165,8 @@ def _depth_claims() -> list[Claim]:
     fair = [
         Claim(
             f"ttq-beats-control-resnet{depth}",
-            f"ResNet-{depth}: TTQ has a lower error than full precision trained on for as long "
-            "(a control that the paper lacks)",
+            f"ResNet-{depth}: TTQ has a lower error than full precision trained further for as "
+            "long (a control that the paper lacks)",
             "Table 1, against our control",
             None,
             "points",

@@ -1,4 +1,4 @@
-"""All methods on one network from one parent, beside the control that trained on in float."""
+"""All methods on one network from one parent, beside the control that trained further in float."""
 
 from __future__ import annotations
 

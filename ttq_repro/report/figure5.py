@@ -26,7 +26,7 @@ CAPTION = (
     "point. Sparsity is what was reached, the share of zeros over all quantized weights at the "
     "end.{seeds} The lines between points only guide the eye. The training error is the running "
     "one of the epoch, on augmented images. Horizontal lines: the parent, and the control, which "
-    "trained on in full precision for as long as TTQ. Vertical: a mark in the paper's figure; "
+    "trained further in full precision for as long as TTQ. Vertical: a mark in the paper's figure; "
     "tinted: where its text sees the least error."
 )
 OVER_SEEDS = " Means over seeds ± s.d., of the seeds that all have."

@@ -15,7 +15,7 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one). "
-    "The control is the full-precision network trained on for as long as TTQ. At the paper's "
+    "The control is the full-precision network trained further for as long as TTQ. At the paper's "
     "budget TTQ's first two epochs are at a learning rate of 2e-4, as in the released log. "
     "Differences are ours minus the paper's, at the paper's budget alone."
 )

@@ -1,0 +1,38 @@
+"""What the benchmarks are asked for and cannot do is named before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from ttq_repro.benchmark import inference, sizes, training
+from ttq_repro.errors import UserError
+from ttq_repro.runs.config import Config, compose_config
+
+MEASURES: dict[str, Callable[[Config], Iterable[Any]]] = {
+    "benchmark": training.measure,
+    "benchmark_inference": inference.measure,
+    "sizes": sizes.measure,
+}
+#: Those that a script is given are in tests/scripts.
+LINES = [
+    ("benchmark", "parts=training", "parts=training: must be a list with something in it"),
+    ("benchmark", "models=[]", "models=[]: must be a list with something in it"),
+    ("benchmark", "batches=[0]", "batches=0: must be a whole number from 1, got 0"),
+    ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
+    ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
+    ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
+    ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    ("sizes", "networks=[]", "networks=[]: must be a list with something in it"),
+    ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+]
+
+
+@pytest.mark.parametrize(("name", "override", "said"), LINES)
+def test_a_bad_option_is_one_line(name: str, override: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        list(MEASURES[name](compose_config(name, [override])))
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value).splitlines()) == 1

@@ -102,14 +102,16 @@ def check_path(argument: str, value: str | os.PathLike[str]) -> None:
         raise TypeError(f"{argument} must be a path, got {value!r}")
 
 
-def check_option(key: str, value: Any, check: Callable[..., None], *limits: Any) -> None:
+def check_option(
+    key: str, value: Any, check: Callable[..., None], *limits: Any, **options: Any
+) -> None:
     """Apply one of the checks above to an option of a config, which its user spelled KEY=VALUE.
 
     Raises:
         UserError: the check refuses it.
     """
     try:
-        check(f"{key}={value}:", value, *limits)
+        check(f"{key}={value}:", value, *limits, **options)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
 

@@ -52,7 +52,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
         UserError: there is no runtime to measure, or an option is invalid.
     """
     for key in ("networks", "targets"):
-        check_option(key, request[key], partial(check_list, may_be_empty=True))
+        check_option(key, request[key], check_list, may_be_empty=True)
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if torch.cuda.is_available():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from ttq_repro.checks import check_choice, check_list, check_option
@@ -59,7 +58,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             is, or none for this artifact.
     """
     artifact = request["artifact"]
-    check_option("overrides", request["overrides"], partial(check_list, may_be_empty=True))
+    check_option("overrides", request["overrides"], check_list, may_be_empty=True)
     if not isinstance(request["only"], dict):
         raise UserError(f"only={request['only']}: must name labels, as in only.depth=[20]")
     check_option("budget", budget, check_choice, artifact["budgets"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, cast
 
 from hydra.utils import get_class
@@ -51,8 +50,8 @@ class Recipe:
                 raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
         check_option("recipe.optimizer.lr", self.optimizer["lr"], check_number)
         if self.schedule["_target_"] == DROPS:
-            is_list = partial(check_list, may_be_empty=True)
-            check_option("recipe.schedule.milestones", self.schedule["milestones"], is_list)
+            drops = self.schedule["milestones"]
+            check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
         check_choice(f"recipe.decay={self.decay}:", self.decay, DECAYED)
         if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
             raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
@@ -66,8 +65,8 @@ class Recipe:
         if type(rate) not in (int, float) or not 0 < rate <= highest:
             return f"lr must be a number above 0, at most recipe.optimizer.lr={highest}"
         # Torch chains what multiplies the rate; other schedules set it.
-        drops = self.schedule["milestones"] if self.schedule["_target_"] == DROPS else [0]
-        if min(drops, default=epochs) < epochs:
+        has_drops = self.schedule["_target_"] == DROPS
+        if not has_drops or min(self.schedule["milestones"], default=epochs) < epochs:
             return "goes with MultiStepLR, whose first drop comes after it"
         return None
 

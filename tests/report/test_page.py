@@ -165,19 +165,22 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
 )
 def test_the_answer_is_that_of_the_central_claim(judgement: Judgement, says: str) -> None:
     text = answer([judgement])
-    assert text.startswith("**Does it? Of 1 claims on training: ")
+    assert text.startswith("**Does it? Of 1 claims on CIFAR-10: all ")
     assert text.endswith(f"*ResNet-20: TTQ minus full precision is +0.64 points*, {says}\n")
 
 
-def test_the_answer_counts_what_is_trained_apart_from_sizes_and_speeds() -> None:
+def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
     judgements = [
         Judgement(BY_ID[CENTRAL], Verdict.UNDECIDED),
+        Judgement(BY_ID["table1-resnet32-ttq"], Verdict.NOT_RUN),
+        Judgement(BY_ID["table4-conv2"], Verdict.NOT_RUN),
         Judgement(BY_ID["size-resnet20"], Verdict.REPRODUCED),
         Judgement(BY_ID["forward-time"], Verdict.REPRODUCED),
     ]
     assert answer(judgements).startswith(
-        "**Does it? Of 1 claims on training: 0 reproduced, 0 not reproduced, 1 undecided at this "
-        "n, 0 not run; of 2 claims on size and speed: 2 reproduced, 0 not reproduced, "
+        "**Does it? Of 2 claims on CIFAR-10: 0 reproduced, 0 not reproduced, 1 undecided at this "
+        "n, 1 not run; of 1 claims on ImageNet: all not run; of 2 claims on size and speed: all "
+        "reproduced.**"
     )
 
 

@@ -483,16 +483,22 @@ def _gain(depth: int) -> float:
     return round(TABLE1[depth].ttq - TABLE1[depth].full_precision, 2)
 
 
-#: The claims by subject.
-SUBJECTS: dict[str, list[Claim]] = {
-    "ResNets on CIFAR-10, Table 1": _table1(),
-    "TTQ against full precision, by depth": _depth_claims(),
-    "ResNet-20: TTQ against TWN, and what it is made of": _resnet20_claims(),
-    "ResNet-20: scales and sparsity over training, Figure 2": _figure2(),
-    "ResNet-20: error against sparsity, Figure 5": _figure5(),
-    "ImageNet, Tables 2 and 3": _imagenet_tables(),
-    "AlexNet-BN on ImageNet": _alexnet_claims(),
-    "Density of AlexNet-BN, Table 4": _table4(),
-    "Size and speed": _deployment(),
+#: The claims by what it takes to judge them, and by subject.
+AREAS: dict[str, dict[str, list[Claim]]] = {
+    "CIFAR-10": {
+        "ResNets on CIFAR-10, Table 1": _table1(),
+        "TTQ against full precision, by depth": _depth_claims(),
+        "ResNet-20: TTQ against TWN, and what it is made of": _resnet20_claims(),
+        "ResNet-20: scales and sparsity over training, Figure 2": _figure2(),
+        "ResNet-20: error against sparsity, Figure 5": _figure5(),
+    },
+    "ImageNet": {
+        "ImageNet, Tables 2 and 3": _imagenet_tables(),
+        "AlexNet-BN on ImageNet": _alexnet_claims(),
+        "Density of AlexNet-BN, Table 4": _table4(),
+    },
+    "size and speed": {"Size and speed": _deployment()},
 }
-CLAIMS = tuple(claim for claims in SUBJECTS.values() for claim in claims)
+CLAIMS = tuple(
+    claim for subjects in AREAS.values() for claims in subjects.values() for claim in claims
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ttq_repro.paper.rules import Claim, Measured
+from ttq_repro.paper.claims import AREAS
+from ttq_repro.paper.rules import Claim
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.table import Table
 
@@ -52,6 +53,8 @@ def summary(judgements: Sequence[Judgement]) -> str:
 def _counts(judgements: Sequence[Judgement]) -> str:
     counts = Counter(judgement.verdict for judgement in judgements)
     text = ", ".join(f"{counts[v]} {v}" for v in Verdict)
+    if len(counts) == 1:
+        text = f"all {next(iter(counts))}"
     shorter = Counter(word for j in judgements if (word := j.at_shorter_budget))
     if shorter:
         decided = ", ".join(f"{count} {word}" for word, count in sorted(shorter.items()))
@@ -62,16 +65,16 @@ def _counts(judgements: Sequence[Judgement]) -> str:
 def answer(judgements: Sequence[Judgement]) -> str:
     """Whether the paper reproduces, in a few sentences of Markdown.
 
-    Sizes and speeds are counted apart: that a format is small says nothing of what is learned.
+    Areas are counted apart: that a format is small says nothing of what is learned, and who has no
+    ImageNet should not look for it among what is missing on CIFAR-10.
     """
-    measured = [j for j in judgements if isinstance(j.claim.rule, Measured)]
-    trained = [j for j in judgements if j not in measured]
-    counted = [
-        f"of {len(some)} claims on {subject}: {_counts(some)}"
-        for subject, some in (("training", trained), ("size and speed", measured))
-        if some
-    ]
-    text = f"**Does it? {'; '.join(counted).capitalize()}.**"
+    counted = []
+    for area, subjects in AREAS.items():
+        ids = {claim.id for claims in subjects.values() for claim in claims}
+        some = [judgement for judgement in judgements if judgement.claim.id in ids]
+        if some:
+            counted.append(f"{len(some)} claims on {area}: {_counts(some)}")
+    text = f"**Does it? Of {'; of '.join(counted)}.**"
     (central,) = [j for j in judgements if j.claim.id == CENTRAL]
     text += f" The central one, *{central.claim.text}*, is {central.verdict}"
     if central.ours is not None:

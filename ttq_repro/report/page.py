@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ttq_repro.files import write_atomically
-from ttq_repro.paper.claims import SUBJECTS
+from ttq_repro.paper.claims import AREAS
 from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import basis, our_number, paper_number
 from ttq_repro.report.interval_strip import strip
@@ -56,7 +56,9 @@ def write_page(
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     page = environment.get_template("page.html.jinja").render(
         subjects={
-            subject: [by_id[claim.id] for claim in claims] for subject, claims in SUBJECTS.items()
+            subject: [by_id[claim.id] for claim in claims]
+            for subjects in AREAS.values()
+            for subject, claims in subjects.items()
         },
         verdicts=list(Verdict),
         counts=Counter(judgement.verdict for judgement in judgements),

@@ -9,12 +9,12 @@ from pathlib import Path
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.report.authors_log import checked_folder
 from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
 from ttq_repro.report.page import write_page
+from ttq_repro.report.released_log import checked_folder
 from ttq_repro.report.run_list import RunList
 from ttq_repro.reproduce import render
 from ttq_repro.runs.config import Config, choices, compose_config

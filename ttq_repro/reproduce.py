@@ -6,7 +6,7 @@ from hydra.utils import get_method
 
 from ttq_repro.checks import check_option, check_whole
 from ttq_repro.errors import DataError, TrainingError
-from ttq_repro.report.authors_log import checked_folder
+from ttq_repro.report.released_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import has_gpu, precision_warning

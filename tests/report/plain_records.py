@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.runs.test_record import record
 from ttq_repro.paper.claims import CIFAR10_LOG
-from ttq_repro.report.released import released_name
+from ttq_repro.report.released_log import released_name
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record

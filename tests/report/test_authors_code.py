@@ -5,7 +5,7 @@ import pytest
 
 from tests.report.plain_records import LAYERS, cells, put, trained, write_log
 from ttq_repro.report.authors_code import authors_code, render
-from ttq_repro.report.released import beside
+from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace

@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.plain_records import cells, put, trained, write_log
 from ttq_repro.report.figure2 import figure2, render
-from ttq_repro.report.released import beside
+from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.figure4 import figure4, render
-from ttq_repro.report.released import ReleasedLog
+from ttq_repro.report.released_log import ReleasedLog
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.workspace import Workspace
 

@@ -14,8 +14,8 @@ import pytest
 from tests.runs.test_record import record
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.paper.rules import Claim, Measured
-from ttq_repro.report.authors_log import summarize
 from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
+from ttq_repro.report.released_log import LogSummary
 from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
@@ -116,7 +116,7 @@ def test_a_difference_is_taken_seed_by_seed(
 
 
 @pytest.mark.parametrize(("final", "told"), [(0.12, True), (0.0999, False)])
-def test_a_stray_final_epoch_has_the_trailing_means_beside_it(final: float, told: bool) -> None:
+def test_an_outlying_final_epoch_has_the_trailing_means_beside_it(final: float, told: bool) -> None:
     """The final epoch is what is judged all the same."""
     parent = made(cell(20, "full_precision"), 1, 800)
     curve = [0.09] * 15 + [final]
@@ -249,7 +249,7 @@ def test_the_authors_log_stands_beside_its_claim(tmp_path: Path) -> None:
     assert claim.log is not None
     (tmp_path / claim.log.file).write_text(f"{claim.log.column}\n0.09\n0.08\n")
     (judgement,) = Ledger([claim], NOWHERE).judge(Path("none"), tmp_path)
-    assert judgement.log == str(summarize([0.09, 0.08]))
+    assert judgement.log == str(LogSummary.of(np.array([0.09, 0.08])))
 
 
 def test_scales_and_drops_are_read_off_the_log_too(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_what_is_left_out_says_what_to_delete_and_to_train() -> None:
     )
 
 
-def test_the_recorded_parent_says_which_child_is_a_stranger() -> None:
+def test_the_recorded_parent_says_which_child_is_mismatched() -> None:
     """Also where the parent is not part of the claim, and whichever child comes first."""
     claim = "ttq-beats-twn-resnet20"
     ttq, twn = (network for _, network in BY_ID[claim].rule.terms)

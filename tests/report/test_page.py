@@ -158,7 +158,7 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
                 trailing=Estimate.around(1.28, 1, None),
             ),
             "is undecided at this n: +3.76 points (n=1; paper, bf16). It rests on a final epoch "
-            "that is a stray one: between the means over the last eighth of the epochs the "
+            "that is an outlier: between the means over the last eighth of the epochs the "
             "difference is +1.28 (n=1).",
         ),
     ],

@@ -38,7 +38,7 @@ class Error:
 class TrailingError:
     """Test error, mean of the last eighth of the epochs.
 
-    It judges nothing, but is told beside a claim whose run ends in a stray epoch.
+    It judges nothing, but is told beside a claim whose run ends in an outlying epoch.
     """
 
     def __str__(self) -> str:

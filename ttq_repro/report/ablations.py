@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.report.captions import captioned, error_of, how_to_run
-from ttq_repro.report.families import of_one_family
-from ttq_repro.report.reservations import reservations
+from ttq_repro.report.caveats import caveats
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
     Found,
@@ -40,10 +40,10 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     """A row for each change at the setting at which most have a record, then those of others."""
     blocks = by_setting(cells, workspace, _is_baseline)
-    shown = [of_one_family(block, workspace) for block in blocks]
+    shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
     found = [one for block in shown for one in block]
-    note = "\n".join(filter(None, (*reservations(found), how_to_run(found))))
+    note = "\n".join(filter(None, (*caveats(found), how_to_run(found))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 

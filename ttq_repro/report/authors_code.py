@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ttq_repro.report import released, style
+from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import not_run
 from ttq_repro.report.figure2 import draw_released_scales, draw_scales
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, records_of
@@ -45,7 +45,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    ttq, log = found[0], released.beside(cells, authors_log)
+    ttq, log = found[0], released_log.beside(cells, authors_log)
     caption = CAPTION.format(epochs=ttq.cell.run.epochs) + _parent(ttq, workspace)
     caption += WITHOUT_LOG if log is None else _log(ttq, log)
     figure = authors_code(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
@@ -60,15 +60,15 @@ def _parent(ttq: Found, workspace: Workspace) -> str:
     return PARENT.format(epochs=run.epochs, error=error) if run and error else ""
 
 
-def _log(ttq: Found, log: released.ReleasedLog) -> str:
+def _log(ttq: Found, log: released_log.ReleasedLog) -> str:
     errors = log["validation_error"]
-    share = ttq.cell.run.epochs / (released.PASSES * len(errors))
+    share = ttq.cell.run.epochs / (released_log.PASSES * len(errors))
     caption = WITH_LOG.format(theirs=len(errors), error=100 * errors[-1])
     return caption + (FEWER.format(share=share) if share < 1 else "")
 
 
 @style.styled
-def authors_code(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
+def authors_code(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
     """The errors in one wide panel, and a small one for the scales of each layer."""
     layers = list(next(iter(ttq.records.values())).layers)
     rows = -(-len(layers) // COLUMNS)
@@ -92,15 +92,15 @@ def authors_code(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
     return figure
 
 
-def _draw_errors(axes: Axes, ttq: Found, log: released.ReleasedLog | None) -> None:
+def _draw_errors(axes: Axes, ttq: Found, log: released_log.ReleasedLog | None) -> None:
     for metric, (column, name, look) in ERRORS.items():
         curves = 100 * style.curves_of(ttq, metric)
         style.band(axes, style.epochs(curves), curves, label=name, **look)
         if log is not None:
-            label = f"{name}, {released.NAME}"
-            released.draw(axes, 100 * log[column], curves.shape[-1], label, alpha=0.5, **look)
+            label = f"{name}, {released_log.NAME}"
+            style.laid_over(axes, 100 * log[column], curves.shape[-1], label, alpha=0.5, **look)
     if log is not None:
-        released.epoch_axis(axes, curves.shape[-1], len(log["epoch"]))
+        style.second_epoch_axis(axes, curves.shape[-1], len(log["epoch"]), released_log.NAME)
     style.epoch_axis(axes)
     style.error_axis(axes, "error")
 

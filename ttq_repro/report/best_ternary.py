@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.report.captions import captioned, error_of, how_to_run
-from ttq_repro.report.families import of_one_family
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     Found,
     at_one_setting,
@@ -37,7 +37,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path, chosen: str) -> 
 
 def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
     """One row a method, all at the setting of ``cells`` at which most have a record."""
-    found = of_one_family(at_one_setting(cells, workspace), workspace)
+    found = of_one_lineage(at_one_setting(cells, workspace), workspace)
     held_out, tested = (
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
         for stage in ("selection", "test")

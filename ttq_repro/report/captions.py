@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import mean
 
 from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 
-#: What stands in place of a number that no run has given yet, or none that may be compared.
-NOT_RUN, LEFT_OUT = "not run", "left out"
+#: What stands in place of a number that no run has given yet, or none that may be compared, and
+#: where there is none to be given.
+NOT_RUN, LEFT_OUT, NOTHING = "not run", "left out", "-"
 
 #: The data sets of the paper; results on another stand in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")
@@ -51,6 +53,12 @@ def error_of(one: Found) -> str:
     """The error of a cell as tables show it, or why there is none."""
     error = error_over_seeds(one.records.values())
     return str(error or (LEFT_OUT if one.left_out else NOT_RUN))
+
+
+def trailing_of(one: Found) -> str:
+    """The mean of the last eighth of a cell's epochs, over its seeds."""
+    errors = [100 * record.test_error["trailing"] for record in one.records.values()]
+    return f"{mean(errors):.2f}" if errors else NOTHING
 
 
 def how_to_run(found: Iterable[Found]) -> str:

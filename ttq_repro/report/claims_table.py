@@ -82,7 +82,7 @@ def answer(judgements: Sequence[Judgement]) -> str:
         text += f"{shorter} {our_number(central)} points ({basis(central)})"
     if central.trailing is not None:
         text += (
-            ". It rests on a final epoch that is a stray one: between the means over the last "
+            ". It rests on a final epoch that is an outlier: between the means over the last "
             f"eighth of the epochs the difference is {central.trailing.signed()}"
         )
     return text + ".\n"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
 
-from ttq_repro.report.captions import captioned, error_of, how_to_run
-from ttq_repro.report.families import of_one_family
-from ttq_repro.report.reservations import reservations
+from ttq_repro.report.captions import captioned, error_of, how_to_run, trailing_of
+from ttq_repro.report.caveats import caveats
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
     Found,
@@ -44,10 +43,10 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     """A row for each method at the setting at which most have a record, then those of others."""
     blocks = by_setting(cells, workspace, lambda one: one.cell.labels["method"] in REFERENCES)
-    shown = [of_one_family(block, workspace) for block in blocks]
+    shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block)]
     found = [one for block in shown for one in block]
-    note = "\n".join(filter(None, (*reservations(found), how_to_run(found))))
+    note = "\n".join(filter(None, (*caveats(found), how_to_run(found))))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -66,12 +65,7 @@ def _row(one: Found, by_method: dict[str, BySeed]) -> list[str]:
         basis(one, parent, control),
         str(one.cell.labels["bits"]),
         error_of(one),
-        _trailing(one),
+        trailing_of(one),
         difference(one.records, parent),
         difference(one.records, control),
     ]
-
-
-def _trailing(one: Found) -> str:
-    errors = [100 * record.test_error["trailing"] for record in one.records.values()]
-    return f"{mean(errors):.2f}" if errors else "-"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.report.captions import LEFT_OUT, NOT_RUN, captioned, error_of, how_to_run
-from ttq_repro.report.families import of_one_family
 from ttq_repro.report.ledger import Verdict, verdict
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, found_of, same_images
 from ttq_repro.report.statistics import difference_of_groups
 from ttq_repro.runs.cell import Cell
@@ -58,7 +58,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 def equality(cells: list[Cell], workspace: Workspace) -> Table:
     """Two rows a method, budget and kind of machine, of runs by one process."""
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
-    found = of_one_family(alone, workspace)
+    found = of_one_lineage(alone, workspace)
     by_path: dict[tuple[str, str], dict[str, Found]] = {}
     for one in found:
         paths = by_path.setdefault((one.title, one.cell.budget), {})

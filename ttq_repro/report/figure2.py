@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ttq_repro.report import released, style
+from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import not_run
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -37,15 +37,15 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = released.beside(cells, authors_log)
-    caption = CAPTION + (released.CAPTION if log else "")
+    log = released_log.beside(cells, authors_log)
+    caption = CAPTION + (released_log.CAPTION if log else "")
     ttq = found[0]
     figure = figure2(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
     return style.publish(figure, caption, found, home, "figure2")
 
 
 @style.styled
-def figure2(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
+def figure2(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
     """A column a layer: scales above, shares below."""
     figure = Figure((style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")
@@ -55,7 +55,7 @@ def figure2(ttq: Found, log: released.ReleasedLog | None = None) -> Figure:
         above.set_title(f"{title}\n{layer}")
         draw_scales(above, ttq, layer)
         if log is not None:
-            draw_released_scales(above, ttq, layer, log, released.PAPER_EPOCHS)
+            draw_released_scales(above, ttq, layer, log, released_log.PAPER_EPOCHS)
         _draw_shares(below, ttq, layer)
         style.epoch_axis(below)
     axes[0, 0].set_ylabel("scale")
@@ -73,13 +73,13 @@ def draw_scales(axes: Axes, ttq: Found, layer: str) -> None:
 
 
 def draw_released_scales(
-    axes: Axes, ttq: Found, layer: str, log: released.ReleasedLog, theirs: int
+    axes: Axes, ttq: Found, layer: str, log: released_log.ReleasedLog, theirs: int
 ) -> None:
     """W_p and W_n of a layer in the log's first ``theirs`` epochs, laid over our schedule."""
     for quantity, (symbol, look) in SCALES.items():
         values, ours = log.scale(layer, quantity)[:theirs], _by_seed(ttq, layer, quantity).shape[-1]
-        label = f"{symbol}, {released.NAME}"
-        released.draw(axes, values, ours, label, alpha=0.5, **look)
+        label = f"{symbol}, {released_log.NAME}"
+        style.laid_over(axes, values, ours, label, alpha=0.5, **look)
 
 
 def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ttq_repro.report import released, style
+from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import not_run
-from ttq_repro.report.families import of_one_family
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -37,21 +37,21 @@ def render(
     cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = of_one_family(at_one_setting(cells, workspace), workspace)
-    log = released.beside(cells, authors_log)
+    found = of_one_lineage(at_one_setting(cells, workspace), workspace)
+    log = released_log.beside(cells, authors_log)
     drawn = [one for one in found if one.records]
     caption = CAPTION
     if log and drawn:
         errors = log["validation_error"]
-        caption += released.CAPTION + LOGS_ERROR.format(
-            drawn=released.PAPER_EPOCHS, last=len(errors), error=100 * errors[-1]
+        caption += released_log.CAPTION + LOGS_ERROR.format(
+            drawn=released_log.PAPER_EPOCHS, last=len(errors), error=100 * errors[-1]
         )
     figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     return style.publish(figure, caption, found, home, "figure3")
 
 
 @style.styled
-def figure3(found: list[Found], log: released.ReleasedLog | None = None) -> Figure:
+def figure3(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
     """One line a method, and the log's TTQ."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots()
@@ -68,8 +68,8 @@ def figure3(found: list[Found], log: released.ReleasedLog | None = None) -> Figu
     return figure
 
 
-def _draw_log(axes: Axes, log: released.ReleasedLog, ours: int) -> None:
-    errors = 100 * log["validation_error"][: released.PAPER_EPOCHS]
-    label = f"TTQ, {released.NAME}: {errors[-1]:.2f} (n=1), epoch {len(errors)}"
-    released.draw(axes, errors, ours, label, color=style.SKY)
-    released.epoch_axis(axes, ours, len(errors))
+def _draw_log(axes: Axes, log: released_log.ReleasedLog, ours: int) -> None:
+    errors = 100 * log["validation_error"][: released_log.PAPER_EPOCHS]
+    label = f"TTQ, {released_log.NAME}: {errors[-1]:.2f} (n=1), epoch {len(errors)}"
+    style.laid_over(axes, errors, ours, label, color=style.SKY)
+    style.second_epoch_axis(axes, ours, len(errors), released_log.NAME)

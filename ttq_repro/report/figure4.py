@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ttq_repro.paper.claims import ALEXNET_LOG
-from ttq_repro.report import released, style
+from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import file_name, not_run
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import Found, at_one_setting
@@ -33,7 +33,7 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    log = released.beside(cells, authors_log, ALEXNET_LOG)
+    log = released_log.beside(cells, authors_log, ALEXNET_LOG)
     drawn = [one for one in found if one.records]
     figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
     caption = CAPTION + (LOG_CAPTION if log and drawn else "")
@@ -41,7 +41,7 @@ def render(
 
 
 @style.styled
-def figure4(found: list[Found], log: released.ReleasedLog | None = None) -> Figure:
+def figure4(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
     """One line a method in a panel for each kind of images, and TTQ of the log."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
     panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)
@@ -53,8 +53,8 @@ def figure4(found: list[Found], log: released.ReleasedLog | None = None) -> Figu
             style.band(axes, style.epochs(accuracy), accuracy, label=label, **line)
         if log is not None:
             theirs = 100 * (1 - log[column])
-            label = f"TTQ, {released.NAME}: {theirs[-1]:.1f}"
-            released.draw(axes, theirs, accuracy.shape[-1], label, color=style.SKY)
+            label = f"TTQ, {released_log.NAME}: {theirs[-1]:.1f}"
+            style.laid_over(axes, theirs, accuracy.shape[-1], label, color=style.SKY)
         style.epoch_axis(axes)
         axes.set_title(f"{name} images")
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

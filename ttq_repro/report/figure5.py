@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
 from ttq_repro.report.captions import not_run
-from ttq_repro.report.families import of_one_family
+from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -55,7 +55,7 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = _of_common_seeds(of_one_family(at_one_setting(cells, workspace), workspace))
+    found = _of_common_seeds(of_one_lineage(at_one_setting(cells, workspace), workspace))
     recorded = [one for one in found if one.records]
     drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
     left_out = [one for one in recorded if one not in drawn]

@@ -27,11 +27,11 @@ from ttq_repro.paper.rules import (
     TrailingError,
     Trend,
 )
-from ttq_repro.report.authors_log import number_in_log
 from ttq_repro.report.benchmarks import look_up
-from ttq_repro.report.families import Origin, place, strangers
+from ttq_repro.report.caveats import outlier
+from ttq_repro.report.lineage import Origin, mismatched, place
 from ttq_repro.report.quantities import measure
-from ttq_repro.report.reservations import stray
+from ttq_repro.report.released_log import number_in_log
 from ttq_repro.report.seeds import same_images, with_machines
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
 from ttq_repro.runs.cell import Cell, result_cells
@@ -69,7 +69,7 @@ class Judgement:
         commands: what a user types for runs at the paper's budget that would decide it.
         log: what the authors' own log says, where it was given and holds it.
         trailing: the same number of the trailing means, where a final epoch among those that ours
-            rests on is a stray one.
+            rests on is an outlier.
     """
 
     claim: Claim
@@ -120,14 +120,14 @@ class Ledger:
         self._values: dict[tuple[str, Quantity], dict[int, float]] = defaultdict(dict)
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
         self._origins: dict[tuple[str, int], Origin] = {}
-        self._stray: set[tuple[str, int]] = set()
+        self._outliers: set[tuple[str, int]] = set()
 
     def add(self, record: Record) -> None:
         """Keep what the claims need of a record."""
         origin = Origin.of(record)
         self._origins[origin.key] = origin
-        if stray(record):
-            self._stray.add(origin.key)
+        if outlier(record):
+            self._outliers.add(origin.key)
         for quantity in self._wanted.get(record.identity, ()):
             value = measure(record, quantity)
             if value is not None:
@@ -174,7 +174,7 @@ class Ledger:
         return Judgement(claim, decided, estimate, rests_on, commands, log, trailing)
 
     def _trailing(self, one: Sum, seeds: list[int]) -> Estimate | None:
-        if one.quantity != Error() or self._stray.isdisjoint(_networks(one, seeds)):
+        if one.quantity != Error() or self._outliers.isdisjoint(_networks(one, seeds)):
             return None
         return self._estimate(Sum(TrailingError(), one.terms, over_images=False), seeds)
 
@@ -185,7 +185,7 @@ class Ledger:
     def _seeds(self, one: Sum) -> list[int]:
         """The seeds that every network of a sum has and that may be compared."""
         common = set.intersection(*self._seeds_by_network(one))
-        common -= {origin.seed for origin in self._strangers(one)}
+        common -= {origin.seed for origin in self._mismatched(one)}
         names = dict.fromkeys(cell.run.identity for _, cell in one.terms)
         return [
             seed
@@ -194,7 +194,7 @@ class Ledger:
             or same_images({f"{name} seed {seed}": len(self._wrong[name][seed]) for name in names})
         ]
 
-    def _strangers(self, one: Sum) -> list[Origin]:
+    def _mismatched(self, one: Sum) -> list[Origin]:
         """Networks of a sum that started from other weights than their recorded parents have.
 
         A network alone is compared with the paper, for which any parent will do.
@@ -203,7 +203,7 @@ class Ledger:
             return []
         networks = zip(one.terms, self._seeds_by_network(one), strict=True)
         keys = [(cell.run.identity, s) for (_, cell), seeds in networks for s in sorted(seeds)]
-        return strangers(
+        return mismatched(
             [self._origins[key] for key in dict.fromkeys(keys)], self._origins.values()
         )
 
@@ -214,11 +214,11 @@ class Ledger:
         """The terms whose network lacks a seed that another one has, or is to be trained again."""
         by_network = self._seeds_by_network(one)
         seeds = set.union(*by_network)
-        strange = {origin.identity for origin in self._strangers(one)}
+        mismatched = {origin.identity for origin in self._mismatched(one)}
         return [
             term
             for term, (found, (_, cell)) in enumerate(zip(by_network, one.terms, strict=True))
-            if not found or found < seeds or cell.run.identity in strange
+            if not found or found < seeds or cell.run.identity in mismatched
         ]
 
     def _missing(self, one: Sum) -> tuple[str, ...]:
@@ -228,11 +228,11 @@ class Ledger:
         return self._removals(one) + commands
 
     def _removals(self, one: Sum) -> tuple[str, ...]:
-        """What to type so that strangers train again, from what their parents are now."""
+        """What to type so that mismatched train again, from what their parents are now."""
         cells = {cell.run.identity: cell for _, cell in one.terms}
         return tuple(
             f"rm {place(cells[origin.identity], origin.seed, self._workspace)}"
-            for origin in self._strangers(one)
+            for origin in self._mismatched(one)
         )
 
     def _estimate(self, one: Sum, seeds: list[int]) -> Estimate:

@@ -80,6 +80,25 @@ def epoch_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
+def laid_over(axes: Axes, values: NDArray[np.float64], ours: int, label: str, **look: Any) -> None:
+    """A curve of another schedule, laid over one of ``ours`` epochs from start to end, thinly."""
+    x = np.linspace(0, ours, len(values) + 1)[1:]
+    axes.plot(x, values, label=label, linewidth=0.8, zorder=1.5, **look)
+
+
+def second_epoch_axis(axes: Axes, ours: int, theirs: int, of: str) -> None:
+    """Count the epochs ``of`` another schedule on top, unless the two are of one length."""
+    if ours == theirs:
+        return
+    ratio = ours / theirs
+    top = axes.secondary_xaxis(
+        "top", functions=(lambda x: np.divide(x, ratio), lambda x: np.multiply(x, ratio))
+    )
+    top.set_xlabel(f"epoch of the {of}", color=GREY)
+    top.tick_params(colors=GREY)
+    top.spines["top"].set_color(GREY)
+
+
 def error_axis(axes: Axes, name: str) -> None:
     """A logarithmic vertical axis for errors in percent, which spread over a decade in training."""
     axes.set(yscale="log", ylabel=f"{name} (%)")

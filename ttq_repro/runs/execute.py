@@ -26,7 +26,7 @@ from ttq_repro.runs.hardware import precision_warning, processor
 from ttq_repro.runs.kernels import ternary_kernels
 from ttq_repro.runs.logging import check_logging, loggers
 from ttq_repro.runs.provenance import commit, versions
-from ttq_repro.runs.record import Record, pack_correct, read_record
+from ttq_repro.runs.record import Record, last_eighth, pack_correct, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import check_shares, train_together
 from ttq_repro.runs.workspace import Workspace
@@ -248,7 +248,7 @@ def _record(run: Run, fitted: Fitted, parent: Parent | None, weights: str) -> Re
         else:
             metrics[name] = values
     errors = metrics["test_error"]
-    trailing = max(1, len(errors) // 8)
+    trailing = last_eighth(errors)
     return Record(
         identity=run.identity,
         seed=run.seed,
@@ -270,8 +270,8 @@ def _record(run: Run, fitted: Fitted, parent: Parent | None, weights: str) -> Re
         test_error={
             "final": errors[-1],
             "best": min(errors),
-            "trailing": sum(errors[-trailing:]) / trailing,
-            "trailing_epochs": trailing,
+            "trailing": sum(trailing) / len(trailing),
+            "trailing_epochs": len(trailing),
         },
         correct=pack_correct(fitted.correct),
         test_images=len(fitted.correct),

@@ -36,7 +36,8 @@ class Record:
         layers: per quantized layer, one value an epoch of what its quantizer reports: the shares
             ``negative``, ``zero`` and ``positive``, for methods of two or three levels
             ``positive_scale`` and ``negative_scale``, and what is the method's own.
-        test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``.
+        test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``,
+            see :func:`last_eighth`.
         correct: which test images the final network gets right, a bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.
         warnings: what was noticed of degenerate layers while it trained.
@@ -133,6 +134,11 @@ class Record:
         unpacked = packed[:, None] >> np.arange(0, 8, 2) & 3
         count = int(np.prod(kept["shape"]))
         return (unpacked.ravel()[:count].astype(np.int8) - 1).reshape(kept["shape"])
+
+
+def last_eighth(values: list[float]) -> list[float]:
+    """Of one value an epoch, those that trailing means are taken over: one at least."""
+    return values[-max(1, len(values) // 8) :]
 
 
 def pack_codes(codes: NDArray[np.integer]) -> str:

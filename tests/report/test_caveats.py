@@ -8,7 +8,7 @@ import pytest
 
 from tests.report.plain_records import cells
 from tests.runs.test_record import record
-from ttq_repro.report.reservations import reservations, stray
+from ttq_repro.report.caveats import caveats, outlier
 from ttq_repro.report.seeds import Found
 
 TTQ = cells("ablations")[0]
@@ -17,7 +17,7 @@ LEAD = f"- {TTQ.labels['title']}, seed {{}} ({TTQ.setting}): "
 
 def of(*seeds: dict[str, Any]) -> list[str]:
     records = {seed: record(seed=seed, **fields) for seed, fields in enumerate(seeds, 1)}
-    return reservations([Found(TTQ, records)])
+    return caveats([Found(TTQ, records)])
 
 
 def ending(**scales: list[float]) -> dict[str, Any]:
@@ -42,13 +42,13 @@ def test_a_final_epoch_that_is_far_from_the_last_ones(final: float) -> None:
         {"metrics": {"test_error": [*curve, final]}}, {"metrics": {"test_error": [*curve, 0.0999]}}
     )
     assert line == (
-        LEAD.format(1) + f"the final epoch is a stray one, {100 * final:.2f} where the median of "
+        LEAD.format(1) + f"the final epoch is an outlier, {100 * final:.2f} where the median of "
         "the last 20 epochs is 9.00"
     )
 
 
-def test_one_epoch_is_no_stray() -> None:
-    assert stray(record(test_error={"final": 0.5})) is None
+def test_one_epoch_is_no_outlier() -> None:
+    assert outlier(record(test_error={"final": 0.5})) is None
 
 
 def test_scales_that_are_not_positive_are_named() -> None:

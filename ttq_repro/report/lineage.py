@@ -38,13 +38,13 @@ class Origin(NamedTuple):
         return self.identity, self.seed
 
 
-def strangers(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Origin]:
+def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Origin]:
     """Those that started from other weights than their parent's, each with a warning.
 
     Args:
         origins: the networks to be compared.
         recorded: all networks, compared or not, so that whoever compares a child names the same
-            stranger. A parent that is not among them has the weights that the first of its
+            mismatch. A parent that is not among them has the weights that the first of its
             children started from.
     """
     known = {origin.key: origin.weights for origin in recorded}
@@ -62,8 +62,8 @@ def strangers(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Ori
     return found
 
 
-def of_one_family(found: Sequence[Found], workspace: Workspace) -> list[Found]:
-    """The cells without the records of strangers: to compare those would compare the parents.
+def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
+    """The cells without the records of mismatched: to compare those would compare the parents.
 
     The parents' own records are read from the workspace, whether or not they are compared.
     """
@@ -71,14 +71,14 @@ def of_one_family(found: Sequence[Found], workspace: Workspace) -> list[Found]:
     recorded = [record for run in parents.values() for record in records_of(run, workspace)]
     origins = [Origin.of(record) for one in found for record in one.records.values()]
     known = [*map(Origin.of, recorded), *origins]
-    strange = {origin.key for origin in strangers(origins, known)}
+    apart = {origin.key for origin in mismatched(origins, known)}
     return [
         one._replace(
-            records={s: r for s, r in one.records.items() if (r.identity, s) not in strange},
+            records={s: r for s, r in one.records.items() if (r.identity, s) not in apart},
             left_out=tuple(
                 (s, place(one.cell, s, workspace))
                 for s, record in one.records.items()
-                if (record.identity, s) in strange
+                if (record.identity, s) in apart
             ),
         )
         for one in found

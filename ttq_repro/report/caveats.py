@@ -7,16 +7,16 @@ from statistics import median
 from typing import NamedTuple
 
 from ttq_repro.report.seeds import Found
-from ttq_repro.runs.record import Record
+from ttq_repro.runs.record import Record, last_eighth
 
 #: How many points a final epoch is off, to be told, from the median of the last eighth of them.
-FAR, LAST = 1.0, 8
+FAR = 1.0
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
 #: How many scales are named, so that a run that went wrong does not fill a page.
 NAMED = 3
 
 
-class Stray(NamedTuple):
+class Outlier(NamedTuple):
     """A final epoch that is far from those before it: its error in %, and their median."""
 
     final: float
@@ -24,15 +24,15 @@ class Stray(NamedTuple):
     epochs: int
 
 
-def stray(record: Record) -> Stray | None:
-    """The final epoch of a run if it is a stray one."""
+def outlier(record: Record) -> Outlier | None:
+    """The final epoch of a run if it is an outlier."""
     curve = record.metrics["test_error"]
-    last = curve[-max(1, len(curve) // LAST) :]
-    found = Stray(100 * last[-1], 100 * median(last), len(last))
+    last = last_eighth(curve)
+    found = Outlier(100 * last[-1], 100 * median(last), len(last))
     return found if abs(found.final - found.usual) > FAR else None
 
 
-def reservations(
+def caveats(
     found: Iterable[Found], name: Callable[[Found], str] = lambda one: one.title
 ) -> list[str]:
     """A line for each seed of which there is something to be known, by what its cell is called."""
@@ -45,9 +45,9 @@ def reservations(
 
 
 def _reasons(record: Record) -> Iterator[str]:
-    if off := stray(record):
+    if off := outlier(record):
         yield (
-            f"the final epoch is a stray one, {off.final:.2f} where the median of the last "
+            f"the final epoch is an outlier, {off.final:.2f} where the median of the last "
             f"{off.epochs} epochs is {off.usual:.2f}"
         )
     if scales := _not_positive(record):

@@ -1,0 +1,158 @@
+"""The authors' released training logs: read, summed up, and held beside what is ours.
+
+The CSV files are not ours to distribute; a folder is given at run time.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttq_repro.errors import UserError
+from ttq_repro.paper.claims import CIFAR10_LOG
+from ttq_repro.paper.rules import Claim, ErrorDrop, LayerChange
+from ttq_repro.report.captions import stand_in
+from ttq_repro.report.quantities import error_drop
+from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.record import last_eighth
+
+#: The window, in epochs, of the moving average whose minimum is Table 1's figure for ResNet-20.
+WINDOW = 20
+#: How much of a log follows the paper's schedule (drops at 80 and 120, the end at 160).
+PAPER_EPOCHS = 160
+#: Over the data, in an epoch of the log of ResNet-20.
+PASSES = 2
+BLOCKS_A_STAGE = 3
+NAME = "released log"
+CAPTION = (
+    " The released log is one run of the authors' code, whose epochs are two passes over the data; "
+    "its first 160 are laid over our schedule from start to end."
+)
+
+
+@dataclass(frozen=True)
+class LogSummary:
+    """Errors of one log in percent.
+
+    Attributes:
+        final: the last epoch's; best: the lowest, which no test set should select.
+        trailing: mean over the last eighth of the epochs, as in our records.
+        lowest_mean: the lowest mean over ``WINDOW`` epochs in a row.
+    """
+
+    final: float
+    best: float
+    trailing: float
+    lowest_mean: float
+
+    @classmethod
+    def of(cls, errors: NDArray[np.float64]) -> LogSummary:
+        """Sums up errors, in shares of images, of every epoch of a run."""
+        percent = (100 * errors).tolist()
+        means = [mean(percent[end - WINDOW : end]) for end in range(WINDOW, len(percent) + 1)]
+        return cls(
+            final=percent[-1],
+            best=min(percent),
+            trailing=mean(last_eighth(percent)),
+            lowest_mean=min(means, default=mean(percent)),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"final {self.final:.2f}, best {self.best:.2f}, trailing mean {self.trailing:.2f}, "
+            f"lowest {WINDOW}-epoch mean {self.lowest_mean:.2f}"
+        )
+
+
+@dataclass(frozen=True)
+class ReleasedLog:
+    """A log in the folder of the authors' logs: one value an epoch, errors in [0, 1]."""
+
+    folder: Path
+    file: str
+
+    def __getitem__(self, column: str) -> NDArray[np.float64]:
+        """The values of every epoch, by the log's own name.
+
+        Raises:
+            UserError: the folder has no such log, or the log no such column of numbers.
+        """
+        try:
+            with (self.folder / self.file).open(newline="") as stream:
+                values = [float(row[column]) for row in csv.DictReader(stream)]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"authors_log={self.folder}: cannot read {self.file} ({error})"
+            ) from None
+        if not values:
+            raise UserError(f"authors_log={self.folder}: {self.file} is empty")
+        return np.array(values)
+
+    def scale(self, layer: str, scale: str) -> NDArray[np.float64]:
+        """``positive_scale`` or ``negative_scale`` of a layer of our ResNet-20."""
+        theirs = {"positive_scale": "Wp", "negative_scale": "Wn"}[scale]
+        return self[f"{released_name(layer)}/{theirs}"]
+
+
+def checked_folder(authors_log: str | None) -> Path | None:
+    """The folder of the logs that a user names, if any.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if authors_log is None:
+        return None
+    if not Path(authors_log).is_dir():
+        raise UserError(f"authors_log={authors_log}: no such folder")
+    return Path(authors_log)
+
+
+def find(folder: Path, file: str) -> ReleasedLog | None:
+    """A log of the folder; that it is not there is warned about."""
+    if (folder / file).is_file():
+        return ReleasedLog(folder, file)
+    warnings.warn(f"authors_log={folder}: there is no {file}")
+    return None
+
+
+def beside(cells: list[Cell], folder: str | None, file: str = CIFAR10_LOG) -> ReleasedLog | None:
+    """The log to draw beside ``cells``; none without it, or where they are on other data."""
+    if not folder or stand_in(cells[0]):
+        return None
+    return find(Path(folder), file)
+
+
+def number_in_log(claim: Claim, folder: Path) -> str | None:
+    """What the authors' log holds of a claim; None if it is not there.
+
+    Raises:
+        UserError: the log is not readable.
+    """
+    if claim.log is None or (log := find(folder, claim.log.file)) is None:
+        return None
+    values = log[claim.log.column]
+    match getattr(claim.rule, "quantity", None):
+        case LayerChange():
+            last = min(PAPER_EPOCHS, len(values))
+            return f"{values[0]:.2f} after epoch 1, {values[last - 1]:.2f} after epoch {last}"
+        case ErrorDrop(epoch, window):
+            change = error_drop(values.tolist(), epoch, window)
+            return None if change is None else f"{change:+.2f}"
+        case _:
+            return str(LogSummary.of(values))
+
+
+def released_name(layer: str) -> str:
+    """What the log calls a layer of our ResNet-20: ``blocks.4.conv1`` is ``res2.1/conv1``."""
+    match = re.fullmatch(r"blocks\.(\d+)\.(conv\d)", layer)
+    if match is None:
+        return layer
+    stage, block = divmod(int(match[1]), BLOCKS_A_STAGE)
+    return f"res{stage + 1}.{block}/{match[2]}"

@@ -9,8 +9,10 @@ import pytest
 
 from tests.conftest import TINY
 from tests.report.plain_records import cells
+from tests.runs.test_record import record
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import render, reproduce
+from ttq_repro.runs.cell import cells_of
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.workspace import Workspace
 
@@ -176,6 +178,9 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
         "reproduce",
         ["artifact=comparison", "budget=short", f"workspace={tmp_path}", f"overrides={overrides}"],
     )
+    asked = cells_of(changed, "short")[0].run
+    path = Workspace(tmp_path).record(asked)
+    record(identity=asked.identity, config=asked.config).write(path)
     drawn = render(changed, Workspace(tmp_path))
     assert drawn.endswith(f"written to {tmp_path / home}")
 

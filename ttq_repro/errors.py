@@ -23,3 +23,7 @@ class PackedFileError(UserError):
     """A file is not a packed network, or a damaged or altered one."""
 
     exit_code = 1
+
+
+class NothingToDrawError(UserError):
+    """A table or figure was asked for, and none of its runs has a record that it can use."""

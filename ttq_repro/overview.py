@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from pathlib import Path
 
-from ttq_repro.errors import UserError
+from ttq_repro.errors import NothingToDrawError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
+from ttq_repro.report.figure6 import KERNELS
 from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
 from ttq_repro.report.page import write_page
@@ -22,8 +24,8 @@ from ttq_repro.runs.record import read_records
 from ttq_repro.runs.run import RESULT_DATASETS
 from ttq_repro.runs.workspace import Workspace
 
-#: Of tables and figures.
-SUFFIXES = {".csv", ".md", ".png", ".svg"}
+#: Data sets whose results stand in for those on one of the paper's.
+STAND_INS = sorted(RESULT_DATASETS.difference(PAPERS_DATASETS))
 
 
 def overview(request: Config) -> None:
@@ -41,8 +43,9 @@ def overview(request: Config) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         judgements, runs = _read(workspace, log)
+        not_run: list[str] = []
         for artifact in choices("artifact"):
-            _draw(artifact, workspace, log)
+            not_run += _draw(artifact, workspace, log)
     problems = [
         str(warning.message).replace(f"{workspace.root}/", "")
         for warning in caught
@@ -56,8 +59,8 @@ def overview(request: Config) -> None:
         # What was not drawn now shows what is not so any more.
         for path, _ in before.items() & _drawn(workspace).items():
             path.unlink()
-        page = write_page(workspace.results, judgements, runs, problems)
-        write_index(workspace.results, judgements, runs)
+        page = write_page(workspace.results, judgements, runs, not_run, problems)
+        write_index(workspace.results, judgements, runs, not_run)
         write_atomically(workspace.results / "answer.md", answer(judgements).encode())
     print(f"{summary(judgements)}\nwritten to {page}")
 
@@ -74,21 +77,29 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 
-def _draw(name: str, workspace: Workspace, log: Path | None) -> None:
-    """Draw an artifact, and apart from it that of each stand-in that there are records of."""
+def _draw(name: str, workspace: Workspace, log: Path | None) -> list[str]:
+    """Draw an artifact, and apart from it that of each stand-in that there are records of.
+
+    Returns:
+        What cannot be drawn as nothing of it was run, and how to.
+    """
     request = compose_config("reproduce", [f"artifact={name}"])
     request["workspace"] = str(workspace.root)
     artifact = request["artifact"]
     options = artifact.get("options", {})
     if "authors_log" in options and log is not None:
         options["authors_log"] = str(log)
-    stand_ins = RESULT_DATASETS.difference(PAPERS_DATASETS) if "stand_in" in artifact else ()
-    recorded = (d for d in sorted(stand_ins) if (workspace.results / "records" / d).is_dir())
+    stand_ins = STAND_INS if "stand_in" in artifact else ()
+    recorded = (d for d in stand_ins if (workspace.results / "records" / d).is_dir())
+    not_run = []
     for dataset in (None, *recorded):
         try:
             render(request | {"dataset": dataset}, workspace)
+        except NothingToDrawError as error:
+            not_run.append(f"{name}: {error}")
         except Exception as error:  # One that cannot be drawn must not take the others along.
             warnings.warn(f"{name}: not drawn ({_why(error)})")
+    return not_run
 
 
 def _why(error: Exception) -> str:
@@ -102,11 +113,13 @@ def _drawn(workspace: Workspace) -> dict[Path, tuple[int, int]]:
 
     Others that lie beside them are somebody else's.
     """
+    ours = re.compile(
+        rf"({'|'.join(choices('artifact'))})(_({'|'.join(STAND_INS)}))?({KERNELS})?\.(csv|md|png|svg)"
+    )
     files = {}
-    artifacts = tuple(choices("artifact"))
     for folder in ("tables", "figures"):
         for path in (workspace.results / folder).glob("*"):
-            if path.suffix in SUFFIXES and path.stem.startswith(artifacts):
+            if ours.fullmatch(path.name):
                 state = path.stat()
                 files[path] = (state.st_ino, state.st_mtime_ns)
     return files

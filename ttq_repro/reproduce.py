@@ -5,7 +5,8 @@ from __future__ import annotations
 from hydra.utils import get_method
 
 from ttq_repro.checks import check_option, check_whole
-from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.errors import DataError, NothingToDrawError, TrainingError
+from ttq_repro.report.captions import not_run
 from ttq_repro.report.released_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
@@ -36,7 +37,10 @@ def reproduce(request: Config) -> None:
         return
     failed = _train(plan, request["jobs"])
     print()
-    print(render(request, workspace))
+    try:
+        print(render(request, workspace))
+    except NothingToDrawError as error:  # All failed, or left records of before.
+        print(f"nothing is drawn: {error}")
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again:"
@@ -59,6 +63,9 @@ def render(request: Config, workspace: Workspace) -> str:
 
     A result is drawn from every cell at every budget of results, in either precision, whatever
     machine draws it; a trial, and what overrides make other runs of, from what was asked for.
+
+    Raises:
+        NothingToDrawError: there is no record, or none that can be used.
     """
     artifact = request["artifact"]
     draw = get_method(artifact["render"])
@@ -71,10 +78,17 @@ def render(request: Config, workspace: Workspace) -> str:
     )
     if is_result:
         cells = result_cells(own)
+    if not any(_is_recorded(cell, workspace) for cell in cells):
+        raise NothingToDrawError(not_run(cells[0]))
     home = workspace.home(is_result=is_result)
     with workspace.drawing(home):
         drawn = draw(cells, workspace, home, **options)
     return f"{drawn}\nwritten to {home}"
+
+
+def _is_recorded(cell: Cell, workspace: Workspace) -> bool:
+    """Whether any seed of a cell has a record, sound or not."""
+    return any(workspace.record(cell.run).parent.glob("*.json"))
 
 
 def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:

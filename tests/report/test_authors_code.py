@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.plain_records import LAYERS, cells, put, trained, write_log
+from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.authors_code import authors_code, render
 from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import Found
@@ -39,12 +40,15 @@ def test_the_shortened_schedule_is_the_logs_in_shape() -> None:
 
 def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     (cell,) = cells("authors_code")
-    without = render([cell], Workspace(tmp_path), tmp_path)
-    assert "Drawn without the released log (AUTHORS_LOG=...)." in without
-    assert "Not run: TTQ, preset authors_code; `make reproduce-authors-code BUDGET=sho" in without
+    with pytest.raises(
+        NothingToDrawError, match="not run: `make reproduce-authors-code BUDGET=sho"
+    ):
+        render([cell], Workspace(tmp_path), tmp_path)
     made = trained(cell, 1)
     two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
     put(Workspace(tmp_path), cell, replace(made, layers=two_layers, decisions=made.decisions[-2:]))
+    without = render([cell], Workspace(tmp_path), tmp_path)
+    assert "Drawn without the released log (AUTHORS_LOG=...)." in without
     text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
     assert "Ours are 40 epochs" in text
     assert "one run of 400 epochs" in text
@@ -61,5 +65,6 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
 
 def test_a_run_as_long_as_the_log_is_compared_with_it_whole(tmp_path: Path) -> None:
     (cell,) = cells("authors_code", "paper")
+    put(Workspace(tmp_path), cell, trained(cell, 1))
     text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
     assert "of its passes" not in text

@@ -220,11 +220,19 @@ def test_precisions_are_never_mixed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "expected"),
-    [("16.00", Verdict.REPRODUCED), ("15.99", Verdict.NOT_REPRODUCED), (None, Verdict.NOT_RUN)],
+    ("id_", "ratio", "expected"),
+    [
+        ("size-resnet20", "15.01", Verdict.REPRODUCED),
+        ("size-resnet20", "14.99", Verdict.NOT_REPRODUCED),
+        ("size-resnet20", None, Verdict.NOT_RUN),
+        ("size-ternary-layers", "16.00", Verdict.BY_CONSTRUCTION),
+        ("size-ternary-layers", "15.99", Verdict.NOT_REPRODUCED),
+    ],
 )
-def test_a_measurement_needs_no_seeds(tmp_path: Path, ratio: str | None, expected: Verdict) -> None:
-    claim = BY_ID["size-ternary-layers"]
+def test_a_measurement_needs_no_seeds(
+    tmp_path: Path, id_: str, ratio: str | None, expected: Verdict
+) -> None:
+    claim = BY_ID[id_]
     assert isinstance(claim.rule, Measured)
     if ratio is not None:
         row = claim.rule.where | {claim.rule.column: ratio}
@@ -377,7 +385,7 @@ def test_a_measurement_whose_name_begins_alike_is_another(tmp_path: Path) -> Non
         header, values = (",".join(f'"{x}"' for x in part) for part in (row, row.values()))
         (tmp_path / f"{name}.csv").write_text(f"{header}\n{values}\n")
     judgement = judge(claim.id, [], tmp_path)
-    assert (judgement.basis, judgement.verdict) == ("operations.csv", Verdict.REPRODUCED)
+    assert (judgement.basis, judgement.verdict) == ("operations.csv", Verdict.BY_CONSTRUCTION)
 
 
 def test_a_benchmark_that_is_no_text_is_warned_about(tmp_path: Path) -> None:

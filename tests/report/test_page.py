@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.runs.test_record import record
 from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.report.claims_table import CENTRAL, answer, claims_table, summary
+from ttq_repro.report.captions import ORDER
+from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_table, summary
 from ttq_repro.report.index import write_index
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import markdown, read_figures, read_tables, title, write_page
 from ttq_repro.report.run_list import RunList
 from ttq_repro.report.statistics import Estimate
+from ttq_repro.runs.config import choices
 from ttq_repro.table import Table
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -26,13 +29,10 @@ def with_one(judgement: Judgement) -> list[Judgement]:
     return [judgement if one.claim is judgement.claim else one for one in NOT_RUN]
 
 
-def test_every_claim_is_on_the_page_and_in_the_index(tmp_path: Path) -> None:
-    page = write_page(tmp_path, NOT_RUN, RunList(), []).read_text()
-    write_index(tmp_path, NOT_RUN, RunList())
-    index = (tmp_path / "README.md").read_text()
+def test_every_claim_is_on_the_page(tmp_path: Path) -> None:
+    page = write_page(tmp_path, NOT_RUN, RunList(), [], []).read_text()
     for claim in CLAIMS:
         assert f'id="{claim.id}"' in page
-        assert f"| {claim.text} |" in index
     assert "No run has been recorded yet" in page
     assert "None yet." in page
 
@@ -46,7 +46,7 @@ def test_tables_figures_and_benchmarks_are_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "figures" / "figure3.png").write_bytes(b"small")
     (tmp_path / "figures" / "figure3.svg").write_bytes(b"larger than that")
     (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error & all.\n")
-    page = write_page(tmp_path, NOT_RUN, RunList(), ["skipped a.json: <damaged>"]).read_text()
+    page = write_page(tmp_path, NOT_RUN, RunList(), [], ["skipped a.json: <damaged>"]).read_text()
     assert "<h3>Table 1</h3>" in page
     assert "A <strong>bold</strong> <code>caption</code>." in page
     assert "&lt;1&gt;" in page
@@ -57,19 +57,35 @@ def test_tables_figures_and_benchmarks_are_on_the_page(tmp_path: Path) -> None:
     assert "skipped a.json: &lt;damaged&gt;" in page
 
 
-def test_the_index_is_one_list_and_links_what_says_most(tmp_path: Path) -> None:
-    for folder in ("tables", "benchmarks"):
-        Table("Its units.", ["bytes"], [["75,252"]]).write(tmp_path / folder, "sizes")
+def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Path) -> None:
+    for folder, name in (
+        ("benchmarks", "sizes"), ("tables", "ablations"), ("tables", "table1"), ("tables", "claims")
+    ):  # fmt: skip
+        Table("Its units.", ["bytes"], [["75,252"]]).write(tmp_path / folder, name)
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "figure3.svg").write_bytes(b"")
-    (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error.\n\nBudget: short.\n")
-    write_index(tmp_path, NOT_RUN, RunList())
-    drawn = (tmp_path / "README.md").read_text().partition("\n- ")[2].partition("\n\n")[0]
-    assert drawn.splitlines() == [
-        "[sizes](tables/sizes.md)",
-        "- figure3: Figure 3: error. Budget: short.",
+    (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error. More.\n\nBudget: short.\n")
+    write_index(tmp_path, NOT_RUN, RunList(), ["table2: not run: `make x`"])
+    index = (tmp_path / "README.md").read_text()
+    assert answer(NOT_RUN) in index
+    links = [line for line in index.splitlines() if line.startswith("- ")]
+    assert links == [
+        "- [table1](tables/table1.md)",
+        "- [ablations](tables/ablations.md)",
+        "- [figure3](figures/figure3.png): Figure 3: error",
         "- [sizes](benchmarks/sizes.md)",
+        "- table2: not run: `make x`",
     ]
+
+
+def test_every_artifact_has_its_place() -> None:
+    assert sorted(ORDER) == choices("artifact")
+
+
+def test_subjects_count_their_claims() -> None:
+    one = Judgement(BY_ID["table4-conv2"], Verdict.REPRODUCED)
+    rows = {row[0]: row[1:] for row in subject_table(with_one(one)).rows}
+    assert rows["Density of AlexNet-BN, Table 4"] == ["9", "1", "-", "-", "-", "8"]
+    assert sum(int(row[0]) for row in rows.values()) == len(CLAIMS)
 
 
 def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_path: Path) -> None:
@@ -77,7 +93,7 @@ def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_
     beside = Judgement(
         claim, Verdict.NOT_RUN, Estimate.around(11.19, 2, 0.3), "short, bf16", ("make x",)
     )
-    page = write_page(tmp_path, with_one(beside), RunList(), []).read_text()
+    page = write_page(tmp_path, with_one(beside), RunList(), [], []).read_text()
     row = page.partition(f'id="{claim.id}"')[2].partition("</tr>")[0]
     assert 'class="beside"' in row
     assert "11.19% [10.89%, 11.49%]" in row
@@ -136,51 +152,46 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
 @pytest.mark.parametrize(
     ("judgement", "says"),
     [
-        (Judgement(BY_ID[CENTRAL], Verdict.NOT_RUN), "is not run."),
+        (Judgement(BY_ID[FIRST], Verdict.NOT_RUN), "here it is not run."),
         (
-            Judgement(
-                BY_ID[CENTRAL], Verdict.NOT_RUN, Estimate.around(0.5, 2, 0.25), "short, bf16"
-            ),
-            "is not run; a shorter schedule gives +0.50 [+0.25, +0.75] points (n=2; short, bf16).",
+            Judgement(BY_ID[FIRST], Verdict.NOT_RUN, Estimate.around(0.5, 2, 0.25), "short, bf16"),
+            "here it is not run, but a shorter schedule gives +0.50 [+0.25, +0.75] (n=2; short, "
+            "bf16).",
         ),
         (
             Judgement(
-                BY_ID[CENTRAL], Verdict.REPRODUCED, Estimate.around(0.6, 3, 0.1), "paper, bf16"
+                BY_ID[FIRST], Verdict.REPRODUCED, Estimate.around(0.6, 3, 0.1), "paper, bf16"
             ),
-            "is reproduced: +0.60 [+0.50, +0.70] points (n=3; paper, bf16).",
+            "here it is +0.60 [+0.50, +0.70] (n=3; paper, bf16): reproduced.",
         ),
         (
             Judgement(
-                BY_ID[CENTRAL],
+                BY_ID[FIRST],
                 Verdict.UNDECIDED,
                 Estimate.around(3.76, 1, None),
                 "paper, bf16",
                 trailing=Estimate.around(1.28, 1, None),
             ),
-            "is undecided at this n: +3.76 points (n=1; paper, bf16). It rests on a final epoch "
-            "that is an outlier: between the means over the last eighth of the epochs the "
-            "difference is +1.28 (n=1).",
+            "here it is +3.76 (n=1; paper, bf16; a final epoch is an outlier, the mean of the last "
+            "eighth gives +1.28): undecided at this n.",
         ),
     ],
 )
-def test_the_answer_is_that_of_the_central_claim(judgement: Judgement, says: str) -> None:
-    text = answer([judgement])
-    assert text.startswith("**Does it? Of 1 claims on CIFAR-10: all ")
-    assert text.endswith(f"*ResNet-20: TTQ minus full precision is +0.64 points*, {says}\n")
+def test_the_answer_tells_what_became_of_the_first_network(judgement: Judgement, says: str) -> None:
+    text = answer(with_one(judgement))
+    assert "These four claims: all not run.**" in text
+    assert f"TTQ minus full precision is +0.64 points in the paper; {says}\n" in text
 
 
 def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
-    judgements = [
-        Judgement(BY_ID[CENTRAL], Verdict.UNDECIDED),
-        Judgement(BY_ID["table1-resnet32-ttq"], Verdict.NOT_RUN),
-        Judgement(BY_ID["table4-conv2"], Verdict.NOT_RUN),
-        Judgement(BY_ID["size-resnet20"], Verdict.REPRODUCED),
-        Judgement(BY_ID["forward-time"], Verdict.REPRODUCED),
+    sizes = [
+        replace(one, verdict=Verdict.BY_CONSTRUCTION) if one.claim.by_construction else one
+        for one in with_one(Judgement(BY_ID[FIRST], Verdict.UNDECIDED))
     ]
-    assert answer(judgements).startswith(
-        "**Does it? Of 2 claims on CIFAR-10: 0 reproduced, 0 not reproduced, 1 undecided at this "
-        "n, 1 not run; of 1 claims on ImageNet: all not run; of 2 claims on size and speed: all "
-        "reproduced.**"
+    assert answer(sizes).endswith(
+        "Of 37 claims on CIFAR-10: 0 reproduced, 0 not reproduced, 1 undecided at this n, 36 not "
+        "run; of 33 claims on ImageNet: all not run; of 6 claims on size and speed: 0 reproduced, "
+        "3 true by construction, 0 not reproduced, 0 undecided at this n, 3 not run.\n"
     )
 
 
@@ -219,7 +230,7 @@ def test_runs_show_their_origin(tmp_path: Path) -> None:
     row = of_net.trained[0]
     assert (row.final, row.minutes, row.hardware) == ("11.19", "2.5", "a CPU")
     assert (row.commit, row.parent) == (f"{'c' * 10} and changes", "e" * 12)
-    page = write_page(tmp_path, NOT_RUN, runs, []).read_text()
+    page = write_page(tmp_path, NOT_RUN, runs, [], []).read_text()
     assert "from 2\n    runs of <code>ttq_repro</code>: 2 on cifar10. Every number" in page
     assert "recipe.epochs=30" in page
 
@@ -228,7 +239,7 @@ def test_runs_are_counted_by_data_set(tmp_path: Path) -> None:
     runs = RunList()
     for place, dataset in enumerate(("cifar10", "imagenette", "cifar10")):
         runs.add(record(identity=f"net-{place}", config={"data": {"name": dataset}}))
-    page = write_page(tmp_path, NOT_RUN, runs, []).read_text()
+    page = write_page(tmp_path, NOT_RUN, runs, [], []).read_text()
     assert ": 2 on cifar10, 1 on imagenette (not the paper&#39;s data). Every" in page
 
 

@@ -8,7 +8,7 @@ seed, of one quantity over the networks of an artifact, so that one statistic se
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -265,9 +265,12 @@ class Claim:
         id: unique, stable.
         text: the statement.
         source: table, figure or section of the paper.
-        value: what the paper reports, None where it gives no number; unit: its unit.
+        value: what the paper reports, None where it gives no number; unit: its unit; digits: how
+            many the paper prints after the point.
         rule: what number of ours stands against it; accept: where that number must lie.
         log: where the authors' released log holds the same number.
+        by_construction: whether it follows from what a ternary network is, so that it takes a
+            mistake for it to fail.
     """
 
     id: str
@@ -277,7 +280,9 @@ class Claim:
     unit: str
     rule: Level | Difference | Trend | Measured
     accept: Within | Below | Above | AtLeast
-    log: LogColumn | None = field(default=None)
+    log: LogColumn | None = None
+    digits: int = 2
+    by_construction: bool = False
 
     @property
     def region(self) -> tuple[float, float]:

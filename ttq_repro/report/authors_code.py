@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from ttq_repro.report import released_log, style
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.captions import recorded
 from ttq_repro.report.figure2 import draw_released_scales, draw_scales
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, records_of
 from ttq_repro.runs.cell import Cell
@@ -45,11 +45,11 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
-    ttq, log = found[0], released_log.beside(cells, authors_log)
+    ttq, *_ = recorded(found)
+    log = released_log.beside(cells, authors_log)
     caption = CAPTION.format(epochs=ttq.cell.run.epochs) + _parent(ttq, workspace)
     caption += WITHOUT_LOG if log is None else _log(ttq, log)
-    figure = authors_code(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
-    return style.publish(figure, caption, found, home, "authors_code")
+    return style.publish(authors_code(ttq, log), caption, found, home, "authors_code")
 
 
 def _parent(ttq: Found, workspace: Workspace) -> str:

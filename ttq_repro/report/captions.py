@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from statistics import mean
 
+from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 
@@ -14,6 +16,22 @@ NOT_RUN, LEFT_OUT, NOTHING = "not run", "left out", "-"
 
 #: The data sets of the paper; results on another stand in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")
+
+#: The artifacts in the order in which a reader would ask for them.
+ORDER = (
+    "table1", "comparison", "figure3", "figure2", "figure5", "ablations", "equality",
+    "best_ternary", "figure1", "authors_code", "table2", "table3", "table4", "figure4", "figure6",
+)  # fmt: skip
+
+
+def in_order(files: Iterable[Path]) -> list[Path]:
+    """Files that are named after artifacts, or start so, in the order of these; others last."""
+
+    def rank(path: Path) -> tuple[int, str]:
+        places = [place for place, name in enumerate(ORDER) if path.stem.startswith(name)]
+        return (min(places, default=len(ORDER)), path.stem)
+
+    return sorted(files, key=rank)
 
 
 def stand_in(cell: Cell) -> str:
@@ -45,8 +63,20 @@ def captioned(caption: str, cell: Cell) -> str:
 
 
 def not_run(cell: Cell) -> str:
-    """What stands in place of a figure whose runs are missing."""
+    """What stands in place of an artifact whose runs are missing."""
     return f"{NOT_RUN}: `{cell.command}`"
+
+
+def recorded(found: list[Found]) -> list[Found]:
+    """The cells with records, one at least.
+
+    Raises:
+        NothingToDrawError: there is none.
+    """
+    with_records = [one for one in found if one.records]
+    if not with_records:
+        raise NothingToDrawError(not_run(found[0].cell))
+    return with_records
 
 
 def error_of(one: Found) -> str:

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report import style
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.captions import recorded
 from ttq_repro.report.seeds import at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -24,7 +25,7 @@ CAPTION = (
     "training the latent weights are those of the full-precision network and both scales are 1. "
     "The two moments of the latent weights have horizontal axes of their own."
 )
-NO_HISTOGRAMS = "The record was written before records kept the weights of their layers."
+NO_HISTOGRAMS = "the record was written before records kept the weights of their layers"
 STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")
 SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
@@ -32,15 +33,14 @@ SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSIT
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace, usable=lambda record: bool(record.histograms))
-    ttq = found[0]
+    ttq, *_ = recorded(found)
     for seed, record in sorted(ttq.records.items()):
         if record.histograms:
             layer = chosen_layer(record)
             caption = f"{CAPTION} Layer {layer}, seed {seed}."
             shown = [ttq._replace(records={seed: record})]
             return style.publish(figure1(record, layer), caption, shown, home, "figure1")
-    reason = NO_HISTOGRAMS if ttq.records else not_run(ttq.cell)
-    return style.publish(style.empty(reason), CAPTION, found, home, "figure1")
+    raise NothingToDrawError(NO_HISTOGRAMS)
 
 
 def chosen_layer(record: Record) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ttq_repro.report import released_log, style
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.captions import recorded
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -37,11 +37,10 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
+    ttq, *_ = recorded(found)
     log = released_log.beside(cells, authors_log)
     caption = CAPTION + (released_log.CAPTION if log else "")
-    ttq = found[0]
-    figure = figure2(ttq, log) if ttq.records else style.empty(not_run(ttq.cell))
-    return style.publish(figure, caption, found, home, "figure2")
+    return style.publish(figure2(ttq, log), caption, found, home, "figure2")
 
 
 @style.styled

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ttq_repro.report import released_log, style
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.captions import recorded
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
@@ -38,16 +38,15 @@ def render(
 ) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = of_one_lineage(at_one_setting(cells, workspace), workspace)
+    drawn = recorded(found)
     log = released_log.beside(cells, authors_log)
-    drawn = [one for one in found if one.records]
     caption = CAPTION
-    if log and drawn:
+    if log:
         errors = log["validation_error"]
         caption += released_log.CAPTION + LOGS_ERROR.format(
             drawn=released_log.PAPER_EPOCHS, last=len(errors), error=100 * errors[-1]
         )
-    figure = figure3(drawn, log) if drawn else style.empty(not_run(found[0].cell))
-    return style.publish(figure, caption, found, home, "figure3")
+    return style.publish(figure3(drawn, log), caption, found, home, "figure3")
 
 
 @style.styled

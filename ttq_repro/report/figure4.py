@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ttq_repro.paper.claims import ALEXNET_LOG
 from ttq_repro.report import released_log, style
-from ttq_repro.report.captions import file_name, not_run
+from ttq_repro.report.captions import file_name, recorded
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -34,10 +34,9 @@ def render(
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = at_one_setting(cells, workspace)
     log = released_log.beside(cells, authors_log, ALEXNET_LOG)
-    drawn = [one for one in found if one.records]
-    figure = figure4(drawn, log) if drawn else style.empty(not_run(found[0].cell))
-    caption = CAPTION + (LOG_CAPTION if log and drawn else "")
-    return style.publish(figure, caption, found, home, file_name("figure4", cells[0]))
+    caption = CAPTION + (LOG_CAPTION if log else "")
+    name = file_name("figure4", cells[0])
+    return style.publish(figure4(recorded(found), log), caption, found, home, name)
 
 
 @style.styled

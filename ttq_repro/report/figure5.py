@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.captions import recorded
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -56,15 +56,14 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
     found = _of_common_seeds(of_one_lineage(at_one_setting(cells, workspace), workspace))
-    recorded = [one for one in found if one.records]
-    drawn = [one for one in recorded if _is_line(one) or None not in _sparsities(one)]
-    left_out = [one for one in recorded if one not in drawn]
+    usable = recorded(found)
+    drawn = [one for one in usable if _is_line(one) or None not in _sparsities(one)]
+    left_out = [one for one in usable if one not in drawn]
     several = any(len(one.records) > 1 for one in drawn)
     caption = CAPTION.format(seeds=OVER_SEEDS if several else "")
     if left_out:
         caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
-    figure = figure5(drawn) if drawn else style.empty(not_run(found[0].cell))
-    return style.publish(figure, caption, found, home, "figure5")
+    return style.publish(figure5(drawn), caption, found, home, "figure5")
 
 
 def _of_common_seeds(found: list[Found]) -> list[Found]:
@@ -72,8 +71,8 @@ def _of_common_seeds(found: list[Found]) -> list[Found]:
 
     As they are where there is no such seed.
     """
-    recorded = [one.records.keys() for one in found if one.records]
-    common = set[int]().union(*recorded).intersection(*recorded)
+    seeds = [one.records.keys() for one in found if one.records]
+    common = set[int]().union(*seeds).intersection(*seeds)
     if not common:
         return found
     return [

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ttq_repro.report import style
-from ttq_repro.report.captions import captioned, file_name, not_run
+from ttq_repro.report.captions import captioned, file_name, recorded
 from ttq_repro.report.seeds import at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -37,21 +37,20 @@ PANELS = ("second convolution", "third convolution")
 #: Of -W_n, 0, +W_p, and of the lines between kernels.
 COLOURS = ListedColormap(["#000000", "#8C8C8C", "#FFFFFF", "#BFD7EA"])
 LINE = 3
+#: How the name of the table of kernels ends, after that of the figure.
+KERNELS = "_kernels"
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw figure and table from the records of ``workspace``, write them below ``home``."""
-    found = at_one_setting(cells, workspace, usable=lambda record: bool(record.kernels))
-    (one,) = found
+    (one,) = at_one_setting(cells, workspace, usable=lambda record: bool(record.kernels))
     name = file_name("figure6", one.cell)
     drawn = {seed: record for seed, record in one.records.items() if record.kernels}
-    if not drawn:
-        empty = style.empty(not_run(one.cell))
-        return style.publish(empty, CAPTION.format(seed=one.cell.run.seed), found, home, name)
-    seed, record = next(iter(drawn.items()))
+    (usable,) = recorded([one._replace(records=drawn)])
+    seed, record = next(iter(usable.records.items()))
     shown = [one._replace(records={seed: record})]
     text = style.publish(figure6(record), CAPTION.format(seed=seed), shown, home, name)
-    table = kernel_table(record, one.cell).publish(home, f"{name}_kernels")
+    table = kernel_table(record, one.cell).publish(home, f"{name}{KERNELS}")
     return f"{text}\n{table}"
 
 

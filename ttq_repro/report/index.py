@@ -1,4 +1,4 @@
-"""results/README.md: what lies where, and the verdicts."""
+"""results/README.md: what came out, and what lies where."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ttq_repro.files import write_atomically
-from ttq_repro.report.claims_table import claims_table, summary
+from ttq_repro.report.captions import in_order
+from ttq_repro.report.claims_table import answer, subject_table
 from ttq_repro.report.ledger import Judgement
-from ttq_repro.report.page import read_figures, read_tables
+from ttq_repro.report.page import CLAIMS, alternative
 from ttq_repro.report.run_list import RunList
 
-HEAD = """# Results
+TEXT = """# Results
 
 Written by `make report` from the records alone; do not edit. [`report.html`](report.html) shows all
 of it on one page that needs no network.
+
+{answer}
+{subjects}
+[Every claim](tables/claims.md) with its rule, our number and its verdict.
 
 | folder | holds |
 | --- | --- |
@@ -22,20 +27,42 @@ of it on one page that needs no network.
 | `checkpoints/` | networks that other runs start from, and packed ternary ones |
 | `tables/`, `figures/` | drawn from the records |
 | `benchmarks/` | sizes, speed and endurance, as measured |
+{lists}"""
 
-"""
 
+def write_index(
+    home: Path, judgements: Sequence[Judgement], runs: RunList, not_run: Sequence[str]
+) -> None:
+    """Write ``README.md`` into ``home``.
 
-def write_index(home: Path, judgements: Sequence[Judgement], runs: RunList) -> None:
-    """Write ``README.md`` into ``home``."""
+    Args:
+        not_run: what cannot be drawn as nothing of it was run, a line each.
+    """
     count = len(runs)
-    text = HEAD.format(records=f"{count} record{'' if count == 1 else 's'}")
-    drawn = [
-        *(f"- [{name}](tables/{name}.md)" for name in read_tables(home / "tables")),
-        # A paragraph of its own would end the list.
-        *(f"- {f.name}: {' '.join(f.caption.split())}" for f in read_figures(home / "figures")),
-        *(f"- [{name}](benchmarks/{name}.md)" for name in read_tables(home / "benchmarks")),
-    ]
-    verdicts = claims_table(judgements).markdown()
-    text += "\n".join([*drawn, "", "## Verdicts", "", f"{summary(judgements)}.", "", verdicts])
+    lists = {
+        "Tables": _links(home, "tables"),
+        "Figures": [*map(_figure, in_order((home / "figures").glob("*.md")))],
+        "Measurements": _links(home, "benchmarks"),
+        "Not drawn": [f"- {line}" for line in not_run],
+    }
+    text = TEXT.format(
+        answer=answer(judgements),
+        subjects=subject_table(judgements).markdown().lstrip(),
+        records=f"{count} record{'' if count == 1 else 's'}",
+        lists="".join(
+            "\n".join((f"\n## {name}\n", *lines, "")) for name, lines in lists.items() if lines
+        ),
+    )
     write_atomically(home / "README.md", text.encode())
+
+
+def _links(home: Path, folder: str) -> list[str]:
+    """To the tables of a folder, but for that of the claims, which stands above."""
+    files = in_order((home / folder).glob("*.md"))
+    return [f"- [{path.stem}]({folder}/{path.name})" for path in files if path.stem != CLAIMS]
+
+
+def _figure(caption: Path) -> str:
+    """A link to a figure, by the first sentence of its caption."""
+    shows = alternative(caption.read_text())
+    return f"- [{caption.stem}](figures/{caption.stem}.png): {shows}"

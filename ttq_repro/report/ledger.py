@@ -49,6 +49,7 @@ class Verdict(StrEnum):
     """What became of a claim."""
 
     REPRODUCED = "reproduced"
+    BY_CONSTRUCTION = "true by construction"
     NOT_REPRODUCED = "not reproduced"
     UNDECIDED = "undecided at this n"
     NOT_RUN = "not run"
@@ -154,7 +155,10 @@ class Ledger:
             if found is None:
                 return Judgement(claim, Verdict.NOT_RUN, log=log)
             ours = Estimate(found.value, 0, found.interval)
-            return Judgement(claim, verdict(ours, claim.region), ours, found.file, log=log)
+            decided = verdict(ours, claim.region)
+            if claim.by_construction and decided is Verdict.REPRODUCED:
+                decided = Verdict.BY_CONSTRUCTION
+            return Judgement(claim, decided, ours, found.file, log=log)
         sums = self._sums[claim.id]
         judging = [one for one in sums if one.judges]
         nearest = min(judging, key=lambda one: len(self._lacking(one)), default=None)

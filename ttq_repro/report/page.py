@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +13,16 @@ from markupsafe import Markup, escape
 
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import AREAS
-from ttq_repro.report.captions import PAPERS_DATASETS
-from ttq_repro.report.claims_table import basis, our_number, paper_number
+from ttq_repro.report.captions import PAPERS_DATASETS, in_order
+from ttq_repro.report.claims_table import (
+    answer,
+    basis,
+    our_number,
+    paper_number,
+    subject_table,
+)
 from ttq_repro.report.interval_strip import strip
-from ttq_repro.report.ledger import Judgement, Verdict
+from ttq_repro.report.ledger import Judgement
 from ttq_repro.report.readme import difference_table
 from ttq_repro.report.run_list import RunList
 from ttq_repro.table import Table
@@ -36,11 +41,16 @@ class Figure(NamedTuple):
 
 
 def write_page(
-    home: Path, judgements: Sequence[Judgement], runs: RunList, problems: Sequence[str]
+    home: Path,
+    judgements: Sequence[Judgement],
+    runs: RunList,
+    not_run: Sequence[str],
+    problems: Sequence[str],
 ) -> Path:
     """Write ``report.html`` into ``home`` from its tables, figures and benchmarks.
 
     Args:
+        not_run: what cannot be drawn as nothing of it was run, a line each.
         problems: what could not be read or drawn, a line each.
     """
     environment = Environment(
@@ -60,14 +70,15 @@ def write_page(
             for subjects in AREAS.values()
             for subject, claims in subjects.items()
         },
-        verdicts=list(Verdict),
-        counts=Counter(judgement.verdict for judgement in judgements),
+        answer=answer(judgements),
+        counts=subject_table(judgements),
         tables=read_tables(home / "tables"),
         figures=read_figures(home / "figures"),
         benchmarks=read_tables(home / "benchmarks"),
         differences=difference_table(),
         runs=runs,
         papers_datasets=PAPERS_DATASETS,
+        not_run=not_run,
         problems=problems,
     )
     path = home / "report.html"
@@ -77,14 +88,15 @@ def write_page(
 
 def read_tables(folder: Path) -> dict[str, Table]:
     """The tables of a folder by name."""
-    names = sorted(path.stem for path in folder.glob("*.csv") if path.stem != CLAIMS)
-    return {name: Table.read(folder, name) for name in names}
+    names = (path.stem for path in in_order(folder.glob("*.csv")))
+    return {name: Table.read(folder, name) for name in names if name != CLAIMS}
 
 
 def read_figures(folder: Path) -> list[Figure]:
     """The figures of a folder, each from the smaller of its files."""
     figures = []
-    for name in sorted({path.stem for path in folder.glob("*") if path.suffix in TYPES}):
+    drawn = in_order(path for path in folder.glob("*") if path.suffix in TYPES)
+    for name in dict.fromkeys(path.stem for path in drawn):
         files = [folder / f"{name}{suffix}" for suffix in TYPES]
         image = min(
             (path for path in files if path.is_file()), key=lambda path: path.stat().st_size

@@ -109,14 +109,6 @@ def error_axis(axes: Axes, name: str) -> None:
 
 
 @styled
-def empty(reason: str) -> Figure:
-    """In place of a figure that nothing can be drawn from yet: why not."""
-    figure = Figure((WIDTH, 1))
-    figure.text(0.5, 0.5, reason.replace("`", ""), ha="center", va="center")
-    return figure
-
-
-@styled
 def publish(figure: Figure, caption: str, found: list[Found], home: Path, name: str) -> str:
     """Write ``figures/NAME.png``, ``.svg`` and the caption ``.md`` below ``home``.
 

@@ -67,19 +67,18 @@ def test_the_interval_of_the_difference_decides(
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", bf16)
     rows = equality(planned, workspace).rows
-    row, plain = (row for row in rows if row[:2] == ["full precision", "short"])
+    (row,) = rows
+    assert row[:2] == ["full precision", "short"]
     assert row[2:5] == ["-", "the same execution", "10.00 ± 0.05 (n=3)"]
     assert row[6].startswith(difference)
     assert row[7] == said
-    assert plain[3:5] == ["plain", "not run"]
-    assert plain[6:] == ["-", "not run"]
 
 
 def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for precision, compiled in (("fp32", False), ("fp32, plain", False), ("bf16", True)):
         fill(planned, workspace, precision, (1000, 1005, 995), compiled=[compiled] * 3)
-    same, plain = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+    same, plain = equality(planned, workspace).rows
     errors = ["10.00 ± 0.05 (n=3)"] * 2
     assert same[3:] == ["the same execution", *errors, "-", "another execution"]
     assert plain[3:6] == ["plain", *errors]
@@ -93,7 +92,7 @@ def test_of_several_executions_those_of_both_paths_are_compared(
     workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995, 2000), compiled=(True, True, True, False))
     fill(planned, workspace, "bf16", (1000, 1005, 995), compiled=(True, True, True))
-    (row,) = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+    (row,) = equality(planned, workspace).rows
     assert row[4] == row[5] == "10.00 ± 0.05 (n=3)"
 
 
@@ -103,9 +102,7 @@ def test_precisions_are_compared_on_one_kind_of_machine(
     workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
-    rows = [row for row in equality(planned, workspace).rows if row[1] == "short"]
-    on_cpu, on_gpu = (row for row in rows if row[3] == "the same execution" and row[2] != "-")
-    assert on_cpu[2:] == ["CPU", "the same execution", "not run", "15.00 (n=1)", "-", "not run"]
+    (on_gpu,) = equality(planned, workspace).rows
     assert on_gpu[2:6] == ["GPU", "the same execution", "10.00 ± 0.05 (n=3)", "10.05 ± 0.07 (n=2)"]
     assert on_gpu[6].startswith("+0.05 [")
     assert on_gpu[6].endswith("(n=2)")
@@ -116,15 +113,27 @@ def test_runs_tested_on_other_images_are_not_compared(planned: list[Cell], tmp_p
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", (500, 505, 495), images=5_000)
     with pytest.warns(UserWarning, match="tested on different images"):
-        (row,) = (row for row in equality(planned, workspace).rows if row[4] != "not run")
+        (row,) = equality(planned, workspace).rows
     assert row[6:] == ["-", "left out"]
 
 
 def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:
     trial = cells("equality", "smoke", "dataset=digits")
-    assert {tuple(row[4:]) for row in equality(trial, Workspace(tmp_path)).rows} == {
-        ("not run", "not run", "-", "not run")
-    }
+    put(Workspace(tmp_path), trial[0], trained(trial[0], 1))
+    assert equality(trial, Workspace(tmp_path)).rows == []
+
+
+def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    fill(planned, workspace, "bf16", (1050, 1055, 1045, 1000, 1005, 995), "CCCGGG")
+    fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
+    first, *others = equality(planned, workspace).note.splitlines()
+    assert first.startswith(
+        "- full precision, short, bf16: 10.50 ± 0.05 (n=3) on CPUs, 10.00 ± 0.05 (n=3) on GPUs, "
+        "+0.50 ["
+    )
+    assert first.endswith("(n=3) apart: undecided at this n")
+    assert not [line for line in others if "apart" in line]
 
 
 def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ CAPTION = (
     "float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n seeds, of the final epoch "
     "(never the best one), on one kind of machine. The difference of the means, in points, has "
     "Welch's 95% interval: a seed gives both the same start and order of images, but their errors "
-    "in the end are no more alike than those of two seeds. Until 27 November 2026 they were paired "
-    "by seed, and CPU and GPU taken together. The two agree where all of the interval lies within "
-    f"±{MARGIN}, even if it leaves out 0. The same execution: compiled or replayed in both or in "
-    "neither, so that what differs is the precision alone. Plain: PyTorch kernel by kernel, "
-    "neither compiled nor replayed."
+    "in the end are no more alike than those of two seeds. The two agree where all of the interval "
+    f"lies within ±{MARGIN}, even if it leaves out 0. The same execution: compiled or replayed in "
+    "both or in neither, so that what differs is the precision alone. Plain: PyTorch kernel by "
+    "kernel, neither compiled nor replayed. Below the table, by the same rule: CPUs against GPUs, "
+    "whose runs other tables put together."
 )
 HEADER = [
     "method",
@@ -56,7 +56,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def equality(cells: list[Cell], workspace: Workspace) -> Table:
-    """Two rows a method, budget and kind of machine, of runs by one process."""
+    """Two rows a method, budget and kind of machine, of runs by one process and on both paths."""
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
     found = of_one_lineage(alone, workspace)
     by_path: dict[tuple[str, str], dict[str, Found]] = {}
@@ -69,7 +69,14 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
         for machine in _machines(paths.values())
         for reference in REFERENCES
     ]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, how_to_run(found))
+    rows = [row for row in rows if row[-1] != NOT_RUN]
+    between = [
+        _between_machines(f"{', '.join(place)}, {path}", one)
+        for place, paths in by_path.items()
+        for path, one in paths.items()
+    ]
+    note = "\n".join(filter(None, (*between, how_to_run(found))))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
 def _machines(found: Iterable[Found]) -> list[str]:
@@ -88,18 +95,40 @@ def _compared(reference: str, machine: str, paths: dict[str, Found]) -> list[str
             return [error_of(fp32), error_of(bf16), "-", OTHER_EXECUTION]
         fp32, bf16 = (_only(one, lambda record: _execution(record) in both) for one in (fp32, bf16))
     errors = [error_of(fp32), error_of(bf16)]
-    records = [record for one in (fp32, bf16) for record in one.records.values()]
-    if not same_images({record.name: record.test_images for record in records}):
+    if not _alike(fp32, bf16):
         return [*errors, "-", LEFT_OUT]
-    difference = difference_of_groups(_wrong(bf16), _wrong(fp32))
+    return [*errors, *_judged(bf16, fp32)]
+
+
+def _between_machines(name: str, one: Found) -> str:
+    """A line on what the kind of machine does to one path; empty where only one has trained it."""
+    cpu, gpu = (_trained_on(machine, one) for machine in ("CPU", "GPU"))
+    if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
+        return ""
+    difference, said = _judged(cpu, gpu)
+    return f"- {name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
+
+
+def _alike(*found: Found) -> bool:
+    records = [record for one in found for record in one.records.values()]
+    return same_images({record.name: record.test_images for record in records})
+
+
+def _judged(ours: Found, theirs: Found) -> tuple[str, str]:
+    """The difference of the mean errors, and what it says."""
+    difference = difference_of_groups(_wrong(ours), _wrong(theirs))
     found_out = verdict(difference, (-MARGIN, MARGIN))
-    return [*errors, difference.signed(), WORDS.get(found_out, found_out)]
+    return difference.signed(), WORDS.get(found_out, found_out)
 
 
 def _on(machine: str, path: str, paths: dict[str, Found]) -> Found:
     """What was found of a path on one kind of machine; a trial has one path."""
     nothing = next(iter(paths.values()))._replace(records={}, left_out=())
-    return _only(paths.get(path, nothing), lambda record: record.machine == machine)
+    return _trained_on(machine, paths.get(path, nothing))
+
+
+def _trained_on(machine: str, one: Found) -> Found:
+    return _only(one, lambda record: record.machine == machine)
 
 
 def _only(one: Found, fits: Callable[[Record], bool]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import sqrt
 from pathlib import Path
 from statistics import mean
 
@@ -106,6 +107,20 @@ def _remedies(one: Found) -> list[str]:
     return [
         f"delete `{path}`, then `{one.cell.command_up_to(seed)}`" for seed, path in one.left_out
     ]
+
+
+def scatter_of_images(found: list[Found]) -> str:
+    """What the number of images alone leaves uncertain of one error; empty without a record."""
+    records = [record for one in found for record in one.records.values()]
+    if not records:
+        return ""
+    images = min(record.test_images for record in records)
+    error = sum(record.test_error["final"] for record in records) / len(records)
+    deviation = 100 * sqrt(error * (1 - error) / images)
+    return (
+        f" On {images:,} images the choice of images alone gives one error a standard deviation of "
+        f"about {deviation:.1f} points."
+    )
 
 
 def drawn_from(found: list[Found]) -> str:

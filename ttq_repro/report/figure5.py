@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
-from ttq_repro.report.captions import recorded
+from ttq_repro.report.captions import recorded, scatter_of_images
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -63,6 +63,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     caption = CAPTION.format(seeds=OVER_SEEDS if several else "")
     if left_out:
         caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
+    caption += scatter_of_images(drawn)
     return style.publish(figure5(drawn), caption, found, home, "figure5")
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Literal
 
 from ttq_repro.paper.reported import TopErrors
-from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, how_to_run
+from ttq_repro.report.captions import (
+    NOT_RUN,
+    PAPERS_DATASETS,
+    captioned,
+    how_to_run,
+    scatter_of_images,
+)
 from ttq_repro.report.seeds import Found, at_one_setting, basis, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -35,23 +40,9 @@ def errors_table(
         header += ["top-5, paper", "top-5, ours", "difference"]
     else:
         header += ["top-1, paper (ILSVRC12)", f"top-1, ours ({dataset})"]
-        caption += _scatter(found)
+        caption += scatter_of_images(found)
     rows = [_row(one, reported) for one in found]
     return Table(captioned(caption, cells[0]), header, rows, how_to_run(found))
-
-
-def _scatter(found: list[Found]) -> str:
-    """What the number of images alone leaves uncertain of one error; empty without a record."""
-    records = [record for one in found for record in one.records.values()]
-    if not records:
-        return ""
-    images = min(record.test_images for record in records)
-    error = sum(record.test_error["final"] for record in records) / len(records)
-    deviation = 100 * sqrt(error * (1 - error) / images)
-    return (
-        f" On {images:,} images the choice of images alone gives one error a standard deviation of "
-        f"about {deviation:.1f} points."
-    )
 
 
 def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:

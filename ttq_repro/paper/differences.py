@@ -207,7 +207,7 @@ DIFFERENCES = (
         "moving average over epochs, window not given",
         "ResNet-20 log: final 9.25, best 8.48, last 100 epochs 8.99; AlexNet log: final 42.83, "
         "best 42.38",
-        "final epoch; best and trailing mean are in each record",
+        "final epoch, and the mean of the last eighth of the epochs beside it",
         "none",
     ),
     # ImageNet.

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.quantizers.methods import FLOAT, LEVELS, METHODS, decode, prepare
-from ttq_repro.quantizers import Quantizer, quantize_, quantized_layers
+from ttq_repro.quantizers import (
+    Quantizer,
+    after_step,
+    on_epoch_start,
+    quantize_,
+    quantized_layers,
+)
 
 SHAPES = {
     "linear": (6, 10),
@@ -173,22 +179,20 @@ def test_it_trains_in_a_network_under_bf16_autocast(method: str) -> None:
     torch.manual_seed(0)
     network = Network().to(memory_format=torch.channels_last)
     quantize_(network, METHODS[method])
+    layers = quantized_layers(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     for _ in range(2):
-        for layer in quantized_layers(network):
-            with torch.no_grad():
-                layer.quantizer.on_epoch_start(layer.latent, 0, 2)
+        on_epoch_start(layers, 0, 2)
         with torch.autocast("cpu", torch.bfloat16):
             loss = network(torch.randn(2, 3, 6, 6)).square().mean()
         optimizer.zero_grad()
         loss.backward()
-        before = [layer.latent.clone() for layer in quantized_layers(network)]
+        before = [layer.latent.clone() for layer in layers]
         optimizer.step()
-        for layer, old in zip(quantized_layers(network), before, strict=True):
+        for layer, old in zip(layers, before, strict=True):
             assert layer.latent.dtype == torch.float32
             assert not torch.equal(layer.latent, old)
-            with torch.no_grad():
-                layer.quantizer.after_step(layer.latent)
+        after_step(layers)
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tests.quantizers.checks import Array, gradients, numeric_gradient, pull, ready, weights
 from tests.quantizers.methods import decode
 from ttq_repro.models import CifarResNet
-from ttq_repro.quantizers import DeepCompression, quantize_, quantized_layers
+from ttq_repro.quantizers import DeepCompression, on_epoch_start, quantize_, quantized_layers
 from ttq_repro.quantizers.deep_compression import CLUSTERED, DENSE, PRUNED, kmeans
 
 DENSITIES = st.floats(0.01, 1)
@@ -226,9 +226,7 @@ def train(network: nn.Module, epochs: range, total: int = 4) -> None:
     optimizer = torch.optim.SGD(network.parameters(), 0.02, weight_decay=2e-4)
     for epoch in epochs:
         torch.manual_seed(epoch)
-        with torch.no_grad():
-            for layer in quantized_layers(network):
-                layer.quantizer.on_epoch_start(layer.latent, epoch, total)
+        on_epoch_start(quantized_layers(network), epoch, total)
         for _ in range(2):
             images, labels = torch.randn(8, 3, 8, 8), torch.randint(0, 10, (8,))
             optimizer.zero_grad()
@@ -253,9 +251,8 @@ def test_density_and_values_hold_in_a_network_through_training() -> None:
                 assert not torch.equal(layer.quantizer.codebook, before[layer.name])
         if epoch == 2:
             twin = copy.deepcopy(network)
+            on_epoch_start(quantized_layers(twin), 3, 4)
             for layer in quantized_layers(twin):
-                with torch.no_grad():
-                    layer.quantizer.on_epoch_start(layer.latent, 3, 4)
                 before[layer.name] = layer.quantizer.codebook
 
 
@@ -291,9 +288,7 @@ def test_the_stage_reaches_a_compiled_network() -> None:
     outputs: list[Tensor] = []
     for epoch in range(4):
         for copied in (network, eager):
-            with torch.no_grad():
-                for layer in quantized_layers(copied):
-                    layer.quantizer.on_epoch_start(layer.latent, epoch, 4)
+            on_epoch_start(quantized_layers(copied), epoch, 4)
         outputs.append(network(images))
         torch.testing.assert_close(outputs[-1], eager(images))
     assert torch.equal(outputs[0], outputs[2])

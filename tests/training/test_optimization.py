@@ -9,7 +9,7 @@ from ttq_repro.errors import UserError
 from ttq_repro.models import AlexNetBN, CifarResNet
 from ttq_repro.quantizers import TTQ, BinaryConnect, FirstLast, quantize_
 from ttq_repro.runs.config import compose_config
-from ttq_repro.training.optimization import Recipe, optimizer_and_schedule, split_by_decay
+from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -85,30 +85,6 @@ def test_the_short_schedule_is_one_cycle() -> None:
     assert values[: peak + 1] == sorted(values[: peak + 1])
     assert values[peak:] == sorted(values[peak:], reverse=True)
     assert values[-1] < 0.001
-
-
-def test_what_decays() -> None:
-    network = CifarResNet(8)
-    quantize_(network, TTQ)
-    names = {id(p): name for name, p in network.named_parameters()}
-    decayed, rest = ([names[id(p)] for p in group] for group in split_by_decay(network))
-    assert len(decayed) + len(rest) == len(names)
-    assert "stem.0.weight" in decayed
-    assert sum(name.endswith("original") for name in decayed) == 7
-    assert sum("scale" in name for name in decayed) == 14
-    # Batch norm has one dimension, as biases have; the network's other weights have more.
-    kept = {name for name, p in network.named_parameters() if "scale" not in name and p.ndim == 1}
-    assert set(rest) == kept
-    assert "linear.bias" in kept
-
-
-def test_scales_are_spared_on_request() -> None:
-    network = CifarResNet(8)
-    quantize_(network, lambda: TTQ(decay_scales=False))
-    scales = {id(p) for name, p in network.named_parameters() if "scale" in name}
-    decayed, rest = split_by_decay(network)
-    assert not scales & {id(p) for p in decayed}
-    assert scales <= {id(p) for p in rest}
 
 
 def test_float_and_bias_parameters_of_the_optimizer() -> None:

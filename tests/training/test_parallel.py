@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of
+from ttq_repro.quantizers import after_step, on_epoch_start
 from ttq_repro.runs.processes import run_together
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import attach_quantizer, build_network, restore_float
@@ -49,7 +50,7 @@ def one_process(method: str) -> Kept:
         loader.sampler.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
         for module in modules:
-            hook(module, "on_epoch_start", epoch, recipe.epochs)
+            on_epoch_start(module.quantized, epoch, recipe.epochs)
         for images, labels in loader:
             optimizer.zero_grad()
             loss, random = 0.0, torch.get_rng_state()
@@ -65,7 +66,7 @@ def one_process(method: str) -> Kept:
             steps.append({"loss": loss, "gradients": gradients_of(modules[0].network)})
             optimizer.step()
             schedule.step()
-            hook(modules[0], "after_step")
+            after_step(modules[0].quantized)
             copy_weights(modules)
     copy_mean_statistics(modules)
     network = modules[0].eval().network
@@ -78,12 +79,6 @@ def one_process(method: str) -> Kept:
         "test_loss": F.cross_entropy(logits, labels).item(),
         "correct": logits.argmax(1) == labels,
     }
-
-
-def hook(module: Classifier, name: str, *arguments: int) -> None:
-    for layer in module.quantized:
-        with torch.no_grad():
-            getattr(layer.quantizer, name)(layer.latent, *arguments)
 
 
 def add_gradients(modules: list[Classifier]) -> None:

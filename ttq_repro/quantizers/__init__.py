@@ -15,6 +15,7 @@ from ttq_repro.quantizers.bwn import BWN
 from ttq_repro.quantizers.deep_compression import DeepCompression
 from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
+from ttq_repro.quantizers.loop import after_step, on_epoch_start, split_by_decay
 from ttq_repro.quantizers.lsq import LSQ
 from ttq_repro.quantizers.seq import SEQ
 from ttq_repro.quantizers.ternary_connect import TernaryConnect
@@ -37,7 +38,10 @@ __all__ = [
     "QuantizedLayer",
     "Quantizer",
     "TernaryConnect",
+    "after_step",
     "all_but",
+    "on_epoch_start",
     "quantize_",
     "quantized_layers",
+    "split_by_decay",
 ]

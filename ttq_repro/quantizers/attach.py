@@ -88,6 +88,7 @@ def quantize_(
 
     The layer's float weight becomes the latent weight, a parameter like before; whatever reads
     ``layer.weight`` from now on gets the quantized one. Load parent weights before, not after.
+    Some methods also need the training loop to call ``on_epoch_start`` and ``after_step``.
 
     Args:
         model: any network of convolutions and linear layers.

@@ -13,7 +13,8 @@ class Quantizer(nn.Module):
 
     A quantizer is attached by :func:`ttq_repro.quantizers.quantize_` and from then on runs whenever
     the layer reads its weight. ``forward`` is all a method must define. The other methods are
-    hooks with a neutral default, so that the trainer needs no branch for any method.
+    hooks with a neutral default, so that the trainer needs no branch for any method; those of the
+    epoch and the step are called for all layers by :mod:`ttq_repro.quantizers.loop`.
 
     What a method keeps over time (masks, codebooks, assignments, its stage) is part of its state
     dict, so that a checkpoint restores it.

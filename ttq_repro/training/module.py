@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch
 from ttq_repro.errors import UserError
-from ttq_repro.quantizers import quantized_layers
+from ttq_repro.quantizers import after_step, on_epoch_start, quantized_layers
 from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
@@ -93,9 +93,7 @@ class Classifier(pl.LightningModule):
         self._train_loss.zero_()
         self._train_wrong.zero_()
         self._train_count = 0
-        for layer in self.quantized:
-            with torch.no_grad():
-                layer.quantizer.on_epoch_start(layer.latent, self.current_epoch, self.recipe.epochs)
+        on_epoch_start(self.quantized, self.current_epoch, self.recipe.epochs)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         images, labels = batch
@@ -116,9 +114,7 @@ class Classifier(pl.LightningModule):
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
-        for layer in self.quantized:
-            with torch.no_grad():
-                layer.quantizer.after_step(layer.latent)
+        after_step(self.quantized)
 
     def on_validation_epoch_start(self) -> None:
         self._test_loss = torch.zeros((), device=self.device)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from hydra.utils import get_class
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
 
 from ttq_repro.checks import check_choice, check_list, check_number, check_option
-from ttq_repro.quantizers import quantized_layers
+from ttq_repro.quantizers import quantized_layers, split_by_decay
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
 DROPS = "torch.optim.lr_scheduler.MultiStepLR"
@@ -123,23 +123,6 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
         }
         for (factor, own_decay), parameters in members.items()
     ]
-
-
-def split_by_decay(
-    network: nn.Module, kinds: tuple[type[nn.Module], ...] = QUANTIZABLE
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that weight decay applies to, in layers of these kinds, and the others."""
-    latent = {layer.module: layer for layer in quantized_layers(network)}
-    decayed: list[nn.Parameter] = []
-    for module in network.modules():
-        if not isinstance(module, kinds):
-            continue
-        if module in latent:
-            decayed += [latent[module].latent, *latent[module].quantizer.decayed()]
-        else:
-            decayed.append(cast(nn.Parameter, module.weight))
-    chosen = {id(parameter) for parameter in decayed}
-    return decayed, [p for p in network.parameters() if id(p) not in chosen]
 
 
 def _arguments(node: dict[str, Any]) -> dict[str, Any]:

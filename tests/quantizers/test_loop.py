@@ -1,0 +1,104 @@
+"""What a training loop of one's own calls: the hooks, and which parameters decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttq_repro.models import CifarResNet
+from ttq_repro.quantizers import (
+    LSQ,
+    SEQ,
+    TTQ,
+    BinaryConnect,
+    DeepCompression,
+    Quantizer,
+    after_step,
+    on_epoch_start,
+    quantize_,
+    quantized_layers,
+    split_by_decay,
+)
+
+EPOCHS = 4
+
+
+def trained(method: Callable[[], Quantizer], rate: float = 0.1) -> nn.Module:
+    """A network after the loop of the README: one step in each of the epochs."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+    quantize_(network, method)
+    layers = quantized_layers(network)
+    optimizer = torch.optim.SGD(network.parameters(), rate)
+    for epoch in range(EPOCHS):
+        on_epoch_start(layers, epoch, EPOCHS)
+        optimizer.zero_grad()
+        F.cross_entropy(network(torch.randn(6, 3, 2, 2)), torch.arange(6) % 3).backward()
+        optimizer.step()
+        after_step(layers)
+    return network
+
+
+def the_layer(network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Latent weight and weight in use."""
+    (layer,) = quantized_layers(network)
+    return layer.latent, layer.module.weight
+
+
+def test_latent_weights_stay_clipped() -> None:
+    latent, _ = the_layer(trained(BinaryConnect, rate=10))
+    assert latent.abs().max() == 1
+
+
+def test_weights_are_pruned_and_clustered() -> None:
+    method = partial(DeepCompression, density=0.5, fc_bits=2)
+    _, weight = the_layer(trained(method))
+    assert (weight == 0).float().mean() == 0.5
+    assert len(weight.unique()) == 4
+
+
+@pytest.mark.parametrize("method", [LSQ, SEQ, partial(TTQ, positive_scales=True)])
+def test_scales_stay_positive(method: Callable[[], Quantizer]) -> None:
+    (layer,) = quantized_layers(trained(method, rate=1000))
+    for scale in layer.quantizer.parameters():
+        assert (scale > 0).all()
+
+
+def test_what_decays() -> None:
+    network = CifarResNet(8)
+    quantize_(network, TTQ)
+    names = {id(p): name for name, p in network.named_parameters()}
+    decayed, rest = ([names[id(p)] for p in group] for group in split_by_decay(network))
+    assert len(decayed) + len(rest) == len(names)
+    assert "stem.0.weight" in decayed
+    assert sum(name.endswith("original") for name in decayed) == 7
+    assert sum("scale" in name for name in decayed) == 14
+    # Batch norm has one dimension, as biases have; the network's other weights have more.
+    kept = {name for name, p in network.named_parameters() if "scale" not in name and p.ndim == 1}
+    assert set(rest) == kept
+    assert "linear.bias" in kept
+
+
+def test_scales_are_spared_on_request() -> None:
+    network = CifarResNet(8)
+    quantize_(network, lambda: TTQ(decay_scales=False))
+    scales = {id(p) for name, p in network.named_parameters() if "scale" in name}
+    decayed, rest = split_by_decay(network)
+    assert not scales & {id(p) for p in decayed}
+    assert scales <= {id(p) for p in rest}
+
+
+@pytest.mark.parametrize("method", [LSQ, SEQ])
+def test_trained_steps_and_ranges_do_not_decay(method: type[Quantizer]) -> None:
+    network = CifarResNet(8)
+    quantize_(network, method)
+    own = {id(p) for layer in quantized_layers(network) for p in layer.quantizer.parameters()}
+    decayed, rest = split_by_decay(network)
+    assert len(own) == 7
+    assert not own & {id(p) for p in decayed}
+    assert own <= {id(p) for p in rest}

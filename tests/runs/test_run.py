@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.plain_records import cells
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import CONFIGS, compose_config
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -194,8 +195,7 @@ def test_the_control_is_not_its_own_parent() -> None:
 
 
 def test_the_methods_compared_share_one_parent() -> None:
-    names = (CONFIGS / "experiment" / "methods").glob("resnet20_*.yaml")
-    runs = [run(f"experiment=methods/{path.stem}") for path in names]
-    assert len({made.identity for made in runs}) == len(runs)
-    assert len({made.parent.identity for made in runs if made.parent}) == 1
+    parent, *runs = (cell.run for cell in cells("comparison", "paper"))
+    assert len({made.identity for made in runs}) == len(runs) == 12
+    assert {made.parent.identity for made in runs if made.parent} == {parent.identity}
     assert all(made.parent for made in runs)

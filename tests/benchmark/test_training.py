@@ -19,7 +19,7 @@ from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.scale import Cost, cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
-from ttq_repro.benchmark.timing import Timings
+from ttq_repro.benchmark.timing import LEAST_ROUNDS, Timings
 from ttq_repro.benchmark.training import measure
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import UserError
@@ -136,7 +136,8 @@ def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own target, and the yardstick's without the condition on a CPU's instructions."""
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(training, "device_of", lambda _: torch.device("cuda"))
-    timings = Timings({"slow": [0.03], "bare": [0.0018], "fitted": [0.0019]})
+    seconds = {"slow": 0.03, "bare": 0.0018, "fitted": 0.0019}
+    timings = Timings({name: [one] * LEAST_ROUNDS for name, one in seconds.items()})
     trained = compose_config("train", ["model=resnet20", "data=cifar10", "recipe=paper"])
     assert training._verdicts(compose_config("benchmark", []), trained, timings, "slow") == (
         "faster >= 3: met; time over our step alone <= 1.05: not met; s an epoch <= 0.5: not met"

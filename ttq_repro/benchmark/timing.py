@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from scipy.stats import binom
+from scipy.stats import quantile_test
 
 #: Seconds that a turn of one candidate takes at least; less, and the clock itself shows.
 TURN = 0.02
@@ -21,7 +21,7 @@ class Interval:
     """A median and its 95% interval, from order statistics.
 
     It is the interval of what varied while the values were taken, in one session on one machine.
-    Fewer than six values have none that covers 95%; theirs is the whole range.
+    Fewer than six values have none that covers 95%; theirs is NaN.
     """
 
     median: float
@@ -37,11 +37,8 @@ class Interval:
 
     @classmethod
     def of(cls, values: list[float]) -> Interval:
-        ordered = sorted(values)
-        # How many values lie below the true median is binomial. On either side are left out as many
-        # as there are there, or fewer, in at most 2.5% of cases.
-        outside = max(int(binom.ppf(0.025, len(ordered), 0.5)) - 1, 0)
-        return cls(median(ordered), ordered[outside], ordered[-1 - outside])
+        interval = quantile_test(values, p=0.5).confidence_interval(0.95)
+        return cls(median(values), float(interval.low), float(interval.high))
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,7 @@ class Timings:
         return Interval.of([ours / theirs for ours, theirs in pairs])
 
 
-def interleaved(
-    candidates: Mapping[str, Callable[[], object]],
-    seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Timings:
+def interleaved(candidates: Mapping[str, Callable[[], object]], seconds: float) -> Timings:
     """Time calls of the candidates in turns, in this process, until ``seconds`` are over.
 
     A turn begins with a call that is not timed, after which caches hold what is this candidate's
@@ -71,17 +64,13 @@ def interleaved(
     """
 
     def turns(call: Callable[[], object]) -> Callable[[], float]:
-        calls = max(1, round(TURN / _turn(call, 1, clock)))
-        return partial(_turn, call, calls, clock)
+        calls = max(1, round(TURN / _turn(call, 1)))
+        return partial(_turn, call, calls)
 
-    return in_rounds({name: turns(call) for name, call in candidates.items()}, seconds, clock)
+    return in_rounds({name: turns(call) for name, call in candidates.items()}, seconds)
 
 
-def in_rounds(
-    turns: Mapping[str, Callable[[], float]],
-    seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Timings:
+def in_rounds(turns: Mapping[str, Callable[[], float]], seconds: float) -> Timings:
     """What each candidate's turns say that they took, round by round until ``seconds`` are over.
 
     A round gives each candidate one turn, beginning with another one every time. There are
@@ -89,19 +78,19 @@ def in_rounds(
     """
     names = list(turns)
     samples: dict[str, list[float]] = {name: [] for name in names}
-    end = clock() + seconds
+    end = time.perf_counter() + seconds
     done = 0
-    while done < LEAST_ROUNDS or clock() < end:
+    while done < LEAST_ROUNDS or time.perf_counter() < end:
         for name in names[done % len(names) :] + names[: done % len(names)]:
             samples[name].append(turns[name]())
         done += 1
     return Timings(samples)
 
 
-def _turn(call: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
+def _turn(call: Callable[[], object], calls: int) -> float:
     """Seconds of one call, in the mean over ``calls`` after a first one."""
     call()
-    start = clock()
+    start = time.perf_counter()
     for _ in range(calls):
         call()
-    return (clock() - start) / calls
+    return (time.perf_counter() - start) / calls

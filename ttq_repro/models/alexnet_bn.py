@@ -12,7 +12,7 @@ class AlexNetBN(nn.Module):
 
     Five convolutions and three fully connected layers; batch norm after each but the first and
     the last; no local response normalization; no bias but in the last layer. A layer pools after
-    batch norm and before ReLU. Convolutions 1, 3 and 4 see half of the channels each, as on
+    batch norm and before ReLU. Convolutions 2, 4 and 5 see half of the channels each, as on
     the two GPUs of Krizhevsky et al. 2012. 60,981,224 parameters at 1000 classes.
 
     Args:

@@ -113,7 +113,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             test_error={"final": 0.1},
         )
     )
-    write_page(home, judgements, runs, ["table2: not run"], [f"skipped results/records/{'z' * 90}.json"])
+    problem = f"skipped results/records/{'z' * 90}.json"
+    write_page(home, judgements, runs, ["table2: not run"], [problem])
     for width in (PHONE, DESK):
         (home / f"{width}.html").write_text(HARNESS.replace("WIDTH", str(width)))
     handler = partial(_Silent, directory=str(home))

@@ -63,3 +63,23 @@ def test_imports_go_one_way(package: str) -> None:
 def test_planning_and_reporting_leave_torch_alone(modules: str) -> None:
     program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_plan_of_photographs_leaves_torch_alone(photographs: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; "
+        "from ttq_repro.reproduce import reproduce; "
+        "from ttq_repro.runs.config import compose_config; "
+        "reproduce(compose_config('reproduce', sys.argv[1:])); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    request = [
+        "artifact=table2", "budget=smoke", "dry_run=true", f"data_dir={photographs}",
+        "overrides=['data.num_classes=3']", f"workspace={tmp_path}",
+    ]  # fmt: skip
+    planned = subprocess.run(
+        [sys.executable, "-c", program, *request], capture_output=True, text=True, check=False
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "data: 18 train and 6 val photographs, to be prepared in" in planned.stdout
+    assert "5 of 5 runs to train" in planned.stdout

@@ -20,11 +20,8 @@ from ttq_repro.runs.precedent import Precedent, on_gpu, precedent
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.words import duration, size
+from ttq_repro.words import duration
 from ttq_repro.workers import cores, threads_each
-
-#: Numbers that a resume checkpoint holds of each weight: itself and its momentum, or two moments.
-KEPT_BY_SGD, KEPT_BY_OTHERS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,6 @@ class PlannedRun:
         alike: the record that comes closest to it.
         images: training images of its data set, where that is known beforehand.
         measured: training images a second, measured just now.
-        network_bytes: what the network takes on disk; 0 where nobody asks.
     """
 
     run: Run
@@ -43,7 +39,6 @@ class PlannedRun:
     alike: Precedent | None
     images: int | None = None
     measured: float | None = None
-    network_bytes: int = 0
 
     @property
     def speed(self) -> float | None:
@@ -60,12 +55,6 @@ class PlannedRun:
         if self.measured is None and self.alike and self.alike.is_of_the_same_images:
             return self.run.epochs * self.alike.epoch_seconds
         return None
-
-    @property
-    def checkpoint_bytes(self) -> int:
-        """What it keeps to go on from while it trains."""
-        by_sgd = self.run.config["recipe"]["optimizer"]["_target_"] == "torch.optim.SGD"
-        return self.network_bytes * (KEPT_BY_SGD if by_sgd else KEPT_BY_OTHERS)
 
     def state(self) -> str:
         if self.done:
@@ -119,7 +108,7 @@ class Plan:
         width = max(len(planned.run.label) for planned in self.runs)
         lines = [f"device: {self.device}", f"speed: {self._speed()}"]
         if self.data is not None:
-            lines += [f"data: {self.data}", f"disk: {self._disk()}"]
+            lines.append(f"data: {self.data}")
         lines += [f"  {planned.run.label:{width}}  {planned.state()}" for planned in self.runs]
         lines.append(
             f"{len(self.missing)} of {len(self.runs)} runs to train"
@@ -139,20 +128,6 @@ class Plan:
             return "none recorded on this kind of device yet; MEASURE=1 measures it"
         told = "as recorded " + "; ".join(f"{where}, on {day}" for where, day in days.items())
         return told + (", which this GPU may not be" if self.device == UNKNOWN_GPU else "")
-
-    def _disk(self) -> str:
-        """What data and networks to come take, and the checkpoints of those in training."""
-        if isinstance(self.data, Survey):
-            data = f"{size(0 if self.data.done else self.data.cost.bytes)} for data"
-        else:
-            data = "data unknown"
-        networks = sum(planned.network_bytes for planned in self.missing)
-        checkpoints = sorted(planned.checkpoint_bytes for planned in self.missing)
-        return (
-            f"{data}, about {size(networks)} for networks, "
-            f"{size(sum(checkpoints[-self.jobs :]))} for "
-            + ("a checkpoint while one trains" if self.jobs == 1 else "checkpoints in training")
-        )
 
     def _side_by_side(self) -> str:
         known_of_fewer = self.seconds is not None and self.at_once < self.jobs
@@ -194,8 +169,6 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             # A GPU computes the steps itself, however many threads there are.
             precedent(run, of_this_kind, hardware, None if by_gpu else threads),
             _training_images(run, data),
-            # Beside CIFAR-10 there is little to tell of disks, and torch takes seconds to import.
-            network_bytes=0 if data is None or done[name] else _network_bytes(run),
         )
         for name, run in ordered.items()
     ]
@@ -222,12 +195,6 @@ def _training_images(run: Run, data: Survey | DataError | None) -> int | None:
     else:
         return None
     return images - round(run.config["data"].get("held_out", 0) * images)
-
-
-def _network_bytes(run: Run) -> int:
-    from ttq_repro.training.network import network_bytes
-
-    return network_bytes(run.config)
 
 
 def _print_warning(message: str) -> None:

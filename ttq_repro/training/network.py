@@ -34,13 +34,6 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     return network
 
 
-def network_bytes(config: dict[str, Any]) -> int:
-    """What the float network of a run takes, found without making its weights."""
-    with torch.device("meta"):
-        network = build_network(config, None)
-    return sum(tensor.nbytes for tensor in network.state_dict().values())
-
-
 def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
     """Quantize the layers of a network as a run's config says.
 

@@ -106,7 +106,6 @@ def test_processes_share_the_batches_of_one(images: torch.Tensor, world: int) ->
 
 def test_processes_share_the_test_images(images: torch.Tensor) -> None:
     shared = [PlainBatches(images, torch.arange(COUNT), 16, Share(rank, 3)) for rank in range(3)]
-    seen = [
-        own[:, 0, 0, 0] for data in shared for own, labels in data if data.share.weight(len(labels))
-    ]
+    taken = [(data.share, *data[batch]) for data in shared for batch in range(len(data))]
+    seen = [own[:, 0, 0, 0] for share, own, labels in taken if share.weight(len(labels))]
     assert sorted(torch.cat(seen).tolist()) == list(range(1, COUNT + 1))

@@ -29,7 +29,7 @@ WANDB = Path(sys.executable).with_name("wandb")
 
 def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     options = ["quantizer=ttq", "quantizer.threshold=0.1", "recipe.epochs=2"]
-    run = tiny_run(*options, "logger=default", "logger.group=table1")
+    run = tiny_run(*options, "logger.wandb=offline", "logger.group=table1")
     said: list[str] = []
     record = execute(run, say=said.append)
     (folder,) = Workspace.of(run.config).scratch(run).glob("wandb/offline-run-*")
@@ -75,7 +75,7 @@ def folder_offered(said: list[str]) -> Path:
 def test_a_resumed_run_logs_its_past_too(
     tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["quantizer=ttq", "recipe.epochs=3", "logger=default", "logger.csv=true"]
+    options = ["quantizer=ttq", "recipe.epochs=3", "logger.wandb=offline", "logger.csv=true"]
     undisturbed = tiny_run(*options)
     resumed = Run(undisturbed.config | {"workspace": str(tmp_path / "with a space")})
     said: list[str] = []

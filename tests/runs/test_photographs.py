@@ -142,7 +142,7 @@ def an_epoch(imagenette_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
             recipe += "_adam"
         overrides = [f"experiment={experiment}", f"recipe={recipe}", "recipe.epochs=1"]
         data = ["data=imagenette", f"data.root={imagenette_root}", "trainer.workers=0"]
-        quiet = ["logger=csv", "trainer.progress=false"]
+        quiet = ["logger.wandb=disabled", "trainer.progress=false"]
         config = compose_config("train", [*overrides, *data, *quiet])
         run = Run(config | {"workspace": str(workspace)})
         if run.parent is None:

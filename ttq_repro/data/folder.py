@@ -85,6 +85,6 @@ def decode(listing: list[tuple[Path, int]], size: tuple[int, int]) -> NDArray[np
         images[index] = pixels
 
     with ThreadPoolExecutor(cores()) as pool:
-        for _ in pool.map(read, range(len(listing)), chunksize=256):
+        for _ in pool.map(read, range(len(listing))):
             pass
     return images

@@ -100,8 +100,6 @@ class PlainBatches(Dataset[Batch]):
         return -(-len(self.labels) // self.batch_size)
 
     def __getitem__(self, batch: int) -> Batch:
-        if not 0 <= batch < len(self):
-            raise IndexError(batch)
         chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         labels = self.labels[chosen]
         images = self.images[chosen][self.share.of(len(labels))]

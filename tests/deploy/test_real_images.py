@@ -44,7 +44,7 @@ def photographs(cifar10_root: Path) -> tuple[Tensor, Tensor]:
 def network() -> nn.Module:
     """The ResNet-20 that TTQ has trained at the paper's budget."""
     record, weights = record_and_weights(WEIGHTS)
-    network = starting_network(Record.read(record).config | {"parent": "none"})
+    network = starting_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     return network.eval()
 

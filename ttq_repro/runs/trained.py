@@ -50,7 +50,7 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
     if sha256(weights) != record.weights_sha256:
         raise UserError(f"{weights}: not the weights of {record_path}, the checksum differs")
     config = record.config
-    network = starting_network(config | {"parent": "none"})
+    network = starting_network(config)
     restore_float(network)
     network.load_state_dict(load_file(weights))
     node = config["data"] | {"root": data_root}
@@ -58,11 +58,7 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
 
 
 def starting_network(config: Config) -> nn.Module:
-    """The network of a run before its first step, with its quantizers attached.
-
-    ``config["parent"]``: ``none``, or the path of float weights.
-    """
-    parent = None if config["parent"] == "none" else load_file(config["parent"])
-    network = build_network(config, parent)
+    """The network of a run at random weights, with its quantizers attached."""
+    network = build_network(config, None)
     attach_quantizer(network, config)
     return network

@@ -9,7 +9,8 @@ from hydra.utils import get_class
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
 
-from ttq_repro.checks import check_choice, check_list, check_number, check_option
+from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
+from ttq_repro.errors import UserError
 from ttq_repro.quantizers import quantized_layers, split_by_decay
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
@@ -22,9 +23,8 @@ class Recipe:
     """A recipe node of the configs.
 
     Raises:
-        UserError: the learning rate is no number, or the epochs of drops are no list.
-        ValueError: the number of epochs, the size of a batch, ``decay`` or ``warm_up`` is invalid.
-        KeyError: there is no learning rate.
+        UserError: an option is invalid.
+        KeyError: there is no learning rate, or no list of drops.
 
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
@@ -45,30 +45,31 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size"):
-            value = getattr(self, key)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"recipe.{key}={value}: must be a whole number from 1")
+            check_option(f"recipe.{key}", getattr(self, key), check_whole, 1)
         check_option("recipe.optimizer.lr", self.optimizer["lr"], check_number)
         if self.schedule["_target_"] == DROPS:
             drops = self.schedule["milestones"]
             check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
-        check_choice(f"recipe.decay={self.decay}:", self.decay, DECAYED)
-        if self.warm_up is not None and (fault := self._fault_of_warm_up(self.warm_up)):
-            raise ValueError(f"recipe.warm_up={self.warm_up}: {fault}")
+        check_option("recipe.decay", self.decay, check_choice, DECAYED)
+        if self.warm_up is not None:
+            self._check_warm_up(self.warm_up)
 
-    def _fault_of_warm_up(self, warm_up: Any) -> str | None:
+    def _check_warm_up(self, warm_up: Any) -> None:
         if not isinstance(warm_up, dict) or set(warm_up) != {"epochs", "lr"}:
-            return "takes epochs and lr"
+            raise UserError(f"recipe.warm_up={warm_up}: takes epochs and lr")
         epochs, rate, highest = warm_up["epochs"], warm_up["lr"], self.optimizer["lr"]
-        if type(epochs) is not int or not 1 <= epochs <= self.epochs:
-            return f"epochs must be a whole number from 1 to recipe.epochs={self.epochs}"
-        if type(rate) not in (int, float) or not 0 < rate <= highest:
-            return f"lr must be a number above 0, at most recipe.optimizer.lr={highest}"
+        check_option("recipe.warm_up.epochs", epochs, check_whole, 1, self.epochs)
+        check_option("recipe.warm_up.lr", rate, check_number)
+        if not 0 < rate <= highest:
+            raise UserError(
+                f"recipe.warm_up.lr={rate}: must be above 0, at most recipe.optimizer.lr={highest}"
+            )
         # Torch chains what multiplies the rate; other schedules set it.
         has_drops = self.schedule["_target_"] == DROPS
         if not has_drops or min(self.schedule["milestones"], default=epochs) < epochs:
-            return "goes with MultiStepLR, whose first drop comes after it"
-        return None
+            raise UserError(
+                f"recipe.warm_up={warm_up}: goes with MultiStepLR, whose first drop comes after it"
+            )
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:

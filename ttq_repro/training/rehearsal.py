@@ -49,8 +49,6 @@ def checked(config: dict[str, Any]) -> Recipe:
     except (TypeError, KeyError) as error:
         told = in_a_line(error).removeprefix("Recipe.__init__() ")
         raise UserError(f"recipe: {told}") from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def rehearse(config: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ SHARED = {
     "files",
     "made",
     "pictures",
+    "sealed",
     "table",
     "words",
     "workers",

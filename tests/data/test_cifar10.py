@@ -18,6 +18,7 @@ from ttq_repro.data.load import load_data
 from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.config import compose_config
+from ttq_repro.sealed import SEAL_BYTES
 
 
 @pytest.fixture
@@ -97,14 +98,17 @@ def test_decodes_once(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(load_cifar10(tree, cache).train_images, first.train_images)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "unseal"])
 def test_a_damaged_cache_is_made_again(tree: Path, tmp_path: Path, damage: str) -> None:
     cache = tmp_path / "cache"
     first = load_cifar10(tree, cache)
     (stored,) = cache.glob("*.npz")
     content = bytearray(stored.read_bytes())
-    content[len(content) // 2] ^= 1
-    stored.write_bytes(content if damage == "flip" else content[:1000])
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    # Without its seal it is of an earlier version of this code.
+    part = {"flip": slice(None), "truncate": slice(1000), "unseal": slice(SEAL_BYTES, None)}
+    stored.write_bytes(content[part[damage]])
     assert np.array_equal(load_cifar10(tree, cache).train_images, first.train_images)
 
 
@@ -177,7 +181,7 @@ def test_a_full_disk_is_no_missing_archive(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ttq_repro.data.cache.write_atomically", full)
+    monkeypatch.setattr("ttq_repro.sealed.write_atomically", full)
     with pytest.raises(OSError, match="No space left on device"):
         load_cifar10(tmp_path, tmp_path / "cache")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +9,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from ttq_repro.files import remove_leftovers, write_atomically
+from ttq_repro.files import remove_leftovers
+from ttq_repro.sealed import open_sealed, write_sealed
 
 Arrays = dict[str, NDArray]
 
@@ -29,27 +27,13 @@ def cached_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
         if arrays is None:
             remove_leftovers(path)
             arrays = make()
-            _write(path, arrays)
+            write_sealed(path, lambda stream: np.savez(stream, **arrays))  # type: ignore[arg-type]
     return arrays
 
 
 def _read(path: Path) -> Arrays | None:
-    index = path.with_suffix(".json")
     try:
-        checksum = json.loads(index.read_text())["sha256"]
-        content = path.read_bytes()
-    except (OSError, ValueError, KeyError, TypeError):
+        with open_sealed(path) as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError):  # Not there, or damaged.
         return None
-    if hashlib.sha256(content).hexdigest() != checksum:
-        return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-def _write(path: Path, arrays: Arrays) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    content = buffer.getbuffer()
-    write_atomically(path, content)
-    checksum = {"sha256": hashlib.sha256(content).hexdigest()}
-    write_atomically(path.with_suffix(".json"), json.dumps(checksum).encode())

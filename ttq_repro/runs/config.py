@@ -20,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
-from ttq_repro.files import CACHE, ROOT, write_atomically
+from ttq_repro.files import CACHE, ROOT
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
 from ttq_repro.runs.overrides import check_kinds, refusals
+from ttq_repro.sealed import open_sealed, write_sealed
 
 CONFIGS = ROOT / "configs"
 KEPT = CACHE / "configs"
@@ -57,17 +58,15 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
         return _compose(name, list(overrides))
     folder = KEPT / _ingredients()
     path = folder / f"{_digest(name, *overrides)}.json"
-    with contextlib.suppress(OSError, ValueError):  # Not there, or damaged.
-        seal, _, text = path.read_text().partition("\n")
-        if seal == _digest(text):
-            return json.loads(text)
+    with contextlib.suppress(OSError, ValueError), open_sealed(path) as stream:
+        return json.load(stream)  # It is there, and not damaged.
     config = _compose(name, list(overrides))
-    text = json.dumps(config)
-    if json.loads(text) == config:  # JSON has no other keys than strings.
+    content = json.dumps(config).encode()
+    if json.loads(content) == config:  # JSON has no other keys than strings.
         if not folder.is_dir():
             shutil.rmtree(KEPT, ignore_errors=True)
         with contextlib.suppress(OSError):  # A checkout that may not be written to.
-            write_atomically(path, f"{_digest(text)}\n{text}".encode())
+            write_sealed(path, lambda stream: stream.write(content))
     return config
 
 

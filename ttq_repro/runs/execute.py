@@ -30,7 +30,7 @@ from ttq_repro.runs.record import Record, last_eighth, pack_correct, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.together import check_shares, train_together
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.checkpoint import is_sound, recorded_parent
+from ttq_repro.training.checkpoint import recorded_parent
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import Fitted, fit
 from ttq_repro.training.rehearsal import rehearse
@@ -191,10 +191,10 @@ def _replaced(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
 
 def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
     """Why a run cannot go on from a checkpoint, None if it can."""
-    if not is_sound(checkpoint):
-        return "is damaged"
     try:
         started_from = recorded_parent(checkpoint)
+    except ValueError:
+        return "is damaged"
     except (KeyError, UnpicklingError):
         return "is of another version of this code"
     if started_from != (parent.sha256 if parent else None):

@@ -54,7 +54,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return ArraySource(few, pad=2, flip=False)
 
-    monkeypatch.setattr("ttq_repro.runs.execute.load_data", load)
+    monkeypatch.setattr("ttq_repro.runs.share.load_data", load)
 
 
 @pytest.mark.parametrize("quantizer", REPORTED)

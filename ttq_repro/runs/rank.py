@@ -13,10 +13,11 @@ from typing import NoReturn
 from ttq_repro.data.share import Share
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
-from ttq_repro.runs.execute import data_of, parent_of, train_share
 from ttq_repro.runs.failures import explained, lost_the_others
+from ttq_repro.runs.parent import read_parent
 from ttq_repro.runs.processes import end_with_starter
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.share import data_of, train_share
 from ttq_repro.runs.together import CONFIG, REASON
 from ttq_repro.runs.workspace import Workspace
 
@@ -24,14 +25,15 @@ from ttq_repro.runs.workspace import Workspace
 def main(folder: Path) -> None:
     """Train this process's share of the run in ``folder``; the starter holds the run's lock."""
     end_with_starter()
-    run = Run(json.loads((folder / CONFIG).read_text()))
+    config, replaced = json.loads((folder / CONFIG).read_text())
+    run = Run(config)
     workspace = Workspace.of(run.config)
     share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
     say = partial(print, flush=True) if share.rank == 0 else _nothing
     try:
         with explained(run):
-            parent = parent_of(run, workspace, say)
-            train_share(run, parent, data_of(run, workspace), share, say)
+            parent = read_parent(run, workspace, say)
+            train_share(run, parent, data_of(run, workspace), share, replaced, say)
     except UserError as error:
         write_atomically(folder / REASON, str(error).encode())
         _leave(error.exit_code)

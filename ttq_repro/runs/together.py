@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -15,11 +16,12 @@ from ttq_repro.runs.processes import ProcessesError, run_together
 from ttq_repro.runs.run import Run
 from ttq_repro.workers import threads_each
 
-#: What lies in the folder that starter and processes share: the run, and why it cannot go on.
+#: What lies in the folder that starter and processes share: the run with what its record replaces,
+#: and why it cannot go on.
 CONFIG, REASON = "config.json", "reason"
 
 
-def train_together(run: Run) -> None:
+def train_together(run: Run, replaced: list[dict[str, Any]]) -> None:
     """Train a run by ``run.processes`` processes of ``ttq_repro.runs.rank``.
 
     Processes of our own rather than Lightning's, which would start the command line again: that
@@ -29,7 +31,7 @@ def train_together(run: Run) -> None:
         UserError, TrainingError: as the processes report it, or one of them was lost.
     """
     with TemporaryDirectory() as folder:
-        Path(folder, CONFIG).write_text(json.dumps(run.config))
+        Path(folder, CONFIG).write_text(json.dumps([run.config, replaced]))
         sys.stdout.flush()  # What was said so far comes before what they say.
         command = [sys.executable, "-m", "ttq_repro.runs.rank", folder]
         threads = threads_each(torch.get_num_threads(), run.processes)

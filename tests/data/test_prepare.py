@@ -20,14 +20,14 @@ from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import write_atomically
 
-SHRINKING = StoredFormat(32, 90)
+STORED_AS = StoredFormat(32, 90)
 
 pytestmark = pytest.mark.usefixtures("prepare_in_threads")
 
 
 @pytest.fixture
 def wanted(photographs: Path, tmp_path: Path) -> Photographs:
-    return Photographs(photographs, "mine", 3, SHRINKING, tmp_path / "cache")
+    return Photographs(photographs, "mine", 3, STORED_AS, tmp_path / "cache")
 
 
 def decoded(jpeg: bytes) -> Image.Image:
@@ -271,7 +271,7 @@ def test_a_store_can_be_given_in_place_of_the_photographs(
 ) -> None:
     store = prepare(wanted, tmp_path / "elsewhere" / "mine")
     for root in (store, store.parent):
-        given = Photographs(root, "mine", 3, SHRINKING, tmp_path / "unused")
+        given = Photographs(root, "mine", 3, STORED_AS, tmp_path / "unused")
         assert open_store(given).root == store
     assert not (tmp_path / "unused").exists()
 
@@ -283,7 +283,7 @@ def test_a_store_has_to_be_as_the_config_says(
     store = prepare(wanted)
     says = r"mine-\w+: stored at short side 32, quality 90, but data asks for short side 99, qual"
     with pytest.raises(DataError, match=says):
-        step(replace(wanted, root=store, shrinking=StoredFormat(99, 90)))
+        step(replace(wanted, root=store, stored_as=StoredFormat(99, 90)))
     for root in (store, wanted.root):
         with pytest.raises(DataError, match=r": 3 classes, but data\.num_classes=4"):
             step(replace(wanted, root=root, num_classes=4))

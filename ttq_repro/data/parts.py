@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,17 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
 from ttq_repro.data.imagenet import Listing
-from ttq_repro.data.store import StoredFormat, part_path
+from ttq_repro.data.store import StoredFormat, digest, part_made_from, part_path
 from ttq_repro.errors import DataError
 from ttq_repro.files import remove_leftovers, write_atomically
 from ttq_repro.pictures import opened, rgb
@@ -45,24 +42,26 @@ class Cost:
 class Part:
     """The photographs of one class and split, and the file that is to hold them."""
 
+    split: str
+    name: str
     files: list[Path]
     path: Path
 
-    def made_from(self, shrinking: StoredFormat) -> str:
+    def made_from(self, stored_as: StoredFormat) -> str:
         """What the file says of those that it was made from."""
-        return digest([(path.name, path.stat().st_size) for path in self.files], shrinking)
+        return digest([(path.name, path.stat().st_size) for path in self.files], stored_as)
 
 
 def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:
     """All that a store of these photographs has."""
     return [
-        Part(files, part_path(store, split, name))
+        Part(split, name, files, part_path(store, split, name))
         for split, by_class in listing.items()
         for name, files in by_class.items()
     ]
 
 
-def cost_of(parts: list[Part], shrinking: StoredFormat) -> Cost:
+def cost_of(parts: list[Part], stored_as: StoredFormat) -> Cost:
     """Estimated from a sample of the photographs that are not stored yet.
 
     Unreadable ones take no bytes; :func:`make_parts` names them.
@@ -73,20 +72,20 @@ def cost_of(parts: list[Part], shrinking: StoredFormat) -> Cost:
     stored = 0
     for path in sample:
         with suppress(DataError):
-            stored += len(_shrink(path, shrinking)[0])
+            stored += len(_shrink(path, stored_as)[0])
     seconds = time.perf_counter() - started
     scale = len(missing) / max(1, len(sample))
     return Cost(round(stored * scale), seconds * scale / cores())
 
 
-def make_parts(parts: list[Part], shrinking: StoredFormat) -> None:
+def make_parts(parts: list[Part], stored_as: StoredFormat) -> None:
     """Store the classes that are not there as their files are now."""
     unreadable: list[str] = []
     with ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool:
         try:
-            is_made = pool.map(partial(_is_made, shrinking=shrinking), parts)
+            is_made = pool.map(partial(_is_made, stored_as=stored_as), parts)
             missing = [part for part, made in zip(parts, is_made, strict=True) if not made]
-            futures = {pool.submit(_make_part, part, shrinking): part for part in missing}
+            futures = {pool.submit(_make_part, part, stored_as): part for part in missing}
             with _progress(parts, missing) as progress:
                 for future in as_completed(futures):
                     unreadable += future.result()
@@ -107,20 +106,20 @@ def _progress(parts: list[Part], missing: list[Part]) -> tqdm:
     )
 
 
-def _is_made(part: Part, shrinking: StoredFormat) -> bool:
+def _is_made(part: Part, stored_as: StoredFormat) -> bool:
     """Whether a class is stored as its files are now."""
-    stored = metadata(part.path).get("made_from")
-    return stored is not None and stored == part.made_from(shrinking)
+    stored = part_made_from(part.path)
+    return stored is not None and stored == part.made_from(stored_as)
 
 
-def _make_part(part: Part, shrinking: StoredFormat) -> list[str]:
+def _make_part(part: Part, stored_as: StoredFormat) -> list[str]:
     """Store one class; returns what is unreadable, and stores nothing then."""
-    made_from = part.made_from(shrinking)
+    made_from = part.made_from(stored_as)
     jpegs, unreadable = [], []
     histogram = np.zeros((3, 256), np.int64)
     for path in part.files:
         try:
-            jpeg, counts = _shrink(path, shrinking)
+            jpeg, counts = _shrink(path, stored_as)
         except DataError as error:
             unreadable.append(str(error))
         else:
@@ -138,12 +137,12 @@ def _make_part(part: Part, shrinking: StoredFormat) -> list[str]:
     return unreadable
 
 
-def _shrink(path: Path, shrinking: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
+def _shrink(path: Path, stored_as: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
     """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
     with opened(path) as image:
         keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
         pixels = rgb(image)
-        factor = shrinking.short_side / min(pixels.size)
+        factor = stored_as.short_side / min(pixels.size)
         if factor < 1:
             width, height = (round(factor * side) for side in pixels.size)
             pixels = pixels.resize((width, height), Image.Resampling.BICUBIC)
@@ -153,19 +152,6 @@ def _shrink(path: Path, shrinking: StoredFormat) -> tuple[bytes, NDArray[np.int6
             raise ValueError(f"{pixels.width}x{pixels.height} pixels, more than a JPEG file holds")
         else:
             buffer = BytesIO()
-            pixels.save(buffer, "JPEG", quality=shrinking.quality)
+            pixels.save(buffer, "JPEG", quality=stored_as.quality)
             content = buffer.getvalue()
     return content, np.reshape(pixels.histogram(), (3, 256))
-
-
-def metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, "np") as tensors:
-            return tensors.metadata() or {}
-    except (OSError, SafetensorError):
-        return {}
-
-
-def digest(*facts: Any) -> str:
-    """Changes when any of them does."""
-    return hashlib.sha256(repr(facts).encode()).hexdigest()

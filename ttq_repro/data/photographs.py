@@ -42,7 +42,7 @@ class PhotographSource:
         self.image_size = (crop, crop)
         self.train_images = store.counts["train"]
         self.centre = CENTRE
-        self.source = f"photographs, short side {store.shrinking.short_side}"
+        self.source = f"photographs, short side {store.stored_as.short_side}"
         self._train, self._test = store.split("train"), store.split("val")
         self._crop = crop
         self._augmentation = augmentation

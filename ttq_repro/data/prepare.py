@@ -22,13 +22,14 @@ from ttq_repro.data.imagenet import (
     truth_files,
 )
 from ttq_repro.data.node import is_of_photographs, root_of
-from ttq_repro.data.parts import UNCERTAINTY, Cost, cost_of, digest, make_parts, metadata, parts_of
+from ttq_repro.data.parts import UNCERTAINTY, Cost, Part, cost_of, make_parts, parts_of
 from ttq_repro.data.store import (
     FORMAT,
     INDEX,
     ImageStore,
     StoredFormat,
-    part_path,
+    digest,
+    part_made_from,
     read_part_index,
 )
 from ttq_repro.errors import DataError, UserError
@@ -52,7 +53,7 @@ class Photographs:
     root: Path
     name: str
     num_classes: int
-    shrinking: StoredFormat
+    stored_as: StoredFormat
     cache: Path
     images: dict[str, int] | None = None
 
@@ -68,12 +69,12 @@ class Photographs:
         """
         if not is_of_photographs(node):
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
-        shrinking = StoredFormat(node["short_side"], node["quality"])
+        stored_as = StoredFormat(node["short_side"], node["quality"])
         return cls(
             root_of(node),
             node["name"],
             node["num_classes"],
-            shrinking,
+            stored_as,
             cache,
             node.get("images") if whole else None,  # The config of an older record has none.
         )
@@ -86,7 +87,7 @@ class Photographs:
 
     def cached_store(self, folder: Path) -> Path:
         """Where in the cache the store of a folder lies."""
-        key = digest(str(folder.resolve()), self.shrinking)
+        key = digest(str(folder.resolve()), self.stored_as)
         return self.cache / f"{self.name}-{key[:12]}"
 
 
@@ -157,9 +158,9 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
         if path is None:
             folder = find_root(wanted.root, wanted.name)
             path = store or wanted.cached_store(folder)
-            if _made_from(path) != _fingerprint(folder, wanted.shrinking):
+            if _made_from(path) != _fingerprint(folder, wanted.stored_as):
                 listing = _listed(folder, wanted)
-                cost = cost_of(parts_of(listing, path), wanted.shrinking)
+                cost = cost_of(parts_of(listing, path), wanted.stored_as)
                 _check_disk(path, cost)
                 return Survey(path, False, _counts(listing), cost)
         made = ImageStore(path)
@@ -182,9 +183,9 @@ def _files_explained(place: Path) -> Iterator[None]:
 
 def _check(store: ImageStore, wanted: Photographs) -> None:
     """Raises DataError if a store is not as the config asks for it."""
-    if store.shrinking != wanted.shrinking:
+    if store.stored_as != wanted.stored_as:
         raise DataError(
-            f"{store.root}: stored at {store.shrinking}, but data asks for {wanted.shrinking}"
+            f"{store.root}: stored at {store.stored_as}, but data asks for {wanted.stored_as}"
         )
     check_classes(store.root, len(store.classes), wanted.num_classes)
     check_images(wanted.name, store.counts, wanted.images)
@@ -204,13 +205,13 @@ def _make(store: Path, folder: Path, wanted: Photographs) -> None:
     """Make the store of a folder, unless it is there as the folder is now."""
     store.mkdir(parents=True, exist_ok=True)
     with FileLock(store / ".lock"):
-        made_from = _fingerprint(folder, wanted.shrinking)
+        made_from = _fingerprint(folder, wanted.stored_as)
         if _made_from(store) != made_from:
             listing = _listed(folder, wanted)
             parts = parts_of(listing, store)
-            _check_disk(store, cost_of(parts, wanted.shrinking))
-            make_parts(parts, wanted.shrinking)
-            _write_index(store, listing, wanted.shrinking, made_from)
+            _check_disk(store, cost_of(parts, wanted.stored_as))
+            make_parts(parts, wanted.stored_as)
+            _write_index(store, parts, wanted.stored_as, made_from)
 
 
 def _made_from(store: Path) -> str | None:
@@ -221,13 +222,13 @@ def _made_from(store: Path) -> str | None:
         return None
 
 
-def _fingerprint(folder: Path, shrinking: StoredFormat) -> str:
+def _fingerprint(folder: Path, stored_as: StoredFormat) -> str:
     """Changes when a file is added to a class folder, removed or renamed, and with the labels."""
     splits = [folder / split for split in SPLITS]
     folders = splits + [split / name for split in splits for name in class_folders(split)]
     state = [(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in folders]
     labels = [(path.name, sha256(path)) for path in truth_files(folder)]
-    return digest(state + labels, shrinking)
+    return digest(state + labels, stored_as)
 
 
 def _check_disk(store: Path, cost: Cost) -> None:
@@ -237,27 +238,22 @@ def _check_disk(store: Path, cost: Cost) -> None:
         raise DataError(f"{store}: takes up to {size(most)}, {size(free)} are free")
 
 
-def _write_index(
-    store: Path, listing: dict[str, Listing], shrinking: StoredFormat, made_from: str
-) -> None:
-    parts = {
-        split: {name: part_path(store, split, name) for name in by_class}
-        for split, by_class in listing.items()
-    }
+def _write_index(store: Path, parts: list[Part], stored_as: StoredFormat, made_from: str) -> None:
     indices = {
-        split: [read_part_index(path) for path in paths.values()] for split, paths in parts.items()
+        split: [read_part_index(part.path) for part in parts if part.split == split]
+        for split in SPLITS
     }
     index = {
         "format": FORMAT,
         "made_from": made_from,
-        "shrinking": asdict(shrinking),
-        "classes": list(listing["train"]),
+        "shrinking": asdict(stored_as),
+        "classes": [part.name for part in parts if part.split == "train"],
         "counts": {split: sum(len(i.ends) for i in found) for split, found in indices.items()},
-        "bytes": sum(path.stat().st_size for paths in parts.values() for path in paths.values()),
+        "bytes": sum(part.path.stat().st_size for part in parts),
         "checksums": {split: [i.checksum for i in found] for split, found in indices.items()},
     }
     write_atomically(store / INDEX, json.dumps(index).encode())
-    for split, paths in parts.items():
-        for path in set((store / split).glob("*.safetensors")) - set(paths.values()):
-            if "made_from" in metadata(path):
-                path.unlink()  # Of a class that is no more.
+    found = {path for split in SPLITS for path in (store / split).glob("*.safetensors")}
+    for path in found - {part.path for part in parts}:
+        if part_made_from(path) is not None:
+            path.unlink()  # Of a class that is no more.

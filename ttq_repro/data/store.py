@@ -51,7 +51,7 @@ class ImageStore:
 
     Attributes:
         made_from: the state of the folders that it was made from.
-        shrinking: how its photographs were stored.
+        stored_as: how its photographs were stored.
         classes: their names by label.
         counts: photographs of each split.
         bytes: what it takes on disk.
@@ -67,7 +67,7 @@ class ImageStore:
             if index["format"] != FORMAT:
                 raise ValueError(f"format {index['format']}, expected {FORMAT}")
             self.made_from: str = index["made_from"]
-            self.shrinking = StoredFormat(**index["shrinking"])
+            self.stored_as = StoredFormat(**index["shrinking"])
             self.classes = tuple(index["classes"])
             self.bytes: int = index["bytes"]
             self._checksums: dict[str, list[str]] = {s: index["checksums"][s] for s in SPLITS}
@@ -147,6 +147,20 @@ def read_part_index(part: Path) -> PartIndex:
             return PartIndex(*(tensors.get_tensor(name) for name in ("ends", "crc32", "histogram")))
     except (OSError, SafetensorError) as error:
         raise _damaged(part, str(error)) from None
+
+
+def part_made_from(part: Path) -> str | None:
+    """What a part says that it was made from; None of a file that is none, or is not there."""
+    try:
+        with safe_open(part, "np") as tensors:
+            return (tensors.metadata() or {}).get("made_from")
+    except (OSError, SafetensorError):
+        return None
+
+
+def digest(*facts: Any) -> str:
+    """Changes when any of them does: what a part or a store was made from."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _damaged(part: Path, what: str) -> DataError:

@@ -79,6 +79,23 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
+def test_photographs_are_prepared_and_decoded_by_jobs_side_by_side(
+    photographs: Path, tmp_path: Path
+) -> None:
+    """By processes of joblib's workers, whose own way to start processes is another."""
+    arguments = [
+        "-m", "experiment=table3/resnet18b_fp", "recipe=smoke_photographs", "data=imagenette",
+        f"data.root={photographs}", "data.num_classes=3", "data.short_side=32", "data.crop=32",
+        "data.augmentation.side=36", "recipe.batch_size=8", "trainer.workers=1",
+        *[option for option in TINY if option.startswith(("logger", "trainer"))],
+        "seed=1,2", f"workspace={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep",
+    ]  # fmt: skip
+    done = script("train", *arguments, *LAUNCHERS["joblib"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 jobs done" in done.stdout
+
+
 def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
     """Jobs of another sweep into the same folder, and those that never begin."""
     arguments = ["-m", *TINY, f"workspace={tmp_path}", "hydra.sweep.dir=sweep"]

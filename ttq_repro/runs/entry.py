@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import sys
 import traceback
@@ -108,6 +109,9 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         # Where a summary tells them in the end; a script without one says them at once.
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):
+            # The default of joblib's workers is a way of its own to start processes, which those
+            # that decode photographs cannot take.
+            multiprocessing.set_start_method(None, force=True)
             with noted_outcome():
                 call(config)
             return

@@ -27,6 +27,7 @@ def test_it_is_written_without_a_server(
     if key is not None:
         monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
     dashboard(request(tmp_path))
     spec = json.loads((tmp_path / "workspace.json").read_text())["spec"]
     sections = spec["section"]["panelBankConfig"]["sections"]
@@ -38,19 +39,6 @@ def test_a_key_needs_an_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     with pytest.raises(UserError, match="entity=null"):
         dashboard(request(tmp_path))
-
-
-def test_the_key_of_a_login_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
-    login = tmp_path / ".netrc"
-    login.write_text(f"machine api.wandb.ai\n  login user\n  password {'0' * 40}\n")
-    login.chmod(0o600)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(UserError, match="entity=null"):
-        dashboard(request(tmp_path))
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    dashboard(request(tmp_path))
 
 
 def test_its_metrics_are_those_of_a_ternary_run() -> None:

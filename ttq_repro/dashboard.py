@@ -10,9 +10,10 @@ import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
 from ttq_repro.errors import UserError
-from ttq_repro.files import write_atomically
+from ttq_repro.files import ROOT, write_atomically
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.wandb_run import has_key
+from ttq_repro.runs.workspace import Workspace
 
 METHOD = "config.quantizer.name"
 ERROR = "test_error"
@@ -31,13 +32,13 @@ def dashboard(request: Config) -> None:
     """Write the workspace as JSON, and save it to the server where there is a key to it.
 
     Raises:
-        UserError: there is a key, but no ``entity`` whose project is meant.
+        UserError: there is a key, but no ``entity`` whose project is meant, or it is no key.
     """
     workspace = build(request["entity"] or "entity", request["project"])
     path = Path(request["out"])
     write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
-    if not has_key():
+    if not has_key(Workspace(ROOT)):
         print("not saved to the server: there is no key to it, see `wandb login`")
         return
     if request["entity"] is None:

@@ -22,11 +22,11 @@ def check_logging(run: Run) -> None:
     """Refuse, before the data are prepared, what would fail after.
 
     Raises:
-        UserError: there is no such mode of wandb, or no key to its server.
+        UserError: there is no such mode of wandb, or no key to its server, or what is none.
     """
     mode = run.config["logger"]["wandb"]
     check_option("logger.wandb", mode, check_choice, WANDB_MODES)
-    if mode == "online" and not has_key():
+    if mode == "online" and not has_key(Workspace.of(run.config)):
         raise UserError("logger.wandb=online: there is no key to the server, see `wandb login`")
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
@@ -18,18 +16,31 @@ from ttq_repro.runs.workspace import Workspace
 if TYPE_CHECKING:
     import wandb
 
-SERVER = "https://api.wandb.ai"
 
+def has_key(workspace: Workspace) -> bool:
+    """Whether wandb finds a key to its server, wherever it looks for one.
 
-def has_key() -> bool:
-    """Whether wandb finds a key in the environment, or where ``wandb login`` puts it."""
-    if os.environ.get("WANDB_API_KEY"):  # An empty one is none, to wandb as well.
-        return True
-    server = urlsplit(os.environ.get("WANDB_BASE_URL", SERVER)).hostname
+    Nothing is sent: ``wandb.login(verify=False)`` would ask the server for the user's name.
+
+    Args:
+        workspace: as in :func:`open_window`.
+
+    Raises:
+        UserError: what it finds is no key.
+    """
+    _keep_to(workspace)
+    import wandb
+    from wandb.sdk import wandb_setup
+    from wandb.sdk.lib import wbauth
+
+    server = wandb_setup.singleton().settings.base_url
     try:
-        return netrc().authenticators(server or "") is not None
-    except (OSError, NetrcParseError):
-        return False
+        key = wbauth.authenticate_session(
+            host=server, source="has_key", prompt=False, update_session=False
+        )
+    except wandb.Error as error:
+        raise UserError(headline(error)) from None
+    return key is not None
 
 
 def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
@@ -39,10 +50,7 @@ def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
         workspace: whose cache takes what wandb would keep at home.
         options: those of ``wandb.init``.
     """
-    # Its own error reports are the one thing that wandb sends in offline mode.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    for kind in ("CACHE", "CONFIG", "DATA"):
-        os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
+    _keep_to(workspace)
     import wandb
 
     settings = wandb.Settings(silent=True, console="off")
@@ -93,6 +101,15 @@ def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspac
             window.log_artifact(_artifact(f"{name}-packed", packed))
     except wandb.Error as error:
         raise UserError(f"link=true: {headline(error)}") from None
+
+
+def _keep_to(workspace: Workspace) -> None:
+    """Have wandb write nowhere else, and send nothing of its own; it reads this once."""
+    # Its own error reports are the one thing that wandb sends in offline mode.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    # Not the folder of its settings: that is where `wandb login` leaves the server's address.
+    for kind in ("CACHE", "DATA"):
+        os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
 
 
 def _artifact(name: str, path: Path) -> wandb.Artifact:

@@ -6,14 +6,10 @@ from ttq_repro.runs.entry import entry_point
 
 @entry_point("benchmark")
 def main(config: Config) -> None:
-    from ttq_repro.benchmark.training import departures, measure
-    from ttq_repro.runs.workspace import Workspace
+    from ttq_repro.benchmark.publish import publish
+    from ttq_repro.benchmark.training import measure
 
-    # What other settings give is no result.
-    home = Workspace.of(config).home(is_result=not departures(config))
-    for name, table in measure(config):
-        table.write(home / "benchmarks", name)
-        print(table.markdown())
+    publish("benchmark", config, measure)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from ttq_repro.runs.entry import entry_point
 @entry_point("benchmark_inference")
 def main(config: Config) -> None:
     from ttq_repro.benchmark.inference import measure
-    from ttq_repro.runs.workspace import Workspace
+    from ttq_repro.benchmark.publish import publish
 
-    for name, table in measure(config):
-        table.write(Workspace.of(config).results / "benchmarks", name)
-        print(table.markdown())
+    publish("benchmark_inference", config, measure)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_the_parts_of_a_file_are_all_of_it() -> None:
 @pytest.fixture(scope="module")
 def resnet20(request_: Config) -> dict[str, Table]:
     (entry,) = (entry for entry in request_["networks"] if entry["title"] == "ResNet-20")
-    return measure({"networks": [entry]})
+    return dict(measure({"networks": [entry]}))
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:
@@ -88,7 +88,7 @@ def test_resnet20_is_the_trained_one_that_is_committed(
 
 def test_a_codebook_is_huffman_coded(request_: Config) -> None:
     (entry,) = (one for one in request_["networks"] if one["title"].endswith("Deep Compression"))
-    rows = {row["format"]: row for row in rows_of(measure({"networks": [entry]})["sizes"])}
+    rows = {row["format"]: row for row in rows_of(dict(measure({"networks": [entry]}))["sizes"])}
     assert len(rows) == len(FORMATS), "all but trits"
     assert float(rows["Huffman"]["layers x"]) > float(rows["entropy-coded"]["layers x"]) > 4
     assert int(rows["Huffman"]["bytes"].replace(",", "")) == (ROOT / entry["packed"]).stat().st_size
@@ -129,5 +129,5 @@ def test_an_untrained_network_says_so(request_: Config) -> None:
 
 def test_a_target_that_is_not_met_is_named(request_: Config) -> None:
     entry = request_["networks"][0] | {"targets": {"2 bits": [16, 99]}}
-    sizes = measure({"networks": [entry]})["sizes"]
+    sizes = dict(measure({"networks": [entry]}))["sizes"]
     assert [row[-1] for row in sizes.rows if row[2] == "2 bits"] == [">= 16: met, >= 99: not met"]

@@ -73,10 +73,11 @@ class Sizes:
         return sum(astuple(self))
 
 
-def measure(request: Config) -> dict[str, Table]:
-    """Sizes and operations, by name, of the networks that ``request`` (configs/sizes.yaml) lists.
+def measure(request: Config) -> list[tuple[str, Table]]:
+    """Sizes and operations of the networks that ``request`` (configs/sizes.yaml) lists.
 
-    Nothing is trained: a network is one that a run has left, or the starting one of a run.
+    Each table with its file's name. Nothing is trained: a network is one that a run has left, or
+    the starting one of a run.
 
     Raises:
         UserError: there are no networks, an entry lacks something, or its files are not of one run.
@@ -99,11 +100,11 @@ def measure(request: Config) -> dict[str, Table]:
         if entry.get("by_layer"):
             layers += [[*labels, *row] for row in operations.by_layer(counted)]
     header = [*HEADER[:2], *operations.HEADER]
-    return {
-        "sizes": Table(CAPTION, HEADER, sizes),
-        "operations": Table(operations.CAPTION, [*HEADER[:3], *operations.HEADER[1:]], costs),
-        "operations_by_layer": Table(operations.CAPTION, header, layers),
-    }
+    return [
+        ("sizes", Table(CAPTION, HEADER, sizes)),
+        ("operations", Table(operations.CAPTION, [*HEADER[:3], *operations.HEADER[1:]], costs)),
+        ("operations_by_layer", Table(operations.CAPTION, header, layers)),
+    ]
 
 
 def _trained(entry: Config) -> tuple[Packable, str]:

@@ -17,6 +17,7 @@ from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import EPOCH, Loop, bare, fitted, steps_an_epoch, yardstick
 from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.photographs import CLASSES, SIZE, write_photographs
+from ttq_repro.benchmark.publish import other_runs
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
@@ -76,11 +77,6 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     hardware = _name(_device(compose_config("train", own)))
     for part in request["parts"]:
         yield benchmark_name(part, hardware), parts[part](request)
-
-
-def departures(request: Config) -> list[str]:
-    """The overrides that make other runs than the usual ones; on which device is told anyway."""
-    return [one for one in request["overrides"] if not one.startswith("trainer.accelerator=")]
 
 
 def loops_table(request: Config) -> Table:
@@ -291,7 +287,7 @@ def _in_turns(config: Config) -> str:
 def _hardware(request: Config, config: Config) -> str:
     precision = config["trainer"]["precision"]
     versions = f"torch {version('torch')}, {date.today().isoformat()}"
-    name, other = _name(_device(config)), departures(request)
+    name, other = _name(_device(config)), other_runs(request["overrides"])
     told = f"{name}, {request['threads']} threads, {precision}, {versions}."
     return f"{told} Not the usual runs: {', '.join(other)}." if other else told
 

@@ -1,0 +1,89 @@
+"""Trials of a benchmark leave the committed tables alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ttq_repro.benchmark.publish import publish
+from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.table import Table
+
+SMALL = (
+    "networks=[{title: small, codes_from: here, "
+    "overrides: ['model=resnet20','model.depth=8','quantizer=ttq'], side: 32}]"
+)
+
+
+def written(name: str, overrides: list[str], workspace: Path) -> list[str]:
+    """The folders into which the one table of a request goes."""
+
+    def measure(_: Config) -> list[tuple[str, Table]]:
+        return [("speed", Table("", ["s"], [["1"]]))]
+
+    publish(name, compose_config(name, [*overrides, f"workspace={workspace}"]), measure)
+    tables = workspace.glob("*/benchmarks/speed.csv")
+    return [table.relative_to(workspace).parts[0] for table in tables]
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("benchmark", []),
+        ("benchmark", ["parts=[scale]"]),
+        ("benchmark", ["overrides=['trainer.accelerator=cpu']"]),
+        ("benchmark_inference", []),
+        ("benchmark_inference", ["networks=[]"]),
+        ("sizes", []),
+    ],
+)
+def test_what_is_committed_is_measured_as_committed(
+    name: str, overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert written(name, overrides, tmp_path) == ["results"]
+    assert "no result" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "other"),
+    [
+        ("benchmark", ["seconds=1", "threads=1"], "threads, seconds"),
+        ("benchmark", ["models=[resnet20]", "parts=[scale]"], "models"),
+        ("benchmark", ["targets.ttq=2"], "targets"),
+        ("benchmark", ["overrides=['trainer.accelerator=cpu','model.depth=8']"], "overrides"),
+        ("benchmark_inference", ["seconds=1"], "seconds"),
+        ("benchmark_inference", ["targets=[]"], "targets"),
+        ("sizes", [SMALL], "networks"),
+    ],
+)
+def test_a_trial_goes_elsewhere_and_says_so(
+    name: str,
+    overrides: list[str],
+    other: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert written(name, overrides, tmp_path) == ["outputs"]
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == (
+        f"no result, as configs/{name}.yaml has other {other}: into {tmp_path}/outputs/benchmarks"
+    )
+
+
+def test_overrides_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^overrides=5: must be a list$"):
+        written("benchmark", ["overrides=5"], tmp_path)
+
+
+def test_a_script_does_so(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "sizes.py"), SMALL, f"workspace={tmp_path}"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert not (tmp_path / "results").exists()
+    names = ["operations", "operations_by_layer", "sizes"]
+    tables = (tmp_path / "outputs" / "benchmarks").glob("*.csv")
+    assert sorted(table.stem for table in tables) == names

@@ -1,0 +1,58 @@
+"""Where the tables of a benchmark go: only what ``configs/`` asks for is a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ttq_repro.checks import check_list, check_option
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
+
+
+def publish(
+    name: str, request: Config, measure: Callable[[Config], Iterable[tuple[str, Table]]]
+) -> None:
+    """Write each table of a benchmark as soon as it is measured, and print it.
+
+    Those of a request other than ``configs/NAME.yaml`` go to outputs/: in results/ they would take
+    the place of committed ones, and be judged.
+
+    Args:
+        measure: makes the tables that a request asks for, each with its file's name.
+    """
+    other = departures(name, request)
+    workspace = Workspace.of(request)
+    folder = workspace.home(is_result=not other) / "benchmarks"
+    if other:
+        print(f"no result, as configs/{name}.yaml has other {', '.join(other)}: into {folder}")
+    for title, table in measure(request):
+        table.write(folder, title)
+        print(table.markdown())
+
+
+def departures(name: str, request: Config) -> list[str]:
+    """The options by which ``request`` is after other tables than ``configs/NAME.yaml``.
+
+    Not those that only leave some of them out, or say where they go and on which device they are
+    measured, which they tell.
+    """
+    usual = compose_config(name, [])
+    found = [key for key in request if request[key] != usual.get(key)]
+    return [
+        key
+        for key in found
+        if key not in ("workspace", "parts")
+        and not (key == "networks" and not request[key])
+        and not (key == "overrides" and not other_runs(request[key]))
+    ]
+
+
+def other_runs(overrides: list[str]) -> list[str]:
+    """The overrides that make other runs than the usual ones, wherever those are trained.
+
+    Raises:
+        UserError: they are no list.
+    """
+    check_option("overrides", overrides, check_list, may_be_empty=True)
+    return [one for one in overrides if not one.startswith("trainer.accelerator=")]

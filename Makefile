@@ -1,5 +1,6 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1
+# Of their cells alone, where they have such: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -13,18 +14,20 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
-	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
+	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') \
+	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+
+ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figure1 figure2 figure3 \
+	figure4 figure5 figure6 ablations best-ternary authors-code)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock test sanitize soak dashboard report readme lint quickstart benchmark \
-	benchmark-inference sizes reproduce-table1 reproduce-comparison reproduce-figure1 \
-	reproduce-figure2 reproduce-figure3 reproduce-figure5 reproduce-ablations \
-	reproduce-equality reproduce-best-ternary reproduce-authors-code reproduce-table2 \
-	reproduce-table3 reproduce-table4 reproduce-figure4 reproduce-figure6
+	benchmark-inference sizes reproduce-equality $(ARTIFACTS)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1"
+	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
 
@@ -69,52 +72,28 @@ quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, 
 	$(RUN) scripts/reproduce.py artifact=table1 budget=smoke dataset=digits \
 		'+only.depth=[20,32]' '+only.column=[full_precision,ttq]'
 
-reproduce-table1: setup ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
-	$(REPRODUCE) artifact=table1 $(if $(DEPTHS),'+only.depth=[$(DEPTHS)]')
+reproduce-table1: ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
+reproduce-table2: ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)
+reproduce-table3: ## Table 3: ResNet-18B on ILSVRC12 (DATA=imagenette_full)
+reproduce-table4: ## Table 4: densities of AlexNet-BN under TTQ (DATA=imagenette_full)
+reproduce-comparison: ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
+reproduce-figure1: ## Figure 1: a layer's weights in four stages, before and after training
+reproduce-figure2: ## Figure 2: scales and signs over training (AUTHORS_LOG=folder)
+reproduce-figure3: ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
+reproduce-figure4: ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette_full; AUTHORS_LOG=folder)
+reproduce-figure5: ## Figure 5: error against sparsity
+reproduce-figure6: ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette_full)
+reproduce-ablations: ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
+reproduce-best-ternary: ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
+reproduce-authors-code: ## TTQ as released, over the released log (AUTHORS_LOG=folder)
 
-reproduce-table2: setup ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)
-	$(REPRODUCE) artifact=table2 $(if $(METHODS),'+only.method=[$(METHODS)]')
-
-reproduce-table3: setup ## Table 3: ResNet-18B on ILSVRC12 (DATA=imagenette_full)
-	$(REPRODUCE) artifact=table3 $(if $(METHODS),'+only.method=[$(METHODS)]')
-
-reproduce-table4: setup ## Table 4: densities of AlexNet-BN under TTQ (DATA=imagenette_full)
-	$(REPRODUCE) artifact=table4
-
-reproduce-comparison: setup ## every method on ResNet-20 from one parent (METHODS=ttq,twn)
-	$(REPRODUCE) artifact=comparison $(if $(METHODS),'+only.method=[$(METHODS)]')
-
-reproduce-figure1: setup ## Figure 1: a layer's weights in four stages, before and after training
-	$(REPRODUCE) artifact=figure1
-
-reproduce-figure2: setup ## Figure 2: scales and signs over training (AUTHORS_LOG=folder)
-	$(REPRODUCE) artifact=figure2
-
-reproduce-figure3: setup ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
-	$(REPRODUCE) artifact=figure3
-
-reproduce-figure4: setup ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette_full; AUTHORS_LOG=folder)
-	$(REPRODUCE) artifact=figure4
-
-reproduce-figure5: setup ## Figure 5: error against sparsity
-	$(REPRODUCE) artifact=figure5
-
-reproduce-figure6: setup ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette_full)
-	$(REPRODUCE) artifact=figure6
-
-reproduce-ablations: setup ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
-	$(REPRODUCE) artifact=ablations $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+$(ARTIFACTS): reproduce-%: setup
+	$(REPRODUCE) artifact=$(subst -,_,$*)
 
 reproduce-equality: setup ## the fast path against float32, over seeds (BUDGET=short SEEDS=3)
 	@# One after another, whatever becomes of the first.
 	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
 		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16
-
-reproduce-best-ternary: setup ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
-	$(REPRODUCE) artifact=best_ternary $(if $(METHODS),'+only.method=[$(METHODS)]')
-
-reproduce-authors-code: setup ## TTQ as released, over the released log (AUTHORS_LOG=folder)
-	$(REPRODUCE) artifact=authors_code
 
 benchmark: setup ## speed of training against the usual script, minutes (results/benchmarks)
 	$(RUN) scripts/benchmark.py

@@ -193,6 +193,10 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
             "only.depth=18: the artifact has no such cell at this budget; known are 20, 32, 44, 56",
         ),
         ("+only.depth=[]", "only={'depth': []}: no cell of the artifact is all of that"),
+        (
+            "+only.method=[ttq]",
+            "only.method: the cells have no such label; they have column, depth, title",
+        ),
     ],
 )
 def test_cells_that_do_not_exist_are_named(only: str, said: str) -> None:

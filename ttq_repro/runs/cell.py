@@ -109,7 +109,12 @@ def _at(artifact: Config, budget: str) -> list[Config]:
 
 
 def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
+    labels = sorted({label for entry in entries for label in _labels(entry)})
     for label, values in only.items():
+        if label not in labels:
+            raise UserError(
+                f"only.{label}: the cells have no such label; they have {', '.join(labels)}"
+            )
         wanted = values if isinstance(values, list) else [values]
         known = {entry.get(label) for entry in entries}
         if unknown := [value for value in wanted if value not in known]:

@@ -1,0 +1,43 @@
+"""What the Makefile makes of its variables."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from ttq_repro.files import ROOT
+from ttq_repro.runs.config import choices, compose_config
+
+SELECTORS = {"DEPTHS": "depth", "METHODS": "method", "CHANGES": "change"}
+
+
+def asked(target: str, script: str = "reproduce", **variables: str) -> list[list[str]]:
+    """The overrides of each call of a script that a target would make."""
+    given = [f"{name}={value}" for name, value in variables.items()]
+    # It takes variables from the environment as well, where tests have some.
+    path = {"PATH": os.environ["PATH"]}
+    told = subprocess.run(
+        ["make", "-n", target, *given], cwd=ROOT, env=path, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.replace("\\\n", " ")
+    calls = re.findall(rf"scripts/{script}\.py (.*?)(?:;|&&|$)", lines, re.MULTILINE)
+    return [shlex.split(call) for call in calls]
+
+
+@pytest.mark.parametrize("artifact", choices("artifact"))
+def test_every_artifact_has_a_target_that_takes_every_selector(artifact: str) -> None:
+    calls = asked(f"reproduce-{artifact.replace('_', '-')}", **dict.fromkeys(SELECTORS, "a,b"))
+    assert len(calls) == (2 if artifact == "equality" else 1)
+    for call in calls:
+        assert f"artifact={artifact}" in call
+        assert {f"+only.{label}=[a,b]" for label in SELECTORS.values()} <= {*call}
+
+
+def test_without_variables_all_is_asked_for_as_published() -> None:
+    (overrides,) = asked("reproduce-table1")
+    assert compose_config("reproduce", overrides) == compose_config("reproduce", [])

@@ -1,5 +1,5 @@
 # make            prints this help
-# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
 # Of their cells alone, where they have such: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
@@ -10,11 +10,13 @@ SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
 FALSE := 0 no off false
+# Where results/ and outputs/ are; without, this checkout, whose recorded runs are not trained again.
+IN_WORKSPACE = $(if $(WORKSPACE),'workspace="$(WORKSPACE)"')
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
-	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') \
+	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE) \
 	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
 ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figure1 figure2 figure3 \
@@ -26,7 +28,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... DRY_RUN=1 MEASURE=1"
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
 	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
 setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
@@ -60,7 +62,7 @@ dashboard: setup ## the wandb workspace as JSON, saved where there is a key (ENT
 	$(RUN) scripts/dashboard.py $(if $(ENTITY),entity=$(ENTITY))
 
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
-	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"')
+	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE)
 
 readme: setup ## renew the tables in README.md and docs/
 	$(RUN) scripts/readme.py

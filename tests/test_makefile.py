@@ -6,11 +6,14 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from ttq_repro.files import ROOT
+from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.config import choices, compose_config
+from ttq_repro.runs.workspace import Workspace
 
 SELECTORS = {"DEPTHS": "depth", "METHODS": "method", "CHANGES": "change"}
 
@@ -41,3 +44,20 @@ def test_every_artifact_has_a_target_that_takes_every_selector(artifact: str) ->
 def test_without_variables_all_is_asked_for_as_published() -> None:
     (overrides,) = asked("reproduce-table1")
     assert compose_config("reproduce", overrides) == compose_config("reproduce", [])
+
+
+def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {"BUDGET": "short", "DEPTHS": "20", "PRECISION": "bf16", "DRY_RUN": "1"}
+    (ours,) = asked("reproduce-table1", **variables)
+    reproduce(compose_config("reproduce", ours))
+    assert "0 of 3 runs to train" in capsys.readouterr().out
+    (own,) = asked("reproduce-table1", **variables, WORKSPACE="my runs")
+    reproduce(compose_config("reproduce", own))
+    assert "3 of 3 runs to train" in capsys.readouterr().out
+    (report,) = asked("report", "report", WORKSPACE="my runs")
+    (tmp_path / "my runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace.existing(compose_config("report", report))
+    assert workspace.results.resolve() == tmp_path / "my runs" / "results"

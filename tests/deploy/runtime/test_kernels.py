@@ -87,7 +87,7 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
 )
 @given(
     images=sizes,
-    # Those of minimal filtering are below.
+    # Those of Winograd convolutions are below.
     channels=st.integers(1, 17).filter(lambda channels: channels != 16),
     filters=st.integers(1, 40),
     side=st.tuples(st.integers(1, 12), st.integers(1, 12)),

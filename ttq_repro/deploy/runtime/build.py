@@ -24,7 +24,7 @@ FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 TORCH = Path(torch.__file__).parent
 #: What a source needs beside FLAGS.
 EXTRA = {
-    **{source: ["-fopenmp"] for source in ("runtime", "frame", "winograd")},
+    **{source: ["-fopenmp"] for source in ("runtime", "pad", "winograd")},
     "operators": [f"-I{TORCH / 'include'}"],
 }
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]

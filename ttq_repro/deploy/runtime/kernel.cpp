@@ -2,8 +2,8 @@
 // registers, where they are used for all rows of a tile and forgotten. Only where a block of
 // filters meets many tiles are they worth a place in the cache for so long.
 
-#include "minimal.hpp"
-#include "tile.hpp"
+#include "winograd_matrices.hpp"
+#include "kernel.hpp"
 
 #include <cstring>
 #include <iterator>
@@ -193,7 +193,7 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   }
 }
 
-#include "transformations.hpp"
+#include "winograd_transforms.hpp"
 
 }  // namespace
 

@@ -5,8 +5,8 @@
 // bfloat16 already. One pass takes that of the high parts alone, rounded to bfloat16. Few rows do not
 // fill a tile and go to the kernel of AVX512.
 
-#include "tile.hpp"
-#include "tiles.hpp"
+#include "kernel.hpp"
+#include "amx_tiles.hpp"
 
 #include <immintrin.h>
 

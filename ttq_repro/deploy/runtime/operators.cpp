@@ -22,8 +22,8 @@ using Sizes = std::vector<int64_t>;
 constexpr int64_t MOST_PADDING = 1 << 16;
 // An expanded input may have any size without taking memory.
 constexpr int64_t MOST_PIXELS = 1 << 30;
-constexpr double MOST_FRAMED = 0x1p60;
-// By how much a frame may be longer than input and padding.
+constexpr double MOST_PADDED = 0x1p60;
+// By how much the padded images may be longer than input and padding.
 constexpr int64_t OVERHANG = 8;
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
@@ -108,14 +108,14 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
   Images in{x.size(0), x.size(1), x.size(2), x.size(3), {}, {}, {}, {}};
   for (int axis = 0; axis < 4; ++axis) in.strides[axis] = x.stride(axis);
   int64_t places[2];
-  double framed = static_cast<double>(std::max<int64_t>(in.images, 1)) * in.channels;
+  double padded = static_cast<double>(std::max<int64_t>(in.images, 1)) * in.channels;
   for (int axis = 0; axis < 2; ++axis) {
     in.kernel[axis] = kernel[axis];
     in.stride[axis] = stride[axis];
     in.padding[axis] = padding[axis];
     const int64_t side =
         std::min(x.size(2 + axis), MOST_PIXELS) + 2 * std::min(padding[axis], MOST_PADDING);
-    framed *= side + OVERHANG;
+    padded *= side + OVERHANG;
     STD_TORCH_CHECK(kernel[axis] > 0 && stride[axis] > 0 && padding[axis] >= 0 &&
                         padding[axis] <= MOST_PADDING && side >= kernel[axis] &&
                         x.size(2 + axis) <= MOST_PIXELS,
@@ -123,7 +123,7 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
                     " does not fit ", x.size(2 + axis), " pixels and twice ", padding[axis]);
     places[axis] = (side - kernel[axis]) / stride[axis] + 1;
   }
-  STD_TORCH_CHECK(framed <= MOST_FRAMED, "ternary: an input of shape ", text(x.sizes()),
+  STD_TORCH_CHECK(padded <= MOST_PADDED, "ternary: an input of shape ", text(x.sizes()),
                   " is too large");
   STD_TORCH_CHECK(groups > 0 && in.channels % groups == 0, "ternary: ", in.channels,
                   " channels do not make ", groups, " groups");

@@ -3,7 +3,7 @@
 
 #include "runtime.hpp"
 
-#include "frame.hpp"
+#include "pad.hpp"
 #include "parts.hpp"
 #include "winograd.hpp"
 
@@ -51,7 +51,7 @@ std::atomic<int> current_level = ternary_level();
 constexpr int64_t TILES_A_TASK = 64;
 // Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
-// Floats that the frame of several images may take.
+// Floats that several padded images may take.
 constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
@@ -133,31 +133,31 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   const int64_t side = winograd ? winograd->outputs : 1;
   const int64_t depth = in->channels / weights->groups;
   // Windows of several outputs may hang over the edge.
-  const auto framed_side = [&](int64_t inputs, int64_t outputs, int axis) {
+  const auto padded_side = [&](int64_t inputs, int64_t outputs, int axis) {
     return std::max(inputs + 2 * in->padding[axis],
                     ceil_div(outputs, side) * side + in->kernel[axis] - 1);
   };
-  const int64_t lines = framed_side(in->height, height, 0);
-  const int64_t line = framed_side(in->width, width, 1) * depth;
+  const int64_t lines = padded_side(in->height, height, 0);
+  const int64_t line = padded_side(in->width, width, 1) * depth;
   const int64_t image = lines * line;
   Tile tile{};
   tile.stretches = in->kernel[0];
   tile.stretch = in->kernel[1] * depth;
   tile.step = line;
-  // A few images at a time, while the cache holds their frame.
+  // A few images at a time, while the cache holds them padded.
   const Parts parts(in->images, std::max<int64_t>(MOST_FRAMED / (image * weights->groups), 1));
   const int64_t most = in->images ? ceil_div(in->images, parts.parts) : 0;
-  const auto framed = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
+  const auto padded = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
   for (int64_t part = 0; part < parts.parts; ++part) {
     Images some = *in;
     some.images = parts.size(part);
-    frame(threads, some, weights->groups, lines, line / depth,
-          x + parts.begin(part) * in->strides[0], framed.get());
+    pad(threads, some, weights->groups, lines, line / depth,
+          x + parts.begin(part) * in->strides[0], padded.get());
     const int64_t pixels = height * width;
     float* to = out + parts.begin(part) * pixels * weights->groups * weights->filters;
     if (winograd) {
       convolve(threads, kernel, *winograd, *weights,
-               {framed.get(), some.images, image, line, depth}, height, width, to);
+               {padded.get(), some.images, image, line, depth}, height, width, to);
       continue;
     }
     const auto set_rows = [&](Tile& tile, int64_t group, int64_t first, int64_t count) {
@@ -165,7 +165,7 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
       int64_t y = first / width % height;
       int64_t number = group * some.images + first / width / height;
       for (int64_t row = 0; row < count; ++row) {
-        tile.rows[row] = framed.get() + number * image + y * in->stride[0] * line +
+        tile.rows[row] = padded.get() + number * image + y * in->stride[0] * line +
                          column * in->stride[1] * depth;
         if (++column == width) {
           column = 0;

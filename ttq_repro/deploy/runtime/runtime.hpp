@@ -1,7 +1,7 @@
 // The C interface of the runtime.
 #pragma once
 
-#include "tile.hpp"
+#include "kernel.hpp"
 
 extern "C" {
 

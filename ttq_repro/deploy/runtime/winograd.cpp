@@ -1,6 +1,6 @@
-// Convolutions by minimal filtering: windows are transformed, a linear layer computes each of their
-// transformed values, and its sums are transformed into outputs. Weights stay packed but for those
-// of a few filters at a time.
+// Convolutions by Winograd's minimal filtering: windows are transformed, a linear layer computes
+// each of their transformed values, and its sums are transformed into outputs. Weights stay packed
+// but for those of a few filters at a time.
 
 #include "winograd.hpp"
 

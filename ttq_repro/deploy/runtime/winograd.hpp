@@ -2,7 +2,7 @@
 
 #include "runtime.hpp"
 
-// Images as `frame` leaves them, with room for windows that hang over the edge. Strides in floats:
+// Images as `pad` leaves them, with room for windows that hang over the edge. Strides in floats:
 // from an image to the next, from a line, and from a pixel.
 struct Framed {
   const float* data;

@@ -29,8 +29,9 @@ struct Tile {
   int64_t filters;        // How many there are; the last block may be cut short.
 };
 
-// A convolution at stride one by minimal filtering (minimal.hpp). Windows of products x products
-// inputs become outputs x outputs outputs; each of their transformed values has its linear layer.
+// A convolution at stride one by Winograd's minimal filtering (winograd_matrices.hpp). Windows of
+// products x products inputs become outputs x outputs outputs; each of their transformed values has
+// its linear layer.
 struct Winograd {
   int outputs, taps, products;  // Along a side: products = outputs + taps - 1.
 

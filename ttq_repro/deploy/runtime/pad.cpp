@@ -1,17 +1,17 @@
-#include "frame.hpp"
+#include "pad.hpp"
 
 #include "parts.hpp"
 
 #include <cstring>
 
-void frame(int threads, const Images& in, int64_t groups, int64_t height, int64_t width,
-           const float* x, float* framed) {
+void pad(int threads, const Images& in, int64_t groups, int64_t height, int64_t width,
+         const float* x, float* padded) {
   const int64_t depth = in.channels / groups;
   const int64_t border = in.padding[1] * depth;
   const int64_t inner = in.width * depth;
   const int64_t whole = width * depth;
   in_parallel(threads, groups * in.images * height, [&](int64_t line) {
-    float* to = framed + line * whole;
+    float* to = padded + line * whole;
     const int64_t y = line % height - in.padding[0];
     const int64_t image = line / height % in.images;
     const int64_t channel = line / height / in.images * depth;

@@ -86,6 +86,17 @@ def _leave(error: UserError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def keep_caches_in(folder: Path) -> None:
+    """Have libraries keep below ``folder`` what they would put elsewhere, once and for all."""
+    # What Lightning imports would put its cache into the home folder.
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    compiled = str((folder / "compiled").absolute())
+    # By default in a folder of temporary files, where the next run may not find it any more. But
+    # torch's commands for the compiler come apart at a blank.
+    if len(compiled.split()) == 1:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled)
+
+
 def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     """What Hydra calls: ``main`` itself, or once for every job of a sweep.
 
@@ -101,11 +112,7 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
 
     @functools.wraps(main)
     def job(config: DictConfig) -> None:
-        # What Lightning imports would put its cache into the home folder.
-        cache = Workspace.of({"workspace": config.get("workspace")}).cache
-        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
-        # By default in a folder of temporary files, where the next run may not find it any more.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
+        keep_caches_in(Workspace.of({"workspace": config.get("workspace")}).cache)
         # Where a summary tells them in the end; a script without one says them at once.
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):

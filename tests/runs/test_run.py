@@ -33,6 +33,16 @@ def test_what_a_sweep_changes_can_be_read() -> None:
     assert taught.options == ["distilled", "held_out=0.1"]
 
 
+@pytest.mark.parametrize("recipe", ["smoke", "short"])
+def test_a_parent_and_the_control_that_goes_on_from_it_are_told_apart(recipe: str) -> None:
+    control = run("experiment=table1/resnet20_control", f"recipe={recipe}")
+    assert control.parent is not None
+    assert control.options == ["trained further"]
+    assert control.parent.options == []
+    names = [one.name.rpartition("-")[0] for one in (control, control.parent)]
+    assert names[0] == names[1], "the hash alone tells them apart"
+
+
 def test_a_teacher_and_images_held_out_tell_runs_apart() -> None:
     ours = "experiment=best_ternary/resnet20"
     plain, taught = run(ours, "distillation=null"), run(ours)

@@ -153,8 +153,8 @@ class Run:
         """What sets it apart from runs that its name does not tell it from, for people to read.
 
         The options in which its model and quantizer are not those of ``configs/``, such as
-        ``sparsity=0.3``, those of a policy other than the usual one, a teacher, and images held
-        out.
+        ``sparsity=0.3``, those of a policy other than the usual one, that it goes on from a parent
+        of its own kind, a teacher, and images held out.
         """
         usual = compose_config("train", [])
         for group in ("model", "quantizer"):
@@ -165,10 +165,13 @@ class Run:
             for option, value in self.config[group].items()
             if option not in usual[group] or usual[group][option] != value
         ]
+        # Where their recipes are one, its parent has its name but for the hash.
+        goes_on = self.quantizer == "full_precision" and self.config["parent"] != "none"
+        further = ["trained further"] if goes_on else []
         distilled = ["distilled"] if self.config.get("distillation") else []
         data = self.config["data"]
         held_out = [f"held_out={data['held_out']}"] if "held_out" in data else []
-        return [*unusual, *distilled, *held_out]
+        return [*unusual, *further, *distilled, *held_out]
 
     @property
     def label(self) -> str:

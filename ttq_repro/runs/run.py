@@ -93,36 +93,30 @@ class Run:
     @cached_property
     def science(self) -> Config:
         """The fields that shape the result: what :attr:`identity` hashes."""
-        config = self.config
-        # Part of it like the precision, but where there is one process, as in the first records.
-        shared = {"processes": self.processes} if self.processes > 1 else {}
-        # Likewise, but where there is none. Records older than the option do not have it.
-        plain = {"plain": True} if config["trainer"].get("plain") else {}
-        # Likewise: a part of a data set is another one.
-        images, usual = (
-            node.get("images")
-            for node in (config["data"], committed_choice("data", self.dataset) or {})
-        )
-        part = {} if images in (None, usual) else {"images": images}
-        distillation = _typed(self.config.get("distillation"), FRACTIONS)
-        taught = {"distillation": distillation} if distillation else {}
+        config, trainer = self.config, self.config["trainer"]
         model, quantizer, data, recipe = (
             _typed(config[group], committed_choice(group, config[group]["name"]))
             for group in ("model", "quantizer", "data", "recipe")
         )
-        return {
+        fields = {
             "model": _without(model, "name"),
             "quantizer": _without(quantizer, "name"),
             "policy": config["policy"],
             "data": _without(data, "root", "images"),
             "recipe": _without(recipe, "name", "parent"),
-            "precision": config["trainer"]["precision"],
+            "precision": trainer["precision"],
             "parent": self._parent_identity(),
-            **shared,
-            **plain,
-            **part,
-            **taught,
         }
+        images = config["data"].get("images")
+        usual = committed_choice("data", self.dataset) or {}
+        # Younger than the first records: part of it only where they are used, else None.
+        younger = {
+            "processes": self.processes if self.processes > 1 else None,
+            "plain": trainer.get("plain") or None,
+            "images": images if images != usual.get("images") else None,
+            "distillation": _typed(config.get("distillation"), FRACTIONS) or None,
+        }
+        return fields | {key: value for key, value in younger.items() if value is not None}
 
     @cached_property
     def identity(self) -> str:

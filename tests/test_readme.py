@@ -40,6 +40,14 @@ def test_named_targets_exist(page: Path) -> None:
     assert set(named) <= targets
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_train_the_parents_that_they_need(page: Path) -> None:
+    """A reader has none."""
+    lines = page.read_text().replace("\\\n", " ").splitlines()
+    for command in (line for line in lines if line.startswith("python scripts/train.py")):
+        assert "experiment=" not in command or "train_parent=true" in command
+
+
 def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(example, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 #: The checkout; where the package is installed without one, the folder of packages.
@@ -24,15 +24,14 @@ CACHE = _cache()
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write to a temporary name in the same folder, sync, and rename over ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # Not one of tempfile's, which are private: whom it is for is the umask's to say.
+    stream = temporary.open("xb")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes private files; what we write is for whoever may read the folder.
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,0 +1,26 @@
+"""Files are whole, or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ttq_repro.files import write_atomically
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_and_write_a_file_is_for_the_umask_to_say(
+    umask: int, mode: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "record.json"
+    before = os.umask(umask)
+    try:
+        for content in (b"first", b"second"):
+            write_atomically(path, content)
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"second"
+    assert path.stat().st_mode & 0o777 == mode
+    assert list(path.parent.iterdir()) == [path]

@@ -212,14 +212,14 @@ def test_prepares_photographs_and_names_a_damaged_one(photographs: Path, tmp_pat
     victim.write_bytes(whole[: len(whole) // 2])
     given = ["data=imagenette", "data.num_classes=3", f"data.root={photographs}"]
     arguments = [*given, f"workspace={tmp_path}", f"store={tmp_path / 'store'}"]
-    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    done = script("prepare", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {victim}: not a readable image")
     victim.write_bytes(whole)
-    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    done = script("prepare", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"done; DATA_DIR={tmp_path / 'store'}" in done.stdout
-    done = script("prepare_imagenet", *arguments, cwd=tmp_path)
+    done = script("prepare", *arguments, cwd=tmp_path)
     assert "18 train and 6 val photographs, prepared in" in done.stdout
 
 
@@ -227,7 +227,7 @@ def test_a_stopped_preparation_says_how_to_go_on(photographs: Path, tmp_path: Pa
     waits = photographs / "train" / "n01" / "endless.png"
     os.mkfifo(waits)
     given = ["data=imagenette", "data.num_classes=3", f"data.root={photographs}"]
-    with started("prepare_imagenet", *given, f"workspace={tmp_path}") as process:
+    with started("prepare", *given, f"workspace={tmp_path}") as process:
         writer = wait_for(lambda: opened_by_reader(waits), "reader")
         process.send_signal(signal.SIGINT)
         os.close(writer)  # Or the signal, if it comes just before the read, waits for its end.

@@ -276,6 +276,18 @@ def test_a_store_can_be_given_in_place_of_the_photographs(
     assert not (tmp_path / "unused").exists()
 
 
+@pytest.mark.parametrize("step", [prepare, survey])
+def test_a_store_of_a_store_is_refused(
+    step: Callable[[Photographs, Path], object], wanted: Photographs, tmp_path: Path
+) -> None:
+    given = replace(wanted, root=prepare(wanted))
+    says = rf"^store={tmp_path}/other: data\.root={given.root} is a store already, {given.root}$"
+    with pytest.raises(UserError, match=says):
+        step(given, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    step(given, given.root)
+
+
 @pytest.mark.parametrize("step", [open_store, prepare, survey])
 def test_a_store_has_to_be_as_the_config_says(
     step: Callable[[Photographs], object], wanted: Photographs

@@ -136,9 +136,10 @@ def prepare(wanted: Photographs, store: Path | None = None) -> Path:
 
     Raises:
         DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
+        UserError: ``store`` would have to be made of another store.
     """
     with _files_explained(store or wanted.cache):
-        path = wanted.given_store
+        path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
             path = store or wanted.cached_store(folder)
@@ -152,9 +153,10 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
 
     Raises:
         DataError: the photographs are not there, or not as they have to be.
+        UserError: ``store`` would have to be made of another store.
     """
     with _files_explained(store or wanted.cache):
-        path = wanted.given_store
+        path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
             path = store or wanted.cached_store(folder)
@@ -166,6 +168,14 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
         made = ImageStore(path)
         _check(made, wanted)
     return Survey(path, True, made.counts, Cost(made.bytes, 0))
+
+
+def _given(wanted: Photographs, store: Path | None) -> Path | None:
+    """The store in the place of the photographs, of which no other one can be made."""
+    given = wanted.given_store
+    if given and store and store.resolve() != given.resolve():
+        raise UserError(f"store={store}: data.root={wanted.root} is a store already, {given}")
+    return given
 
 
 @contextmanager

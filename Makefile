@@ -11,7 +11,8 @@ RUN    := $(VENV)/bin/python
 
 FALSE := 0 no off false
 # Where results/ and outputs/ are; without, this checkout, whose recorded runs are not trained again.
-IN_WORKSPACE = $(if $(WORKSPACE),'workspace="$(WORKSPACE)"')
+# Not from the environment, where others mean something else by that name.
+IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),'workspace="$(WORKSPACE)"')
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \

@@ -46,6 +46,18 @@ def test_without_variables_all_is_asked_for_as_published() -> None:
     assert compose_config("reproduce", overrides) == compose_config("reproduce", [])
 
 
+def test_a_workspace_of_the_environment_is_somebody_elses() -> None:
+    told = subprocess.run(
+        ["make", "-n", "report"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "WORKSPACE": "/var/lib/jenkins"},
+        capture_output=True,
+        text=True,
+    )
+    assert "scripts/report.py" in told.stdout
+    assert "jenkins" not in told.stdout
+
+
 def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

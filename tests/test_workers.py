@@ -1,8 +1,21 @@
-"""How processes share the threads and the workers of a run that has them alone."""
+"""Processes that work together share the cores, know their place, and end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 
-from ttq_repro.workers import threads_each, workers_each
+from tests.runs.processes import wait_for
+from ttq_repro.errors import DataError
+from ttq_repro.files import ROOT, write_atomically
+from ttq_repro.workers import ProcessesError, run_together, threads_each, workers_each
 
 
 @pytest.mark.parametrize(
@@ -18,3 +31,90 @@ def test_runs_side_by_side_by_several_processes_share_twice() -> None:
     for together in range(1, 20):
         assert threads_each(threads_each(together, 3), 2) == threads_each(together, 6)
         assert workers_each(workers_each(together, 3), 2) == workers_each(together, 6)
+
+
+def tell_place(folder: Path, _: Connection) -> None:
+    names = ("MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+    place = " ".join(os.environ[name] for name in names)
+    Path(folder, os.environ["LOCAL_RANK"]).write_text(place)
+
+
+def test_each_knows_its_place_and_where_the_others_meet(tmp_path: Path) -> None:
+    run_together(tell_place, (tmp_path,), 3, threads=5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+    (place,) = {path.read_text() for path in tmp_path.iterdir()}
+    address, port, threads = place.split()
+    assert (address, threads) == ("127.0.0.1", "5")
+    assert int(port) > 0
+    assert "LOCAL_RANK" not in os.environ
+
+
+def is_over(process: str) -> bool:
+    """Whether it has ended, and its parent perhaps not noticed."""
+    try:
+        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def end_one(how: str, others: int | None, ending: Path, sender: Connection) -> None:
+    """Process 1 ends, the others wait, or end with a code of their own after it."""
+    if os.environ["LOCAL_RANK"] != "1":
+        wait_for(lambda: ending.is_file() and is_over(ending.read_text()), "end of process 1")
+        if others is None:
+            time.sleep(600)
+        os._exit(others or 0)
+    write_atomically(ending, str(os.getpid()).encode())
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "tell":
+        sender.send(DataError("no images"))
+    os._exit(2)
+
+
+@pytest.mark.parametrize("others", [None, 0, 1])
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ("kill", ProcessesError, "^process 1 was ended by SIGKILL$"),
+        ("exit", ProcessesError, r"^process \d exited with [12]$"),
+        ("tell", DataError, "^no images$"),
+    ],
+)
+def test_one_that_fails_ends_the_others(
+    how: str, error: type[Exception], said: str, others: int | None, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(error, match=said):
+        run_together(end_one, (how, others, tmp_path / "ending"), 3, threads=1)
+    assert time.monotonic() - began < 60
+
+
+def wait_in(folder: Path, _: Connection) -> None:
+    """Leave this process's number in a folder and wait."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None:
+    starter = (
+        "from pathlib import Path; from tests.test_workers import wait_in; "
+        "from ttq_repro.workers import run_together; "
+        f"run_together(wait_in, (Path({str(tmp_path)!r}),), 2, threads=1)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for(lambda: len(alive(tmp_path)) == 2, "two processes")
+    os.kill(process.pid, blow)
+    process.wait()
+    wait_for(lambda: not alive(tmp_path), "end of both")
+
+
+def alive(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.iterdir() if Path("/proc", path.name).exists()]

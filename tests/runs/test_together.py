@@ -98,7 +98,7 @@ def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
     ]  # fmt: skip
     with started("reproduce", *arguments) as process:
         wait_for_file("last.ckpt", tmp_path)
-        os.kill(children(process.pid, "ttq_repro.runs.rank")[-1], signal.SIGKILL)
+        os.kill(children(process.pid, "spawn_main")[-1], signal.SIGKILL)
         _, said = process.communicate()
     assert process.returncode == 1
     assert "was ended by SIGKILL, one of 2 that train the run" in said

@@ -1,9 +1,9 @@
-"""One of two processes that train together: python -m tests.training.sharing FOLDER."""
+"""What two processes do that train together."""
 
 from __future__ import annotations
 
 import os
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Recorded(Classifier):
         self.steps[-1]["gradients"] = gradients_of(self.network)
 
 
-def main(folder: Path) -> None:
+def train_share(folder: Path, _: Connection) -> None:
+    """Leave in ``folder`` what each of two processes has seen, by method."""
     ttq_repro.data.pipeline.TEST_BATCH = TEST_BATCH
     ttq_repro.training.graphed.Classifier = Recorded
     share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
@@ -92,7 +93,3 @@ def main(folder: Path) -> None:
             "correct": torch.from_numpy(fitted.correct),
         }
         torch.save(kept, folder / f"{method}-{share.rank}")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

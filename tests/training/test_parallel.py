@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of
+from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of, train_share
 from ttq_repro.quantizers import after_step, on_epoch_start
-from ttq_repro.runs.processes import run_together
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import attach_quantizer, build_network, restore_float
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
+from ttq_repro.workers import run_together
 
 Kept = dict[str, Any]
 
@@ -24,7 +23,7 @@ Kept = dict[str, Any]
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
     """What each of the processes keeps, by method."""
     folder = tmp_path_factory.mktemp("shared")
-    run_together([sys.executable, "-m", "tests.training.sharing", str(folder)], WORLD, 1)
+    run_together(train_share, (folder,), WORLD, threads=1)
     return {
         method: [torch.load(folder / f"{method}-{rank}") for rank in range(WORLD)]
         for method in METHODS

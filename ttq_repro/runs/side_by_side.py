@@ -16,7 +16,7 @@ from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
-from ttq_repro.workers import in_new_process, serve_parent, threads_each, workers_each
+from ttq_repro.workers import in_new_process, threads_each, workers_each
 
 Start = Callable[[Run], Future[None]]
 
@@ -110,7 +110,6 @@ def _in_a_process(jobs: int, run: Run) -> None:
 
 
 def _work(config: Config, threads: int, sender: Connection) -> None:
-    serve_parent()
     torch.set_num_threads(threads)
     try:
         execute(Run(config), weights_too=True, say=partial(print, flush=True))

@@ -1,28 +1,29 @@
-"""One run trained by several processes, as its starter sees them."""
+"""One run trained by several processes."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+import traceback
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
 
 import torch
 
-from ttq_repro.data.share import SMALLEST
+from ttq_repro.data.share import SMALLEST, Share
 from ttq_repro.errors import TrainingError, UserError
-from ttq_repro.runs.processes import ProcessesError, run_together
+from ttq_repro.runs.config import Config
+from ttq_repro.runs.failures import explained, lost_the_others
+from ttq_repro.runs.parent import read_parent
 from ttq_repro.runs.run import Run
-from ttq_repro.workers import threads_each
-
-#: What lies in the folder that starter and processes share: the run with what its record replaces,
-#: and why it cannot go on.
-CONFIG, REASON = "config.json", "reason"
+from ttq_repro.runs.share import data_of, train_share
+from ttq_repro.runs.workspace import Workspace
+from ttq_repro.workers import ProcessesError, run_together, threads_each
 
 
 def train_together(run: Run, replaced: list[dict[str, Any]]) -> None:
-    """Train a run by ``run.processes`` processes of ``ttq_repro.runs.rank``.
+    """Train a run by ``run.processes`` processes; this one holds its lock.
 
     Processes of our own rather than Lightning's, which would start the command line again: that
     may be a plan or a sweep of many runs, whose locks this process holds.
@@ -30,19 +31,46 @@ def train_together(run: Run, replaced: list[dict[str, Any]]) -> None:
     Raises:
         UserError, TrainingError: as the processes report it, or one of them was lost.
     """
-    with TemporaryDirectory() as folder:
-        Path(folder, CONFIG).write_text(json.dumps([run.config, replaced]))
-        sys.stdout.flush()  # What was said so far comes before what they say.
-        command = [sys.executable, "-m", "ttq_repro.runs.rank", folder]
-        threads = threads_each(torch.get_num_threads(), run.processes)
-        try:
-            run_together(command, run.processes, threads)
-        except ProcessesError as error:
-            reason = Path(folder, REASON)
-            if error.code < 0 or not reason.is_file():
-                raise TrainingError(f"{error}, one of {run.processes} that train the run") from None
-            kind = UserError if error.code == UserError.exit_code else TrainingError
-            raise kind(reason.read_text()) from None
+    threads = threads_each(torch.get_num_threads(), run.processes)
+    try:
+        run_together(_train, (run.config, replaced, threads), run.processes, threads)
+    except ProcessesError as error:
+        raise TrainingError(f"{error}, one of {run.processes} that train the run") from None
+
+
+def _train(
+    config: Config, replaced: list[dict[str, Any]], threads: int, sender: Connection
+) -> None:
+    """Train this process's share of a run."""
+    torch.set_num_threads(threads)
+    run, workspace = Run(config), Workspace.of(config)
+    share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
+    say = partial(print, flush=True) if share.rank == 0 else _nothing
+    try:
+        with explained(run):
+            parent = read_parent(run, workspace, say)
+            train_share(run, parent, data_of(run, workspace), share, replaced, say)
+    except UserError as error:
+        sender.send(error)
+        _leave(error.exit_code)
+    except KeyboardInterrupt:  # Made of SIGTERM, which the starter may have got as well.
+        _leave(1)
+    except Exception as error:
+        # Whoever was lost is to say why.
+        if not lost_the_others(error):
+            traceback.print_exc()
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without the handlers that would wait for the other processes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 def check_shares(run: Run) -> None:

@@ -123,7 +123,7 @@ def _trained(entry: Config) -> tuple[Packable, str]:
         raise UserError(f"{path}: not made from {weights}, the checksum differs")
     if not record.is_file():
         raise UserError(f"{path}: of a run whose record is not there, {record}")
-    network = starting_network(Record.read(record).config | {"parent": "none"})
+    network = starting_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     model = described.architecture, described.arguments, described.inputs
     error = 100 * made["test_error"]

@@ -514,6 +514,5 @@ AREAS: dict[str, dict[str, list[Claim]]] = {
     },
     "size and speed": {"Size and speed": _deployment()},
 }
-CLAIMS = tuple(
-    claim for subjects in AREAS.values() for claims in subjects.values() for claim in claims
-)
+SUBJECTS = {subject: claims for subjects in AREAS.values() for subject, claims in subjects.items()}
+CLAIMS = tuple(claim for claims in SUBJECTS.values() for claim in claims)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ttq_repro.paper.claims import AREAS
+from ttq_repro.paper.claims import AREAS, SUBJECTS
 from ttq_repro.paper.rules import Claim
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.statistics import Estimate
@@ -58,11 +58,10 @@ def subject_table(judgements: Sequence[Judgement]) -> Table:
     """How many claims of each subject have which verdict."""
     by_id = {judgement.claim.id: judgement.verdict for judgement in judgements}
     rows = []
-    for subjects in AREAS.values():
-        for subject, claims in subjects.items():
-            counts = Counter(by_id[claim.id] for claim in claims)
-            row = (str(counts[verdict] or NOTHING) for verdict in Verdict)
-            rows.append([subject, str(len(claims)), *row])
+    for subject, claims in SUBJECTS.items():
+        counts = Counter(by_id[claim.id] for claim in claims)
+        row = (str(counts[verdict] or NOTHING) for verdict in Verdict)
+        rows.append([subject, str(len(claims)), *row])
     return Table("", ["subject", "claims", *Verdict], rows)
 
 

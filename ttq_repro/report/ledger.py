@@ -218,11 +218,11 @@ class Ledger:
         """The terms whose network lacks a seed that another one has, or is to be trained again."""
         by_network = self._seeds_by_network(one)
         seeds = set.union(*by_network)
-        mismatched = {origin.identity for origin in self._mismatched(one)}
+        apart = {origin.identity for origin in self._mismatched(one)}
         return [
             term
             for term, (found, (_, cell)) in enumerate(zip(by_network, one.terms, strict=True))
-            if not found or found < seeds or cell.run.identity in mismatched
+            if not found or found < seeds or cell.run.identity in apart
         ]
 
     def _missing(self, one: Sum) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ class Ledger:
         return self._removals(one) + commands
 
     def _removals(self, one: Sum) -> tuple[str, ...]:
-        """What to type so that mismatched train again, from what their parents are now."""
+        """What to type so that the mismatched train again, from what their parents are now."""
         cells = {cell.run.identity: cell for _, cell in one.terms}
         return tuple(
             f"rm {place(cells[origin.identity], origin.seed, self._workspace)}"

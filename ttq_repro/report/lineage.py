@@ -44,7 +44,7 @@ def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Or
     Args:
         origins: the networks to be compared.
         recorded: all networks, compared or not, so that whoever compares a child names the same
-            mismatch. A parent that is not among them has the weights that the first of its
+            ones. A parent that is not among them has the weights that the first of its
             children started from.
     """
     known = {origin.key: origin.weights for origin in recorded}
@@ -63,7 +63,7 @@ def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Or
 
 
 def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
-    """The cells without the records of mismatched: to compare those would compare the parents.
+    """The cells without mismatched records: to compare those would compare the parents.
 
     The parents' own records are read from the workspace, whether or not they are compared.
     """

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ttq_repro.files import write_atomically
-from ttq_repro.paper.claims import AREAS
+from ttq_repro.paper.claims import SUBJECTS
 from ttq_repro.report.captions import PAPERS_DATASETS, in_order
 from ttq_repro.report.claims_table import (
     answer,
@@ -66,9 +66,7 @@ def write_page(
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     page = environment.get_template("page.html.jinja").render(
         subjects={
-            subject: [by_id[claim.id] for claim in claims]
-            for subjects in AREAS.values()
-            for subject, claims in subjects.items()
+            subject: [by_id[claim.id] for claim in claims] for subject, claims in SUBJECTS.items()
         },
         answer=answer(judgements),
         counts=subject_table(judgements),

@@ -86,6 +86,6 @@ def _draw_log(axes: Axes, log: released_log.ReleasedLog, ours: int) -> None:
     errors = 100 * log["validation_error"][: released_log.PAPER_EPOCHS]
     trailing = mean(last_eighth(errors.tolist()))
     label = f"TTQ, {released_log.NAME}: {errors[-1]:.2f}, {trailing:.2f}"
-    x = np.linspace(0, ours, len(errors) + 1)[1:]
+    x = style.epochs_laid_over(len(errors), ours)
     _draw(axes, x, errors[None], label=label, color=style.SKY)
     style.second_epoch_axis(axes, ours, len(errors), released_log.NAME)

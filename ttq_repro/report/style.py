@@ -82,8 +82,13 @@ def epoch_axis(axes: Axes) -> None:
 
 def laid_over(axes: Axes, values: NDArray[np.float64], ours: int, label: str, **look: Any) -> None:
     """A curve of another schedule, laid over one of ``ours`` epochs from start to end, thinly."""
-    x = np.linspace(0, ours, len(values) + 1)[1:]
+    x = epochs_laid_over(len(values), ours)
     axes.plot(x, values, label=label, linewidth=0.8, zorder=1.5, **look)
+
+
+def epochs_laid_over(theirs: int, ours: int) -> NDArray[np.float64]:
+    """Where the ends of ``theirs`` epochs lie, spread over a schedule of ``ours``."""
+    return np.linspace(0, ours, theirs + 1)[1:]
 
 
 def second_epoch_axis(axes: Axes, ours: int, theirs: int, of: str) -> None:

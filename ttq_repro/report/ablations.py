@@ -1,4 +1,4 @@
-"""What the paper leaves open or claims: one change a row, against TTQ as we run it."""
+"""Ablations of what the paper claims or leaves open: each row is one change to our TTQ."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
-    """A row for each change at the setting at which most have a record, then those of others."""
+    """One row per change at the setting at which most have a record, then those of others."""
     blocks = by_setting(cells, workspace, _is_baseline)
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
@@ -48,7 +48,7 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def _rows(block: list[Found], workspace: Workspace) -> list[list[str]]:
-    """Of one setting, the only one that they are compared at."""
+    """The rows of one setting; nothing is compared across settings."""
     baseline = next((one.records for one in block if _is_baseline(one)), {})
     return [_row(one, baseline, workspace) for one in block]
 

@@ -1,4 +1,4 @@
-"""TTQ as the released code computes it, curve over curve with the released log."""
+"""TTQ as the released code computes it, with the curves of the released log laid over ours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FEWER = (
 )
 WITHOUT_LOG = " Drawn without the released log (AUTHORS_LOG=...)."
 COLUMNS = 5
-#: Our metrics, the log's columns, and how both look.
+#: For each of our metrics, the log's column, its label, and the line style of both.
 ERRORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "test_error": ("validation_error", "test", {"color": style.BLUE}),
     "train_error": ("train_error", "training", {"color": style.GREEN, "linestyle": "--"}),
@@ -53,7 +53,7 @@ def render(
 
 
 def _parent(ttq: Found, workspace: Workspace) -> str:
-    """What our seeds start from; empty without its records."""
+    """A sentence on the network that our seeds start from; empty without its records."""
     run = ttq.cell.run.parent
     records = records_of(run, workspace) if run else []
     error = error_over_seeds(record for record in records if record.seed in ttq.records)
@@ -69,7 +69,7 @@ def _log(ttq: Found, log: released_log.ReleasedLog) -> str:
 
 @style.styled
 def authors_code(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
-    """The errors in one wide panel, and a small one for the scales of each layer."""
+    """One wide panel of errors, and a small panel of scales for each layer."""
     layers = list(next(iter(ttq.records.values())).layers)
     rows = -(-len(layers) // COLUMNS)
     figure = Figure((style.WIDTH, 2.8 + 1.1 * rows), layout="constrained")

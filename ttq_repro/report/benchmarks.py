@@ -1,4 +1,4 @@
-"""Measurements that are no training runs: the CSV files in results/benchmarks."""
+"""Measurements other than training runs: the CSV files in results/benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d$")
 
 
 class Measurement(NamedTuple):
-    """A number, its 95% interval, and the name of the file that holds it."""
+    """A number, its 95% interval, and the name of the file it comes from."""
 
     value: float
     interval: tuple[float, float]
@@ -22,9 +22,9 @@ class Measurement(NamedTuple):
 
 
 def look_up(rule: Measured, folder: Path) -> Measurement | None:
-    """The number that a rule asks for, from the last file of its name; None if it is not there.
+    """The number that a rule asks for, from the latest file of its benchmark, None if missing.
 
-    A warning names what is no number, and a file that is not text.
+    Warns if the value is not a number, or the file is not text.
     """
     named = [path for path in folder.glob(f"{rule.benchmark}*.csv") if _is_of(rule.benchmark, path)]
     for path in sorted(named, key=_date)[-1:]:
@@ -39,12 +39,12 @@ def look_up(rule: Measured, folder: Path) -> Measurement | None:
 
 
 def _is_of(benchmark: str, path: Path) -> bool:
-    """Whether that is all of a file's name, but for hardware and date; others may begin alike."""
+    """Whether a file's name is the benchmark's, or ends with a date; others may begin alike."""
     return path.stem == benchmark or DATE.search(path.stem) is not None
 
 
 def _date(path: Path) -> tuple[str, str]:
-    """When a file was measured, as its name says in the end; then by name."""
+    """A sort key: the date at the end of a file's name, then the name."""
     found = DATE.search(path.stem)
     return found[0] if found else "", path.name
 

@@ -1,4 +1,4 @@
-"""Our own target: a ternary network that beats full precision, chosen on images held out."""
+"""Our own target: a ternary network that beats full precision, chosen on held-out images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path, chosen: str) -> 
 
 
 def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
-    """One row a method, all at the setting of ``cells`` at which most have a record."""
+    """One row per method, all at the setting at which most of ``cells`` have a record."""
     found = of_one_lineage(at_one_setting(cells, workspace), workspace)
     held_out, tested = (
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
@@ -66,7 +66,7 @@ def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
 
 
 def _errors(held_out: dict[str, Found]) -> dict[str, float]:
-    """On the images held out, of the ternary methods that were run."""
+    """The held-out error of each ternary method that was run."""
     return {
         method: error.mean
         for method, one in held_out.items()
@@ -75,7 +75,7 @@ def _errors(held_out: dict[str, Found]) -> dict[str, float]:
 
 
 def _choice(errors: dict[str, float], chosen: str) -> str:
-    """What is to be said if the choice rests on nothing, or another method does better."""
+    """A note if the chosen method has no held-out error, or another one does better."""
     if chosen not in errors:
         return f"- not chosen yet: `artifact.options.chosen={chosen}` is where the choice begins"
     best = min(errors, key=errors.__getitem__)

@@ -1,4 +1,4 @@
-"""What every table and figure says of where it comes from and what it lacks."""
+"""The texts in which tables and figures state their source and what is missing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 
-#: What stands in place of a number that no run has given yet, or none that may be compared, and
-#: where there is none to be given.
+#: Placeholders for a number: not run yet, run but not comparable, and not applicable.
 NOT_RUN, LEFT_OUT, NOTHING = "not run", "left out", "-"
 
-#: The data sets of the paper; results on another stand in for one of them.
+#: The data sets of the paper; any other is a stand-in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")
 
-#: The artifacts in the order in which a reader would ask for them.
+#: The artifacts in the order in which a reader would look for them.
 ORDER = (
     "table1", "comparison", "figure3", "figure2", "figure5", "ablations", "equality",
     "best_ternary", "figure1", "authors_code", "table2", "table3", "table4", "figure4", "figure6",
@@ -26,7 +25,7 @@ ORDER = (
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files that are named after artifacts, or start so, in the order of these; others last."""
+    """Files in the ``ORDER`` of the artifacts that their names start with; others come last."""
 
     def rank(path: Path) -> tuple[int, str]:
         places = [place for place, name in enumerate(ORDER) if path.stem.startswith(name)]
@@ -36,7 +35,7 @@ def in_order(files: Iterable[Path]) -> list[Path]:
 
 
 def stand_in(cell: Cell) -> str:
-    """What a caption says of results on other data than the paper's; empty for those on its own."""
+    """The warning that a caption starts with; empty for results on the paper's data."""
     if cell.run.is_result and cell.run.dataset in PAPERS_DATASETS:
         return ""
     if cell.run.is_result:
@@ -52,24 +51,24 @@ def stand_in(cell: Cell) -> str:
 
 
 def file_name(artifact: str, cell: Cell) -> str:
-    """What the files of an artifact are called, those of a stand-in apart from the real ones."""
+    """The name of an artifact's files, which for a stand-in includes the data set."""
     dataset = cell.run.dataset
     return artifact if dataset in PAPERS_DATASETS else f"{artifact}_{dataset}"
 
 
 def captioned(caption: str, cell: Cell) -> str:
-    """``caption`` in Markdown, behind what a trial says of itself."""
+    """``caption`` in Markdown, after the warning of :func:`stand_in`, if any."""
     warning = stand_in(cell)
     return f"**{warning}** {caption}" if warning else caption
 
 
 def not_run(cell: Cell) -> str:
-    """What stands in place of an artifact whose runs are missing."""
+    """The placeholder for an artifact whose runs are missing."""
     return f"{NOT_RUN}: `{cell.command}`"
 
 
 def recorded(found: list[Found]) -> list[Found]:
-    """The cells with records, one at least.
+    """The cells with records, at least one.
 
     Raises:
         NothingToDrawError: there is none.
@@ -81,7 +80,7 @@ def recorded(found: list[Found]) -> list[Found]:
 
 
 def error_of(one: Found) -> str:
-    """The error of a cell as tables show it, or why there is none."""
+    """The error of a cell as shown in tables, or why there is none."""
     error = error_over_seeds(one.records.values())
     return str(error or (LEFT_OUT if one.left_out else NOT_RUN))
 
@@ -93,7 +92,7 @@ def trailing_of(one: Found) -> str:
 
 
 def how_to_run(found: Iterable[Found]) -> str:
-    """What to do about the cells of a table that were not run, and about records left out."""
+    """What to do about cells of a table that were not run, and about records left out."""
     lines: list[str] = []
     for one in found:
         lines += [f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one)]
@@ -110,7 +109,7 @@ def _remedies(one: Found) -> list[str]:
 
 
 def scatter_of_images(found: list[Found]) -> str:
-    """What the number of images alone leaves uncertain of one error; empty without a record."""
+    """How uncertain the choice of test images alone makes one error; empty without records."""
     records = [record for one in found for record in one.records.values()]
     if not records:
         return ""

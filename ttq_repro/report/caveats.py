@@ -1,4 +1,4 @@
-"""What is to be known of single runs beside the error that they end with."""
+"""Caveats about single runs that their final error does not show."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple
 from ttq_repro.report.seeds import Found
 from ttq_repro.runs.record import Record, last_eighth
 
-#: How many points a final epoch is off, to be told, from the median of the last eighth of them.
+#: An outlier is more than this many points from the median of the last eighth of the epochs.
 FAR = 1.0
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
-#: How many scales are named, so that a run that went wrong does not fill a page.
+#: How many scales are named at most, so that a failed run does not fill a page.
 NAMED = 3
 
 
 class Outlier(NamedTuple):
-    """A final epoch that is far from those before it: its error in %, and their median."""
+    """A final epoch far from the last ``epochs``: its error and their median, in %."""
 
     final: float
     usual: float
@@ -35,7 +35,7 @@ def outlier(record: Record) -> Outlier | None:
 def caveats(
     found: Iterable[Found], name: Callable[[Found], str] = lambda one: one.title
 ) -> list[str]:
-    """A line for each seed of which there is something to be known, by what its cell is called."""
+    """One line for each seed that has caveats, under the ``name`` of its cell."""
     return [
         f"- {name(one)}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"
         for one in found
@@ -61,7 +61,7 @@ def _reasons(record: Record) -> Iterator[str]:
 
 
 def _not_positive(record: Record) -> list[str]:
-    """The scales that turned their weights around, or made them vanish, and what they are."""
+    """The final scales, with their values, that flip the sign of their weights or zero them."""
     return [
         f"{symbol} of {layer}, {reported[scale][-1]:.2f}"
         for layer, reported in record.layers.items()

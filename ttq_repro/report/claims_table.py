@@ -1,4 +1,4 @@
-"""The claims with their verdicts, as words and as a table."""
+"""The claims with their verdicts, in words and as tables."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
 ]  # fmt: skip
 NOTHING = "-"
-#: The paper's headline, that TTQ beats full precision: on these networks it says so.
+#: The paper's headline: the claims that TTQ beats full precision.
 HEADLINE = (
     "ttq-beats-full-precision-resnet32",
     "ttq-beats-full-precision-resnet44",
     "ttq-beats-full-precision-resnet56",
     "alexnet-ttq-beats-full-precision",
 )
-#: Of the network that everybody trains first, and on which the paper has TTQ behind.
+#: The claim about the network that everybody trains first, where TTQ is behind in the paper.
 FIRST = "table1-resnet20-difference"
 
 
 def claims_table(judgements: Sequence[Judgement]) -> Table:
-    """One row a claim."""
+    """One row per claim."""
     rows = [
         [
             judgement.claim.text,
@@ -87,8 +87,8 @@ def _counts(judgements: Sequence[Judgement]) -> str:
 def answer(judgements: Sequence[Judgement]) -> str:
     """Whether the paper reproduces, in a few sentences of Markdown.
 
-    Areas are counted apart: that a format is small says nothing of what is learned, and who has no
-    ImageNet should not look for it among what is missing on CIFAR-10.
+    Areas are counted separately: a small format says nothing about accuracy, and ImageNet runs that
+    a reader cannot do should not count as missing on CIFAR-10.
     """
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     text = (
@@ -105,7 +105,7 @@ def answer(judgements: Sequence[Judgement]) -> str:
 
 
 def _first(judgement: Judgement) -> str:
-    """What became here of the network that everybody trains first."""
+    """Our result for the claim ``FIRST``, in words."""
     if judgement.ours is None:
         return "here it is not run"
     if judgement.verdict is Verdict.NOT_RUN:
@@ -114,7 +114,7 @@ def _first(judgement: Judgement) -> str:
 
 
 def paper_number(claim: Claim) -> str:
-    """As the paper prints it."""
+    """The paper's number as the paper prints it."""
     return NOTHING if claim.value is None else _number(claim.value, claim.unit, claim.digits)
 
 
@@ -124,9 +124,9 @@ def our_number(judgement: Judgement) -> str:
 
 
 def basis(judgement: Judgement) -> str:
-    """What our number rests on: seeds and setting, or a benchmark; and how else it would be.
+    """What our number rests on: seeds and setting, or a benchmark.
 
-    A final epoch may be an outlier. Then the number of the trailing means is told as well.
+    If a final epoch among its runs is an outlier, the number from trailing means is added.
     """
     if judgement.ours is None:
         return ""
@@ -156,7 +156,7 @@ def _estimate(estimate: Estimate, unit: str) -> str:
 
 
 def _number(value: float, unit: str, digits: int = 2) -> str:
-    """A number with its unit; what is a difference has a sign and its unit in the claim's text."""
+    """A number with its unit; a difference has a sign, and its unit is in the claim's text."""
     suffix = unit if unit in ("%", "x") else ""
     sign = "" if suffix or unit == "multiplications" else "+"
     return f"{value:{sign}.{digits}f}{suffix}"

@@ -1,4 +1,4 @@
-"""All methods on one network from one parent, beside the control that trained further in float."""
+"""All methods on one network from one parent, and the control trained further in float."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
-    """A row for each method at the setting at which most have a record, then those of others."""
+    """One row per method at the setting at which most have a record, then those of others."""
     blocks = by_setting(cells, workspace, lambda one: one.cell.labels["method"] in REFERENCES)
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block)]
@@ -51,7 +51,7 @@ def comparison(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def _rows(block: list[Found]) -> list[list[str]]:
-    """Of one setting, the only one that they are compared at."""
+    """The rows of one setting; nothing is compared across settings."""
     by_method = {one.cell.labels["method"]: one.records for one in block}
     return [_row(one, by_method) for one in block]
 

@@ -1,4 +1,4 @@
-"""Whether the fast path ends where float32 ends."""
+"""Whether the fast path reaches the same error as float32."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 PLAIN = "fp32, plain"
-#: What a row compares with: what follows the budget in :attr:`Cell.setting`, and its name here.
+#: What bf16 is compared with: :attr:`Cell.setting` after the budget, and its name in the table.
 REFERENCES = {"fp32": "the same execution", PLAIN: "plain"}
-#: How far apart the two may be, in points.
+#: How far apart the errors may be, in points.
 MARGIN = 0.5
-#: In place of a verdict where no two runs on the two paths were executed alike.
+#: Replaces the verdict if no two runs on the two paths were executed alike.
 OTHER_EXECUTION = "another execution"
-#: What the verdicts on a claim mean here.
+#: What the verdicts on claims are called here.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Mixed bfloat16, compiled or replayed as a graph as the project does by itself, against "
@@ -56,7 +56,10 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def equality(cells: list[Cell], workspace: Workspace) -> Table:
-    """Two rows a method, budget and kind of machine, of runs by one process and on both paths."""
+    """One row per method, budget, kind of machine and reference, if there are runs on both paths.
+
+    Only runs by a single process count.
+    """
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
     found = of_one_lineage(alone, workspace)
     by_path: dict[tuple[str, str], dict[str, Found]] = {}
@@ -80,12 +83,12 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def _machines(found: Iterable[Found]) -> list[str]:
-    """The kinds of machine that records are of; one without a name if there are no records."""
+    """The kinds of machine of the records; a single empty name if there are no records."""
     return sorted({record.machine for one in found for record in one.records.values()}) or [""]
 
 
 def _compared(reference: str, machine: str, paths: dict[str, Found]) -> list[str]:
-    """What a row says of the errors on both paths, and of their difference."""
+    """The errors on both paths, their difference, and the verdict."""
     fp32, bf16 = (_on(machine, path, paths) for path in (reference, "bf16"))
     if not (fp32.records and bf16.records):
         return [error_of(fp32), error_of(bf16), "-", NOT_RUN]
@@ -101,7 +104,7 @@ def _compared(reference: str, machine: str, paths: dict[str, Found]) -> list[str
 
 
 def _between_machines(name: str, one: Found) -> str:
-    """A line on what the kind of machine does to one path; empty where only one has trained it."""
+    """A line on how CPUs and GPUs differ on one path; empty without comparable runs on both."""
     cpu, gpu = (_trained_on(machine, one) for machine in ("CPU", "GPU"))
     if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
         return ""
@@ -115,14 +118,14 @@ def _alike(*found: Found) -> bool:
 
 
 def _judged(ours: Found, theirs: Found) -> tuple[str, str]:
-    """The difference of the mean errors, and what it says."""
+    """The difference of the mean errors, and the verdict on it."""
     difference = difference_of_groups(_wrong(ours), _wrong(theirs))
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return difference.signed(), WORDS.get(found_out, found_out)
 
 
 def _on(machine: str, path: str, paths: dict[str, Found]) -> Found:
-    """What was found of a path on one kind of machine; a trial has one path."""
+    """The runs of a path on one kind of machine; none if the path is missing, as in a trial."""
     nothing = next(iter(paths.values()))._replace(records={}, left_out=())
     return _trained_on(machine, paths.get(path, nothing))
 
@@ -140,11 +143,11 @@ def _executions(one: Found) -> set[tuple[bool, bool]]:
 
 
 def _execution(record: Record) -> tuple[bool, bool]:
-    # Records of before there were graphs do not say that they had none.
+    # Records from before CUDA graphs were added lack the field: they used none.
     return bool(record.provenance.get("compiled")), bool(record.provenance.get("graphed"))
 
 
 def _wrong(one: Found) -> NDArray[np.float64]:
-    """100 where a network is wrong, of shape (seeds, images)."""
+    """100 for each wrong answer, 0 for each right one, of shape (seeds, images)."""
     wrong = np.stack([~record.correct_images() for record in one.records.values()])
     return 100 * wrong.astype(np.float64)

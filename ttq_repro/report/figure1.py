@@ -51,7 +51,7 @@ def chosen_layer(record: Record) -> str:
 
 @style.styled
 def figure1(record: Record, layer: str) -> Figure:
-    """A row before and a row after training, a column a stage."""
+    """One row before and one after training, one column per stage."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots(2, len(STAGES))
     for above, below in axes.T[1:]:
@@ -74,8 +74,8 @@ def figure1(record: Record, layer: str) -> Figure:
 def _draw_histogram(
     axes: Axes, weights: dict[str, Any], largest: float, threshold: float | None = None
 ) -> None:
-    """Bins from -largest to largest, in the colours of what they become if there is a threshold."""
-    # Short, so that they do not run into each other.
+    """Bins from -largest to largest; with a threshold, colored by the sign that they become."""
+    # Short tick labels, so that they do not overlap.
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     counts = np.array(weights["counts"])
@@ -95,7 +95,7 @@ def _draw_histogram(
 def _draw_levels(
     axes: Axes, weights: dict[str, Any], negative: float, positive: float, digits: str = ".0f"
 ) -> None:
-    """A bar a value, as high as the share of the weights that have it."""
+    """One bar per value, as high as the share of the weights that have it."""
     for level, (sign, color) in zip((-negative, 0, positive), SIGNS.items(), strict=True):
         share = 100 * weights[sign]
         axes.bar(level, share, width=0.25, color=color)

@@ -1,4 +1,4 @@
-"""Figure 2: the trained scales and the shares of the three values, over training."""
+"""Figure 2: the trained scales and the shares of the three weight values during training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCALES: dict[str, tuple[str, dict[str, Any]]] = {
     "positive_scale": ("$W_p$", {"color": style.POSITIVE}),
     "negative_scale": ("$W_n$", {"color": style.NEGATIVE, "linestyle": "--"}),
 }
-#: From the bottom to the top.
+#: In the order of stacking, from bottom to top.
 SHARES = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
@@ -45,7 +45,7 @@ def render(
 
 @style.styled
 def figure2(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
-    """A column a layer: scales above, shares below."""
+    """One column per layer: scales above, shares below."""
     figure = Figure((style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")
     layers = list(next(iter(ttq.records.values())).layers)
@@ -90,7 +90,7 @@ def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
     for boundary in (shares[0], shares[0] + shares[1]):
         style.band(axes, x, boundary, color=style.BLACK, linewidth=0.6)
     axes.set(ylim=(0, 100), xlim=(0, x[-1]))
-    # The final shares stand beside their areas, apart from each other where those are thin.
+    # Final shares are printed beside their areas, and kept apart where areas are thin.
     ends = [mean[-1] for mean in means]
     height = -np.inf
     for end, top in zip(ends, np.cumsum(ends), strict=True):
@@ -99,5 +99,5 @@ def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
 
 
 def _by_seed(found: Found, layer: str, quantity: str) -> NDArray[np.float64]:
-    """What the records say of a layer, shape (seeds, epochs)."""
+    """A quantity of a layer, of shape (seeds, epochs)."""
     return np.array([record.layers[layer][quantity] for record in found.records.values()])

@@ -1,4 +1,4 @@
-"""Figure 3: error on the test images by epoch, of each method."""
+"""Figure 3: error on the test images by epoch and method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import last_eighth
 from ttq_repro.runs.workspace import Workspace
 
-#: Over which epochs a line is the mean: more would smear the steps of the learning rate.
+#: The epochs of a moving mean: more would blur the steps of the learning rate.
 WINDOW = 5
 CAPTION = (
     "Figure 3: error on the test images (the paper's validation set), ResNet-20 on CIFAR-10: after "
@@ -59,7 +59,7 @@ def render(
 
 @style.styled
 def figure3(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
-    """One line a method, and the log's TTQ."""
+    """One line per method, and the log's TTQ."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots()
     for one in found:
@@ -76,7 +76,7 @@ def figure3(found: list[Found], log: released_log.ReleasedLog | None = None) -> 
 
 
 def _draw(axes: Axes, x: NDArray[Any], curves: NDArray[np.float64], **line: Any) -> None:
-    """The mean of curves (seeds, epochs), pale, and over it their moving mean with its band."""
+    """Draw the mean of curves (seeds, epochs), pale, and over it the moving mean with its band."""
     axes.plot(x, curves.mean(0), color=line["color"], linewidth=0.5, alpha=0.35)
     moving = sliding_window_view(curves, min(WINDOW, len(x)), axis=-1).mean(-1)
     style.band(axes, x[-moving.shape[-1] :], moving, **line)

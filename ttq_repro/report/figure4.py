@@ -1,4 +1,4 @@
-"""Figure 4: accuracy of AlexNet on training and validation images by epoch, of each method."""
+"""Figure 4: accuracy of AlexNet on training and validation images by epoch and method."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAPTION = (
     "gives the accuracy of the final epoch, never of the best one."
 )
 LOG_CAPTION = " The released log is one run of the authors' code, laid over our schedule."
-#: What each panel shows, and the log's name for it.
+#: For each of our metrics, the title of its panel and the log's column.
 PANELS = {
     "train_error": ("training", "train-error-top1"),
     "test_error": ("validation", "val-error-top1"),
@@ -41,7 +41,7 @@ def render(
 
 @style.styled
 def figure4(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
-    """One line a method in a panel for each kind of images, and TTQ of the log."""
+    """One panel per kind of images, with one line per method and the log's TTQ."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
     panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)
     for axes, (metric, (name, column)) in panels:

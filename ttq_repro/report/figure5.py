@@ -1,4 +1,4 @@
-"""Figure 5: error against the share of zeros, at a set sparsity and at a set threshold."""
+"""Figure 5: error against the share of zeros, at constant sparsity or constant threshold."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ CAPTION = (
 )
 OVER_SEEDS = " Means over seeds ± s.d., of the seeds that all have."
 NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
-#: The sparsities that the horizontal axis shows at least, in percent.
+#: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)
 PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}
 LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},
     "control": {"color": style.GREY, "linestyle": "-."},
 }
-#: Between points nothing was measured; thresholds are too few, and too far apart, for a line.
+#: Lines are dotted, as nothing was measured between points; thresholds are too few, and too far
+#: apart, for a line.
 SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "sparsity": (
         "TTQ, constant sparsity $r$",
@@ -49,7 +50,7 @@ SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
         {"color": style.VERMILLION, "marker": "s", "linestyle": "none"},
     ),
 }
-#: Keeps a name readable on what it lies on.
+#: Keeps a label readable over what is drawn below it.
 OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 
@@ -68,9 +69,9 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def _of_common_seeds(found: list[Found]) -> list[Found]:
-    """Without the seeds that not all have: a point beside its parent's line is to be its child's.
+    """The cells with only the seeds that all have, so that points are compared with their parents.
 
-    As they are where there is no such seed.
+    If there is no such seed, they stay as they are.
     """
     seeds = [one.records.keys() for one in found if one.records]
     common = set[int]().union(*seeds).intersection(*seeds)
@@ -83,7 +84,7 @@ def _of_common_seeds(found: list[Found]) -> list[Found]:
 
 @style.styled
 def figure5(found: list[Found]) -> Figure:
-    """A panel of the test error and one of the training error."""
+    """One panel of the test error and one of the training error."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharex=True)
     for axes, (metric, name) in zip(panels, PANELS.items(), strict=True):
@@ -95,7 +96,7 @@ def figure5(found: list[Found]) -> Figure:
                 _draw_sweep(axes, points, metric, label=title, **look)
         mark, least = f"paper: w/o pruning {FIGURE5_MARK}%", "paper: least error"
         axes.axvline(FIGURE5_MARK, color=style.GREY, linewidth=0.8, linestyle=":", label=mark)
-        # In a hue of its own: the bands of ± s.d. are grey.
+        # Not gray, as the bands of ± s.d. are.
         axes.axvspan(*FIGURE5_LEAST_ERROR, color="#FDF0D0", linewidth=0, zorder=0, label=least)
         axes.set(xlabel="sparsity reached (%)", ylabel=name)
         axes.margins(y=0.12)
@@ -116,7 +117,7 @@ def _draw_line(axes: Axes, one: Found, errors: NDArray[np.float64]) -> None:
 
 
 def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> None:
-    """Points at the sparsity they reached, with bars of ± s.d. on both axes and their names."""
+    """Draw points at the sparsity reached, with error bars of ± s.d. on both axes and labels."""
     x = [100 * np.array(_sparsities(one), float) for one in points]
     y = [_final(one, metric) for one in points]
     axes.errorbar(
@@ -150,12 +151,12 @@ def _sparsities(one: Found) -> list[float | None]:
 
 
 def _final(one: Found, metric: str) -> NDArray[np.float64]:
-    """A metric of the final epoch in percent, one value a seed."""
+    """A metric of the final epoch in percent, one value per seed."""
     return 100 * style.curves_of(one, metric)[:, -1]
 
 
 def _spreads(points: list[NDArray[np.float64]]) -> list[float] | None:
-    """The s.d. of each point, which one seed does not have; None where no point has one."""
+    """The s.d. of each point, 0 for a single seed; None if no point has several seeds."""
     if all(len(values) == 1 for values in points):
         return None
     return [float(values.std(ddof=1)) if len(values) > 1 else 0.0 for values in points]

@@ -1,4 +1,4 @@
-"""Figure 6: ternary kernels of the first quantized convolutions, and how many hold nothing."""
+"""Figure 6: ternary kernels of the first quantized convolutions, and counts of sparse ones."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ HEADER = [
 ]  # fmt: skip
 FIRST_TERNARY = 2  # conv1 stays float.
 PANELS = ("second convolution", "third convolution")
-#: Of -W_n, 0, +W_p, and of the lines between kernels.
+#: Colors of -W_n, 0, +W_p, and of the lines between kernels.
 COLOURS = ListedColormap(["#000000", "#8C8C8C", "#FFFFFF", "#BFD7EA"])
 LINE = 3
-#: How the name of the table of kernels ends, after that of the figure.
+#: Suffix of the kernel table's name, after that of the figure.
 KERNELS = "_kernels"
 
 
@@ -69,9 +69,9 @@ def figure6(record: Record) -> Figure:
 
 
 def tiled(codes: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Kernels (outputs, inputs, height, width) beside each other, with lines between them.
+    """Kernels (outputs, inputs, height, width) as one image, with lines between them.
 
-    Values: 0, 1 and 2 for the codes -1, 0 and 1, and ``LINE``.
+    Values: 0, 1 and 2 for the codes -1, 0 and 1, and ``LINE`` for the lines.
     """
     framed = np.pad(codes + 1, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=LINE)
     rows = framed.transpose(0, 2, 1, 3)
@@ -80,11 +80,11 @@ def tiled(codes: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 class Kernels(NamedTuple):
-    """How many kernels there are, how many are empty or hold a single weight, and their weights.
+    """Counts of kernels, of those that are empty or hold a single weight, and of their weights.
 
     Attributes:
-        weights: of all kernels. removable: of those that are empty or hold a single one.
-        nonzeros: how many weights are not zero.
+        weights: in all kernels; removable: in kernels that are empty or hold a single one;
+        nonzeros: weights that are not zero.
     """
 
     kernels: int
@@ -102,7 +102,7 @@ class Kernels(NamedTuple):
 
 
 def kernel_table(record: Record, cell: Cell) -> Table:
-    """One row a ternary convolution, and their total."""
+    """One row per ternary convolution, and their total."""
     layers = [_kernels(record, layer) for layer in record.kernels]
     total = Kernels(*map(sum, zip(*layers, strict=True)))
     rows = [layer.row(f"conv{number}") for number, layer in enumerate(layers, FIRST_TERNARY)]

@@ -1,4 +1,4 @@
-"""What Tables 2 and 3 have in common: top-1 and top-5 errors on ImageNet, a method a row."""
+"""The common part of Tables 2 and 3: top-1 and top-5 errors on ImageNet by method."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WHAT = (
 def errors_table(
     caption: str, reported: Mapping[str, TopErrors], cells: list[Cell], workspace: Workspace
 ) -> Table:
-    """One row a method, all at the setting of ``cells`` at which most methods have a record.
+    """One row per method, all at the setting at which most of ``cells`` have a record.
 
-    On ILSVRC12 with top-5 errors and differences, ours minus the paper's. On a stand-in the
-    paper's top-1 errors are there for the order of the methods, and nothing is subtracted.
+    On ILSVRC12 the columns include top-5 errors and differences, ours minus the paper's. On a
+    stand-in the paper's top-1 errors only show the order of the methods; nothing is subtracted.
     """
     found = at_one_setting(cells, workspace)
     dataset = cells[0].run.dataset

@@ -1,4 +1,4 @@
-"""results/README.md: what came out, and what lies where."""
+"""results/README.md: the outcome, and an overview of the files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_index(
     """Write ``README.md`` into ``home``.
 
     Args:
-        not_run: what cannot be drawn as nothing of it was run, a line each.
+        not_run: what cannot be drawn because none of its runs exist, one line each.
     """
     count = len(runs)
     lists = {
@@ -57,12 +57,12 @@ def write_index(
 
 
 def _links(home: Path, folder: str) -> list[str]:
-    """To the tables of a folder, but for that of the claims, which stands above."""
+    """Links to the tables of a folder, except the claims table, which is linked above."""
     files = in_order((home / folder).glob("*.md"))
     return [f"- [{path.stem}]({folder}/{path.name})" for path in files if path.stem != CLAIMS]
 
 
 def _figure(caption: Path) -> str:
-    """A link to a figure, by the first sentence of its caption."""
+    """A link to a figure, with the first sentence of its caption."""
     shows = alternative(caption.read_text())
     return f"- [{caption.stem}](figures/{caption.stem}.png): {shows}"

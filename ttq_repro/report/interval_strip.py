@@ -1,4 +1,4 @@
-"""Where our interval lies against what is accepted, as positions on a strip."""
+"""Our interval and the accepted region of a claim, as positions on a strip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ttq_repro.report.ledger import Judgement
 
-#: Share of the strip that stays free at each end.
+#: Share of the strip that stays empty at each end.
 MARGIN = 0.08
 
 
@@ -22,7 +22,7 @@ class Strip:
 
 
 def strip(judgement: Judgement) -> Strip | None:
-    """The strip of a judgement, None if there is no number of ours."""
+    """The strip of a judgement, None if we have no number."""
     if judgement.ours is None:
         return None
     claim, estimate = judgement.claim, judgement.ours

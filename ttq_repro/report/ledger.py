@@ -1,9 +1,9 @@
-"""The claims ledger: what the records and the benchmarks say of each claim of the paper.
+"""The claims ledger: what the records and the benchmarks say about each claim of the paper.
 
-Only runs at the ``paper`` budget judge a claim. Where there are none, the estimate from a shorter
-budget stands beside the claim and its verdict stays "not run"; a claim of a direction may be said
-to have held or failed there. Runs of different settings (budget and precision) are never mixed; of
-several settings, the one with the most seeds counts.
+Only runs at the ``paper`` budget judge a claim. If there are none, the estimate from a shorter
+budget is shown with the claim, but its verdict stays "not run"; a claim about a direction may be
+reported to have held or failed there. Runs of different settings (budget, precision, number of
+processes) are never mixed; of several settings, the one with the most seeds counts.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
-#: The budget whose runs judge.
+#: The budget whose runs judge claims.
 JUDGING = "paper"
-#: How many more seeds an undecided claim is worth at a time.
+#: How many more seeds to suggest at a time for an undecided claim.
 MORE_SEEDS = 2
 
 
 class Verdict(StrEnum):
-    """What became of a claim."""
+    """The outcome of a claim."""
 
     REPRODUCED = "reproduced"
     BY_CONSTRUCTION = "true by construction"
@@ -55,22 +55,22 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
-#: What is said of a claim of a direction at a shorter budget.
+#: The words for a claim about a direction at a shorter budget.
 AT_SHORTER = {Verdict.REPRODUCED: "held", Verdict.NOT_REPRODUCED: "failed"}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim, its verdict, and what that rests on.
+    """A claim, its verdict, and the evidence.
 
     Attributes:
         ours: our number, None if there is none.
         basis: the setting of its runs and, if several, their kinds of machine; or the benchmark's
             file.
-        commands: what a user types for runs at the paper's budget that would decide it.
-        log: what the authors' own log says, where it was given and holds it.
-        trailing: the same number of the trailing means, where a final epoch among those that ours
-            rests on is an outlier.
+        commands: shell commands for the runs at the paper's budget that would decide it.
+        log: what the authors' released log says, None if no log was given or it says nothing.
+        trailing: the same number from trailing means, if one of the final epochs behind ``ours``
+            is an outlier.
     """
 
     claim: Claim
@@ -83,7 +83,7 @@ class Judgement:
 
     @property
     def at_shorter_budget(self) -> str | None:
-        """``held`` or ``failed`` if runs of a shorter budget, for want of others, decide that."""
+        """``held`` or ``failed`` if, for lack of others, runs of a shorter budget decide it."""
         if self.verdict is not Verdict.NOT_RUN or self.ours is None or not self.claim.of_direction:
             return None
         return AT_SHORTER.get(verdict(self.ours, self.claim.region))
@@ -95,7 +95,8 @@ class Sum:
 
     quantity: Quantity
     terms: list[tuple[float, Cell]]
-    #: Whether test images are paired: in a level, all of ours and the paper's are the same.
+    #: Whether the interval covers the choice of test images, paired across networks. Not for a
+    #: level, as our test images are the paper's.
     over_images: bool
 
     @property
@@ -108,7 +109,7 @@ class Sum:
 
 
 class Ledger:
-    """Reads each record once, keeps of it what the claims ask for, and judges."""
+    """Reads each record once, keeps what the claims need, and judges the claims."""
 
     def __init__(self, claims: Sequence[Claim], workspace: Workspace) -> None:
         self._claims = claims
@@ -124,7 +125,7 @@ class Ledger:
         self._outliers: set[tuple[str, int]] = set()
 
     def add(self, record: Record) -> None:
-        """Keep what the claims need of a record."""
+        """Keep what the claims need from a record."""
         origin = Origin.of(record)
         self._origins[origin.key] = origin
         if outlier(record):
@@ -137,14 +138,14 @@ class Ledger:
                     self._wrong[record.identity][record.seed] = ~record.correct_images()
 
     def judge(self, benchmarks: Path, authors_log: Path | None) -> list[Judgement]:
-        """One judgement a claim, in the order of the claims.
+        """One judgement per claim, in the order of the claims.
 
         Args:
             benchmarks: the folder of measurements that need no seeds.
             authors_log: the folder of the authors' released logs, if given.
 
         Raises:
-            UserError: a log is not readable.
+            UserError: a log cannot be read.
         """
         return [self._judge(claim, benchmarks, authors_log) for claim in self._claims]
 
@@ -199,9 +200,9 @@ class Ledger:
         ]
 
     def _mismatched(self, one: Sum) -> list[Origin]:
-        """Networks of a sum that started from other weights than their recorded parents have.
+        """The networks of a sum that did not start from the weights of their recorded parents.
 
-        A network alone is compared with the paper, for which any parent will do.
+        A single network is compared with the paper alone, for which any parent will do.
         """
         if len({cell.run.identity for _, cell in one.terms}) == 1:
             return []
@@ -215,7 +216,7 @@ class Ledger:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]
 
     def _lacking(self, one: Sum) -> list[int]:
-        """The terms whose network lacks a seed that another one has, or is to be trained again."""
+        """The terms whose network lacks a seed that another has, or must be trained again."""
         by_network = self._seeds_by_network(one)
         seeds = set.union(*by_network)
         apart = {origin.identity for origin in self._mismatched(one)}
@@ -226,13 +227,13 @@ class Ledger:
         ]
 
     def _missing(self, one: Sum) -> tuple[str, ...]:
-        """What to type for the networks that are lacking."""
+        """The commands, removals included, that train the missing networks."""
         seeds = set.union(*self._seeds_by_network(one))
         commands = _commands(one, self._lacking(one), max(seeds, default=1))
         return self._removals(one) + commands
 
     def _removals(self, one: Sum) -> tuple[str, ...]:
-        """What to type so that the mismatched train again, from what their parents are now."""
+        """The commands that delete mismatched records, to train again from current parents."""
         cells = {cell.run.identity: cell for _, cell in one.terms}
         return tuple(
             f"rm {place(cells[origin.identity], origin.seed, self._workspace)}"
@@ -251,17 +252,17 @@ class Ledger:
 
 
 def _networks(one: Sum, seeds: list[int]) -> list[tuple[str, int]]:
-    """The networks of a sum, by identity and seed."""
+    """The networks of a sum as pairs of identity and seed."""
     return [(cell.run.identity, seed) for _, cell in one.terms for seed in seeds]
 
 
 def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:
-    """What to type for terms of a sum, each command once."""
+    """The commands that train terms of a sum up to ``seeds``, each command once."""
     return tuple(dict.fromkeys(one.terms[term][1].command_up_to(seeds) for term in terms))
 
 
 def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:
-    """Whether the 95% interval lies inside the closed interval ``region``, outside, or neither."""
+    """Whether the 95% interval is inside the closed interval ``region``, outside, or neither."""
     if estimate.interval is None:
         return Verdict.UNDECIDED
     (low, high), (lower, upper) = estimate.interval, region
@@ -273,7 +274,7 @@ def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:
 
 
 def _sums(claims: Sequence[Claim], workspace: Workspace) -> dict[str, list[Sum]]:
-    """By claim, its sum at every setting at which the artifacts have all of its networks."""
+    """For each claim, its sum at every setting at which the artifacts have all its networks."""
     cells: dict[str, list[Cell]] = {}
     found: dict[str, list[Sum]] = {}
     for claim in claims:

@@ -1,4 +1,4 @@
-"""Which networks may be compared: those that know their parents by the same weights."""
+"""Which networks may be compared: those that started from their parents' recorded weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ttq_repro.runs.workspace import Workspace
 
 
 class Origin(NamedTuple):
-    """A network, the checksum of its weights, and what these come from.
+    """A network, the checksum of its weights, and where they come from.
 
     Attributes:
-        parent: identity and checksum of what it started from. machine: what it was trained on.
+        parent: identity and checksum of the network it started from.
+        machine: the kind of machine that trained it.
     """
 
     identity: str
@@ -34,18 +35,18 @@ class Origin(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells it from other networks."""
+        """Identity and seed, unique to the network."""
         return self.identity, self.seed
 
 
 def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Origin]:
-    """Those that started from other weights than their parent's, each with a warning.
+    """The networks that did not start from their parent's weights; warns of each.
 
     Args:
         origins: the networks to be compared.
-        recorded: all networks, compared or not, so that whoever compares a child names the same
-            ones. A parent that is not among them has the weights that the first of its
-            children started from.
+        recorded: all networks, compared or not, so that every comparison finds the same
+            mismatches. A parent missing here is taken to have the weights that its first child
+            started from.
     """
     known = {origin.key: origin.weights for origin in recorded}
     found = []
@@ -63,7 +64,7 @@ def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Or
 
 
 def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
-    """The cells without mismatched records: to compare those would compare the parents.
+    """The cells without mismatched records; comparing those would compare their parents.
 
     The parents' own records are read from the workspace, whether or not they are compared.
     """
@@ -86,5 +87,5 @@ def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
 
 
 def place(cell: Cell, seed: int, workspace: Workspace) -> str:
-    """Where the record of a seed lies, from the workspace's folder on: what is to be deleted."""
+    """The path of a seed's record, relative to the workspace, to be deleted by the user."""
     return str(workspace.record(cell.run.with_seed(seed)).relative_to(workspace.root))

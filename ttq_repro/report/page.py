@@ -1,4 +1,4 @@
-"""results/report.html: one page that needs nothing else, neither network nor script."""
+"""results/report.html: one self-contained page that needs neither network nor scripts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ttq_repro.report.readme import difference_table
 from ttq_repro.report.run_list import RunList
 from ttq_repro.table import Table
 
-#: Not among the page's tables: it is the page's first part.
+#: The table left out of the page's list of tables, as the page opens with the claims.
 CLAIMS = "claims"
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 class Figure(NamedTuple):
-    """An image as a data address, and its caption in Markdown."""
+    """An image as a data URL, and its caption in Markdown."""
 
     name: str
     address: str
@@ -50,8 +50,8 @@ def write_page(
     """Write ``report.html`` into ``home`` from its tables, figures and benchmarks.
 
     Args:
-        not_run: what cannot be drawn as nothing of it was run, a line each.
-        problems: what could not be read or drawn, a line each.
+        not_run: what cannot be drawn because none of its runs exist, one line each.
+        problems: what could not be read or drawn, one line each.
     """
     environment = Environment(
         loader=PackageLoader("ttq_repro.report", "."),
@@ -91,7 +91,7 @@ def read_tables(folder: Path) -> dict[str, Table]:
 
 
 def read_figures(folder: Path) -> list[Figure]:
-    """The figures of a folder, each from the smaller of its files."""
+    """The figures of a folder, each from its smaller file, SVG or PNG."""
     figures = []
     drawn = in_order(path for path in folder.glob("*") if path.suffix in TYPES)
     for name in dict.fromkeys(path.stem for path in drawn):
@@ -112,18 +112,18 @@ def read_figures(folder: Path) -> list[Figure]:
 
 
 def title(name: str) -> str:
-    """A file's name as a heading: ``table1`` is Table 1."""
+    """A file's name as a heading: ``table1`` becomes ``Table 1``."""
     words = re.sub(r"(?<=[a-z])(?=\d)", " ", re.sub(r"[_-]", " ", name))
     return words[:1].upper() + words[1:]
 
 
 def alternative(caption: str) -> str:
-    """What a figure shows, for who cannot see it: the first sentence of its caption."""
+    """The alternative text of a figure: the first sentence of its caption."""
     return re.sub(r"[`*]", "", caption).partition(". ")[0]
 
 
 def markdown(text: str) -> Markup:
-    """The Markdown of our captions and cells, code and bold, as HTML."""
+    """HTML of the Markdown that our captions and cells use, which is code and bold."""
     marked = str(escape(text))
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", marked)
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", marked))

@@ -1,4 +1,4 @@
-"""What the claims need to know of one run, read off its record."""
+"""The quantities that claims need from one run, computed from its record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ttq_repro.runs.record import Record
 
 
 def measure(record: Record, quantity: Quantity) -> float | None:
-    """The quantity in the unit that its rule states, None where the record does not hold it."""
+    """The quantity in the unit that its rule states, None if the record lacks it."""
     match quantity:
         case Error(split, top):
             return _final_error(record, split, top)
@@ -40,7 +40,7 @@ def measure(record: Record, quantity: Quantity) -> float | None:
 
 
 def error_drop(errors: list[float], epoch: int, window: int) -> float | None:
-    """:class:`ErrorDrop` in points, None where there are too few epochs on either side."""
+    """:class:`ErrorDrop` in points, None if there are too few epochs on either side."""
     if epoch < window or len(errors) < epoch + window:
         return None
     return 100 * (mean(errors[epoch : epoch + window]) - mean(errors[epoch - window : epoch]))

@@ -1,4 +1,4 @@
-"""The parts of the documentation that are drawn from data, between their markers."""
+"""The generated sections of the documentation, between their markers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ttq_repro.table import Table
 
 
 def difference_table() -> Table:
-    """The contested choices, one a row."""
+    """The contested choices, one per row."""
     rows = [
         [d.topic, d.paper, d.released, d.ours, _code(d.override), d.source] for d in DIFFERENCES
     ]
@@ -20,7 +20,7 @@ def difference_table() -> Table:
 
 
 def pages(root: Path) -> list[Path]:
-    """The pages of a checkout that people read first."""
+    """The documentation pages of a checkout."""
     return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
 
 
@@ -28,7 +28,7 @@ def fill(text: str, results: Path) -> str:
     """``text`` with the current content between each ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
-        KeyError: nothing is drawn under a name.
+        KeyError: a name is not in ``SOURCES``.
     """
     return SECTION.sub(lambda found: _section(found["name"], results), text)
 
@@ -47,7 +47,7 @@ def _code(override: str) -> str:
 
 
 SECTION = re.compile(r"<!-- (?P<name>\w+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
-#: What stands in a section, given the folder of results.
+#: The content of each section, given the folder of results.
 SOURCES: dict[str, Callable[[Path], str]] = {
     "answer": lambda results: _read(results / "answer.md"),
     "table1": lambda results: _read(results / "tables/table1.md"),

@@ -1,6 +1,6 @@
-"""The authors' released training logs: read, summed up, and held beside what is ours.
+"""The authors' released training logs: read, summarized, and compared with our results.
 
-The CSV files are not ours to distribute; a folder is given at run time.
+The CSV files are not ours to distribute, so the user names their folder at run time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ttq_repro.report.quantities import error_drop
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import last_eighth
 
-#: The window, in epochs, of the moving average whose minimum is Table 1's figure for ResNet-20.
+#: The epochs of the moving average whose minimum is the number in Table 1 for ResNet-20.
 WINDOW = 20
-#: How much of a log follows the paper's schedule (drops at 80 and 120, the end at 160).
+#: The epochs of a log that follow the paper's schedule (drops at 80 and 120, end at 160).
 PAPER_EPOCHS = 160
-#: Over the data, in an epoch of the log of ResNet-20.
+#: Passes over the data per epoch in the log of ResNet-20.
 PASSES = 2
 BLOCKS_A_STAGE = 3
 NAME = "released log"
@@ -42,9 +42,9 @@ class LogSummary:
     """Errors of one log in percent.
 
     Attributes:
-        final: the last epoch's; best: the lowest, which no test set should select.
-        trailing: mean over the last eighth of the epochs, as in our records.
-        lowest_mean: the lowest mean over ``WINDOW`` epochs in a row.
+        final: of the last epoch; best: the lowest, not to be selected on a test set.
+        trailing: the mean of the last eighth of the epochs, as in our records.
+        lowest_mean: the lowest mean of ``WINDOW`` consecutive epochs.
     """
 
     final: float
@@ -54,7 +54,7 @@ class LogSummary:
 
     @classmethod
     def of(cls, errors: NDArray[np.float64]) -> LogSummary:
-        """Sums up errors, in shares of images, of every epoch of a run."""
+        """Summarize the errors of every epoch of a run, given as shares of images."""
         percent = (100 * errors).tolist()
         means = [mean(percent[end - WINDOW : end]) for end in range(WINDOW, len(percent) + 1)]
         return cls(
@@ -73,13 +73,13 @@ class LogSummary:
 
 @dataclass(frozen=True)
 class ReleasedLog:
-    """A log in the folder of the authors' logs: one value an epoch, errors in [0, 1]."""
+    """A log in the folder of the authors' logs: one value per epoch, errors in [0, 1]."""
 
     folder: Path
     file: str
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
-        """The values of every epoch, by the log's own name.
+        """The values of the log's ``column``, one per epoch.
 
         Raises:
             UserError: the folder has no such log, or the log no such column of numbers.
@@ -102,7 +102,7 @@ class ReleasedLog:
 
 
 def checked_folder(authors_log: str | None) -> Path | None:
-    """The folder of the logs that a user names, if any.
+    """The folder of logs that the user named, if any.
 
     Raises:
         UserError: there is no such folder.
@@ -115,7 +115,7 @@ def checked_folder(authors_log: str | None) -> Path | None:
 
 
 def find(folder: Path, file: str) -> ReleasedLog | None:
-    """A log of the folder; that it is not there is warned about."""
+    """A log of the folder; None, with a warning, if it is missing."""
     if (folder / file).is_file():
         return ReleasedLog(folder, file)
     warnings.warn(f"authors_log={folder}: there is no {file}")
@@ -123,17 +123,20 @@ def find(folder: Path, file: str) -> ReleasedLog | None:
 
 
 def beside(cells: list[Cell], folder: str | None, file: str = CIFAR10_LOG) -> ReleasedLog | None:
-    """The log to draw beside ``cells``; none without it, or where they are on other data."""
+    """The log to draw beside ``cells``, None if missing.
+
+    It is drawn only beside results on the paper's data.
+    """
     if not folder or stand_in(cells[0]):
         return None
     return find(Path(folder), file)
 
 
 def number_in_log(claim: Claim, folder: Path) -> str | None:
-    """What the authors' log holds of a claim; None if it is not there.
+    """What the authors' log says about a claim, None if it says nothing.
 
     Raises:
-        UserError: the log is not readable.
+        UserError: the log cannot be read.
     """
     if claim.log is None or (log := find(folder, claim.log.file)) is None:
         return None
@@ -150,7 +153,7 @@ def number_in_log(claim: Claim, folder: Path) -> str | None:
 
 
 def released_name(layer: str) -> str:
-    """What the log calls a layer of our ResNet-20: ``blocks.4.conv1`` is ``res2.1/conv1``."""
+    """The log's name of a layer of our ResNet-20: ``blocks.4.conv1`` is ``res2.1/conv1``."""
     match = re.fullmatch(r"blocks\.(\d+)\.(conv\d)", layer)
     if match is None:
         return layer

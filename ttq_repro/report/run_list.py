@@ -11,7 +11,7 @@ from ttq_repro.runs.record import Record
 
 
 class Trained(NamedTuple):
-    """One record as a row: what it got, and by which code on which machine."""
+    """One record as a row: its errors, and the code and machine that trained it."""
 
     seed: int
     final: str
@@ -28,7 +28,7 @@ class Trained(NamedTuple):
 
 @dataclass
 class Runs:
-    """The records of one identity: their common config, and a row a seed."""
+    """The records of one identity: their common config, and one row per seed."""
 
     identity: str
     dataset: str
@@ -37,13 +37,13 @@ class Runs:
 
 
 class RunList:
-    """Reads each record once and keeps what a reader needs to trace it."""
+    """Reads each record once and keeps what a reader needs to trace its numbers."""
 
     def __init__(self) -> None:
         self._by_identity: dict[tuple[str, str], Runs] = {}
 
     def add(self, record: Record) -> None:
-        """Keep a row of a record."""
+        """Keep a record as a row."""
         dataset = str(record.config.get("data", {}).get("name", ""))
         key, row = (dataset, record.identity), _row(record)
         if key not in self._by_identity:
@@ -79,7 +79,7 @@ def _row(record: Record) -> Trained:
     versions = source.get("versions", {})
     if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
         errors["final"] += f", in place of {replaced}"
-    # Not the time of the last process: a run may have been stopped and gone on.
+    # Not the duration of the last process, as a run may have been stopped and resumed.
     minutes = sum(record.metrics.get("seconds", [])) / 60
     return Trained(
         seed=record.seed,
@@ -101,7 +101,7 @@ def _short(digest: str) -> str:
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A config as the overrides that would give it."""
+    """A config, except its seed, as the overrides that produce it."""
     for key, value in node.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")

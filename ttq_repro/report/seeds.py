@@ -1,4 +1,4 @@
-"""The records of one experiment over its seeds, and the error they amount to."""
+"""The records of one experiment over its seeds, and their mean error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ttq_repro.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class MeanAndDeviation:
-    """A value in percent, of the final epoch: mean, s.d. (None for one seed), seeds."""
+    """A final-epoch value in percent: mean, s.d. (None for one seed), number of seeds."""
 
     mean: float
     deviation: float | None
@@ -35,7 +35,7 @@ BySeed = dict[int, Record]
 
 
 class Found(NamedTuple):
-    """A cell, its records, and those that may not be compared: seed and place of each."""
+    """A cell, its records, and the seed and path of each record that may not be compared."""
 
     cell: Cell
     records: BySeed
@@ -43,12 +43,12 @@ class Found(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What its series or row is called."""
+        """The name of its series or row."""
         return self.cell.labels["title"]
 
 
 def records_of(run: Run, workspace: Workspace) -> list[Record]:
-    """The records of every seed of a run's identity; unreadable ones are warned about."""
+    """The records of every seed of a run's identity; warns of unreadable ones."""
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
 
 
@@ -60,10 +60,10 @@ def found_of(cell: Cell, workspace: Workspace) -> Found:
 def at_one_setting(
     cells: list[Cell], workspace: Workspace, usable: Callable[[Record], bool] = lambda _: True
 ) -> list[Found]:
-    """The cells of one setting (budget, precision), with their records.
+    """The cells of one :attr:`Cell.setting`, with their records.
 
-    Networks of different settings are never compared: it is the setting at which most cells have a
-    record that is ``usable``.
+    Networks of different settings are never compared. The setting chosen is the one at which most
+    cells have a ``usable`` record.
     """
     found = [found_of(cell, workspace) for cell in cells]
     recorded = [one.cell.setting for one in found if any(map(usable, one.records.values()))]
@@ -74,10 +74,10 @@ def at_one_setting(
 def by_setting(
     cells: list[Cell], workspace: Workspace, is_reference: Callable[[Found], bool]
 ) -> list[list[Found]]:
-    """The cells of the setting at which most have a record, then what other settings have of them.
+    """The cells of the setting at which most have a record, then one list per other setting.
 
-    Of others stand those with a record, beside the references that they are compared with; none of
-    a setting that has references alone.
+    From other settings come the cells with a record and the references that they are compared with;
+    a setting that has only references is left out.
     """
     most = at_one_setting(cells, workspace)
     blocks = [most]
@@ -92,18 +92,21 @@ def by_setting(
 
 
 def machines(kinds: Iterable[str]) -> str:
-    """``CPU and GPU`` where runs on several kinds of machine stand together, otherwise empty."""
+    """``CPU and GPU`` if the runs used several kinds of machine, otherwise empty."""
     several = sorted(set(kinds) - {""})
     return " and ".join(several) if len(several) > 1 else ""
 
 
 def with_machines(setting: str, kinds: Iterable[str]) -> str:
-    """A setting, and the kinds of machine if there are several: they share a recipe, no more."""
+    """A setting, and the kinds of machine if several, as their runs share only the recipe."""
     return ", ".join(filter(None, (setting, machines(kinds))))
 
 
 def basis(one: Found, *compared: BySeed) -> str:
-    """The setting and the machines of a cell's seeds, also in what they are compared with."""
+    """The setting of a cell and, if several, the kinds of machine of its seeds.
+
+    The same seeds of what the cell is compared with count, too.
+    """
     runs = [by_seed[s] for by_seed in (one.records, *compared) for s in one.records if s in by_seed]
     return with_machines(one.cell.setting, (record.machine for record in runs))
 
@@ -111,8 +114,8 @@ def basis(one: Found, *compared: BySeed) -> str:
 def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
     """Final error of ``ours`` minus that of ``theirs`` in points, over the seeds of both.
 
-    None without such seeds. It is taken image by image: two networks that fail on the same images
-    differ by less than their errors' own binomial scatter suggests.
+    None without such seeds. It is taken image by image, as the difference of networks that fail on
+    the same images varies less than the binomial errors of the two suggest.
     """
     seeds = [
         seed
@@ -126,13 +129,13 @@ def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
 
 
 def difference(ours: BySeed, theirs: BySeed) -> str:
-    """The paired difference as tables show it, a dash without common seeds."""
+    """The paired difference as shown in tables, a dash without common seeds."""
     estimate = paired_difference(ours, theirs)
     return estimate.signed() if estimate else "-"
 
 
 def same_images(tested: Mapping[str, int]) -> bool:
-    """Whether runs, by name, were tested on equally many images; warns of those that were not."""
+    """Whether runs, by name, were tested on equally many images; warns if they were not."""
     if len(set(tested.values())) <= 1:
         return True
     each = ", ".join(f"{name} on {images}" for name, images in tested.items())
@@ -141,7 +144,7 @@ def same_images(tested: Mapping[str, int]) -> bool:
 
 
 def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:
-    """The final error over the seeds of one experiment, None without records that hold it."""
+    """The final error over the seeds of one experiment, None if no record has it."""
     if top == 1:
         errors = [100 * record.test_error["final"] for record in records]
     else:
@@ -151,7 +154,7 @@ def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanA
 
 
 def mean_and_deviation(values: Sequence[float]) -> MeanAndDeviation | None:
-    """Mean and s.d. of one value a seed, None without any."""
+    """Mean and s.d. of one value per seed, None without values."""
     if not values:
         return None
     return MeanAndDeviation(mean(values), stdev(values) if len(values) > 1 else None, len(values))

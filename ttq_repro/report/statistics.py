@@ -1,18 +1,18 @@
 """Means over seeds, their differences, and 95% intervals.
 
-Two things scatter. Training: another seed gives another network, hence one value a seed and
-Student's t over n seeds; one seed alone has no interval. Test images: all networks see the same
-ones, so a difference between networks is taken image by image before anything else, and only
+There are two sources of variance. Training: another seed gives another network, so there is one
+value per seed and Student's t over n seeds; a single seed has no interval. Test images: all
+networks see the same ones, so a difference between networks is taken image by image first, and only
 images on which they disagree make it uncertain. Adding the binomial errors of two networks would
 ignore that and is done nowhere.
 
-The variance between seeds already holds what a seed does to single images. What it misses is what
-all seeds have in common on an image, the covariance of the per-image differences between two
-seeds. The half width of an interval is the root of the sum of squares of the two half widths: t for
-the seeds, normal for the images. Few seeds may lie close to each other by chance: an interval is
+The variance between seeds already includes the effect of a seed on single images. It misses what
+all seeds have in common on an image: the covariance of the per-image differences between two seeds.
+The half-width of an interval is therefore the root of the sum of squares of two half-widths: t for
+the seeds, normal for the images. As a few seeds may lie close together by chance, an interval is
 never narrower than the images alone make it.
 
-No correction is made for the number of claims: of 20 true statements, one may fail at 95%.
+There is no correction for the number of claims: at 95%, one of 20 true statements may fail.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Estimate:
 
     Attributes:
         value: the mean; count: the number of seeds, 0 for a number that needs none.
-        interval: the 95% interval, None where one seed gives none.
+        interval: the 95% interval, None for a single seed.
     """
 
     value: float
@@ -44,12 +44,12 @@ class Estimate:
 
     @classmethod
     def around(cls, value: float, count: int, half_width: float | None) -> Estimate:
-        """With an interval that reaches as far to either side."""
+        """An estimate with an interval symmetric around ``value``."""
         interval = None if half_width is None else (value - half_width, value + half_width)
         return cls(value, count, interval)
 
     def signed(self) -> str:
-        """A difference as tables show it: its interval where there is one, and n."""
+        """A difference as shown in tables: with its interval, if any, and n."""
         if self.interval is None:
             return f"{self.value:+.2f} (n={self.count})"
         low, high = self.interval
@@ -57,13 +57,13 @@ class Estimate:
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean of one value a seed: for numbers on the very test images that the paper used."""
+    """The mean of one value per seed, for numbers on the same test images as the paper's."""
     half_width = _seed_half_width(np.asarray(values))
     return Estimate.around(float(np.mean(values)), len(values), half_width)
 
 
 def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
-    """The mean of a difference between networks, for test images at large.
+    """The mean difference between networks, with an interval that covers other test images.
 
     Args:
         per_image: the difference on each test image, of shape (seeds, images).
@@ -83,14 +83,14 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
 
 
 def difference_of_groups(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Estimate:
-    """The mean of ``ours`` minus that of ``theirs``, of runs that no seed ties to each other.
+    """The mean of ``ours`` minus that of ``theirs``, for runs that are not paired by seed.
 
-    By Welch's t: the two may scatter differently, and be of different numbers of seeds. The count
-    is that of the fewer. The interval is that of these test images; seeds of a group that lie close
-    to each other by chance count as if each image went its own way from seed to seed.
+    The interval is Welch's, as the groups may differ in variance and number of seeds; the count is
+    the smaller number. It holds for these test images only. The variance of a group whose seeds
+    lie close together by chance is raised to that of images that vary independently between seeds.
 
     Args:
-        ours, theirs: a value on each test image, each of shape (seeds, images).
+        ours, theirs: one value per test image, each of shape (seeds, images).
     """
     value, fewer = float(ours.mean() - theirs.mean()), min(len(ours), len(theirs))
     if fewer < 2:
@@ -104,7 +104,7 @@ def difference_of_groups(ours: NDArray[np.float64], theirs: NDArray[np.float64])
 
 
 def _variance_of_seeds(group: NDArray[np.float64]) -> float:
-    """Of a seed's mean, and never less than images that scatter independently give it."""
+    """The variance of a seed's mean, at least that of images that vary independently."""
     of_images = float(group.var(axis=0, ddof=1).mean()) / group.shape[1]
     return max(float(group.mean(axis=1).var(ddof=1)), of_images)
 
@@ -117,5 +117,5 @@ def _seed_half_width(values: NDArray[np.float64]) -> float | None:
 
 
 def _quantile(freedom: float) -> float:
-    """Student's t."""
+    """The two-sided quantile of Student's t at ``CONFIDENCE``."""
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

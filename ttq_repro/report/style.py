@@ -1,4 +1,4 @@
-"""How every figure looks, and files that come out the same each time they are drawn."""
+"""The common style of all figures, and writing them to reproducible files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ttq_repro.report.seeds import Found
 #: Text width of the paper's format in inches.
 WIDTH = 5.5
 
-#: Colours that stay apart for colour-blind readers (Okabe and Ito).
+#: Colors that color-blind readers can tell apart (Okabe and Ito).
 BLACK, GREY, BLUE, SKY = "#000000", "#707070", "#0072B2", "#56B4E9"
 ORANGE, VERMILLION, GREEN = "#E69F00", "#D55E00", "#009E73"
 
-#: What belongs to W_n, to zero and to W_p, in every figure.
+#: Colors of W_n, zero and W_p in every figure.
 NEGATIVE, ZERO, POSITIVE = VERMILLION, "#C8C8C8", BLUE
 
 STYLE: dict[str, Any] = {
@@ -44,16 +44,16 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "savefig.dpi": 300,
-    # Element ids in an SVG are random without it.
+    # Without it, element ids in an SVG are random.
     "svg.hashsalt": "ttq_repro",
 }
 
-#: Decorates what draws or saves a figure; a user's own matplotlibrc has no part in it.
+#: Decorator of functions that draw or save a figure; ignores a user's own matplotlibrc.
 styled = matplotlib_style.context(["default", STYLE])
 
 
 def band(axes: Axes, x: Any, curves: Any, **line: Any) -> None:
-    """The mean of ``curves`` (seeds, points) as a line and, of several, ± s.d. as a band."""
+    """Draw the mean of ``curves`` (seeds, points) and, if there are several, a band of ± s.d."""
     curves = np.asarray(curves, float)
     mean = curves.mean(0)
     (drawn,) = axes.plot(x, mean, **line)
@@ -65,12 +65,12 @@ def band(axes: Axes, x: Any, curves: Any, **line: Any) -> None:
 
 
 def curves_of(found: Found, metric: str) -> NDArray[np.float64]:
-    """A metric of every epoch, shape (seeds, epochs)."""
+    """A metric of every epoch, of shape (seeds, epochs)."""
     return np.array([record.metrics[metric] for record in found.records.values()])
 
 
 def epochs(curves: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The numbers of the epochs, from 1, of curves (seeds, epochs)."""
+    """The epoch numbers, from 1, of curves (seeds, epochs)."""
     return np.arange(1, curves.shape[-1] + 1)
 
 
@@ -81,18 +81,18 @@ def epoch_axis(axes: Axes) -> None:
 
 
 def laid_over(axes: Axes, values: NDArray[np.float64], ours: int, label: str, **look: Any) -> None:
-    """A curve of another schedule, laid over one of ``ours`` epochs from start to end, thinly."""
+    """Draw a thin curve of another schedule, stretched over all ``ours`` epochs."""
     x = epochs_laid_over(len(values), ours)
     axes.plot(x, values, label=label, linewidth=0.8, zorder=1.5, **look)
 
 
 def epochs_laid_over(theirs: int, ours: int) -> NDArray[np.float64]:
-    """Where the ends of ``theirs`` epochs lie, spread over a schedule of ``ours``."""
+    """The ends of ``theirs`` epochs when stretched over a schedule of ``ours`` epochs."""
     return np.linspace(0, ours, theirs + 1)[1:]
 
 
 def second_epoch_axis(axes: Axes, ours: int, theirs: int, of: str) -> None:
-    """Count the epochs ``of`` another schedule on top, unless the two are of one length."""
+    """Add a top axis with the epochs ``of`` another schedule, unless both are equally long."""
     if ours == theirs:
         return
     ratio = ours / theirs
@@ -105,7 +105,7 @@ def second_epoch_axis(axes: Axes, ours: int, theirs: int, of: str) -> None:
 
 
 def error_axis(axes: Axes, name: str) -> None:
-    """A logarithmic vertical axis for errors in percent, which spread over a decade in training."""
+    """Make the vertical axis logarithmic, as errors (in %) span a decade in training."""
     axes.set(yscale="log", ylabel=f"{name} (%)")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -118,7 +118,7 @@ def publish(figure: Figure, caption: str, found: list[Found], home: Path, name: 
     """Write ``figures/NAME.png``, ``.svg`` and the caption ``.md`` below ``home``.
 
     Returns:
-        The caption, with what the figure is drawn from.
+        The caption, followed by what the figure is drawn from.
     """
     if warning := stand_in(found[0].cell):
         figure.suptitle(warning, fontsize=7, color=VERMILLION)

@@ -28,7 +28,7 @@ HEADER = [
 
 COLUMNS = {"full_precision": "full precision", "ttq": "TTQ"}
 
-#: The cells of one depth and setting.
+#: The cells of one depth and setting, by column.
 ByColumn = dict[str, Found]
 
 
@@ -66,14 +66,14 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def _beside(one: Found) -> str:
-    """What a cell that has no column, but a title, comes to; empty for other cells."""
+    """A note on a titled cell, which has no column in the table; empty for other cells."""
     if "title" not in one.cell.labels or not one.records:
         return ""
     return f"- {_name(one)} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
 
 
 def _name(one: Found) -> str:
-    """What a cell is called below the table."""
+    """The name of a cell in the notes below the table."""
     labels = one.cell.labels
     column = labels["column"]
     return f"ResNet-{labels['depth']}, {labels.get('title', COLUMNS.get(column, column))}"

@@ -1,4 +1,4 @@
-"""Table 4: density and width of AlexNet's layers under pruning and under TTQ."""
+"""Table 4: density and bit width of AlexNet's layers under pruning and under TTQ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADER = [
     "TTQ, paper", "bits",
     "TTQ before training, ours", "TTQ, ours", "bits", "difference",
 ]  # fmt: skip
-#: The layers of each row by their place in the network.
+#: The layers of each row, as positions in the network.
 ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {
     "conv total": tuple(range(5)),
     "fc total": tuple(range(5, 8)),
@@ -44,11 +44,11 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def table4(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row a layer and total, in the paper's order, from the one cell of TTQ."""
+    """One row per layer and total, in the paper's order, from the only cell, TTQ."""
     (found,) = at_one_setting(cells, workspace)
     records = list(found.records.values())
     rows = [_row(name, *reported, records) for name, reported in TABLE4.items()]
-    # On a stand-in there is nothing to subtract from.
+    # A stand-in has no difference column: the paper has no numbers for it.
     columns = len(HEADER) - (found.cell.run.dataset not in PAPERS_DATASETS)
     caption = f"{CAPTION} Budget and precision: {basis(found)}."
     rows = [row[:columns] for row in rows]

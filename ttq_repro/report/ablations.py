@@ -20,13 +20,12 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 CAPTION = (
-    "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). Each row differs from the baseline in its override alone, where both "
-    "were trained on one kind of machine (`CPU and GPU`: not all of what the row compares was), "
-    "and starts from the same full-precision network of the same seed; another network has its "
-    "own parent. "
-    "Differences are in points, minus the baseline or the row's own parent of the same seeds on "
-    "the same test images, with their 95% interval, which one seed does not have."
+    "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
+    "epoch (never the best one). Each row differs from the baseline only in its override and "
+    "starts from the same full-precision network of the same seed, or, if the network itself "
+    "differs, from a parent of its own. `CPU and GPU` marks rows that compare runs from both "
+    "kinds of machine. Differences are in points, against the baseline or the row's own parent,"
+    " over the same seeds and test images, with 95% intervals; a single seed has none."
 )
 HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
 BASELINE = "none"

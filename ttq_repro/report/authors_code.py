@@ -17,10 +17,10 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "ResNet-20 on CIFAR-10 under the preset authors_code, TTQ as the released code computes it: "
-    "error after each epoch (above), and the scales W_p and W_n of every quantized layer (below). "
-    "Lines are means over seeds, bands ± s.d. The training error is the running one of the epoch, "
-    "on augmented images. Ours are {epochs} epochs, one pass over the data each."
+    "ResNet-20 on CIFAR-10 with the preset authors_code, TTQ as the released code computes it: "
+    "error by epoch (above), and the scales W_p and W_n of every quantized layer (below). Lines"
+    " are means over seeds, bands ± s.d. The training error is that of the epoch while it runs,"
+    " on augmented images. Ours: {epochs} epochs of one pass over the data each."
 )
 PARENT = " They start from a full-precision network of {epochs} epochs, whose error is {error}."
 WITH_LOG = (
@@ -28,8 +28,8 @@ WITH_LOG = (
     "start to end; the test error of its last epoch is {error:.2f}%."
 )
 FEWER = (
-    " Ours have {share:.0%} of its passes: what can be compared is the shape of the curves, not "
-    "where they end."
+    " Ours have {share:.0%} of its passes, so that the shapes of the curves can be compared, but"
+    " not where they end."
 )
 WITHOUT_LOG = " Drawn without the released log (AUTHORS_LOG=...)."
 COLUMNS = 5

@@ -19,12 +19,12 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 CAPTION = (
-    "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch (never "
-    "the best one). Methods are compared on 5,000 training images that were held out of training, "
-    "the parent's as well. The chosen one is trained on all training images and tested; its "
-    "difference to full precision, in points, is that of the same seeds and the same test images, "
-    "with its 95% interval, which one seed does not have. Distilled: learns from its "
-    "full-precision parent, too."
+    "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch "
+    "(never the best one). Methods are chosen by their error on 5,000 training images that were"
+    " held out from their training and from that of their parent. The chosen method is then "
+    "trained on all training images and tested. Its difference from full precision, in points, "
+    "is taken over the same seeds and test images, with its 95% interval; a single seed has "
+    "none. Distilled: also learns from the outputs of its full-precision parent."
 )
 HEADER = ["method", "budget, precision", "error held out", "test error", "minus full precision"]
 FULL_PRECISION = "full_precision"

@@ -12,13 +12,13 @@ from ttq_repro.report.statistics import Estimate
 from ttq_repro.table import Table
 
 CAPTION = (
-    "Claims of the paper and what became of them. Ours: the final epoch's, mean over n seeds with "
-    "its 95% interval. A claim is reproduced where the whole interval lies within what is "
-    "accepted, not reproduced where all of it lies outside, and undecided otherwise; one seed "
-    "decides nothing. Only runs at the `paper` budget judge: what stands beside a claim that is "
-    "not run comes from a shorter one, at which a claim of a direction may have held or failed. "
-    "Seeds count alike whatever trained them; `CPU and GPU` says that both did, and the table of "
-    "equality how far the two lie apart."
+    "The paper's claims and what became of them. Ours: the mean over n seeds of the final "
+    "epoch, with its 95% interval. A claim is reproduced if the whole interval lies within the "
+    "accepted range, not reproduced if all of it lies outside, and undecided otherwise; a "
+    "single seed decides nothing. Only runs at the `paper` budget decide. A number beside a "
+    "claim that is not run comes from a shorter budget, at which a claim about a direction may "
+    "have held or failed. Seeds trained on CPUs and on GPUs are pooled, marked `CPU and GPU`; "
+    "the table of equality shows how far the two lie apart."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

@@ -19,14 +19,15 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 CAPTION = (
-    "Methods compared on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). Every row but the first starts from the first row's network of the same "
-    "seed and trains for the same extra epochs; the control does so in full precision, and at the "
-    "paper's budget the first two epochs of TTQ have a learning rate of their own. Trailing: the "
-    "mean of the last eighth of the epochs; the paper gives a moving average. Differences are of "
-    "the final epoch, in points, minus the parent or the control of the same seeds on the same "
-    "test images, with their 95% interval, which one seed does not have. Bits a weight: width of a "
-    "code in the quantized layers; the first convolution stays float."
+    "Methods compared on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
+    "epoch (never the best one). Every row but the first starts from the first row's network of"
+    " the same seed and trains for the same number of further epochs; the control does so in "
+    "full precision. At the `paper` budget TTQ's first two epochs use a learning rate of their "
+    "own. Trailing: the mean of the last eighth of the epochs; the paper reports a moving "
+    "average. Differences are those of the final epoch, in points, against the parent or the "
+    "control, over the same seeds and test images, with 95% intervals; a single seed has none. "
+    "Bits a weight: the width of a code in the quantized layers; the first convolution stays "
+    "float."
 )
 HEADER = [
     "method", "budget, precision", "bits a weight",

@@ -28,15 +28,16 @@ OTHER_EXECUTION = "another execution"
 #: What the verdicts on claims are called here.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
-    "Mixed bfloat16, compiled or replayed as a graph as the project does by itself, against "
-    "float32, ResNet-20 on CIFAR-10: test error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one), on one kind of machine. The difference of the means, in points, has "
-    "Welch's 95% interval: a seed gives both the same start and order of images, but their errors "
-    "in the end are no more alike than those of two seeds. The two agree where all of the interval "
-    f"lies within ±{MARGIN}, even if it leaves out 0. The same execution: compiled or replayed in "
-    "both or in neither, so that what differs is the precision alone. Plain: PyTorch kernel by "
-    "kernel, neither compiled nor replayed. Below the table, by the same rule: CPUs against GPUs, "
-    "whose runs other tables put together."
+    "Training in mixed bfloat16 as the project does it by default, compiled or replayed as a "
+    "CUDA graph, against float32: ResNet-20 on CIFAR-10, test error in %, mean ± s.d. over n "
+    "seeds, of the final epoch (never the best one), on one kind of machine. The difference of "
+    "the means, in points, has Welch's 95% interval. Seeds are not paired: two runs of one seed"
+    " share their initialization and order of images, but end no more alike than runs of two "
+    f"seeds. The two agree if the whole interval lies within ±{MARGIN}, even if it excludes 0. "
+    "The same execution: float32 was compiled or replayed if bf16 was, so that only the "
+    "precision differs. Plain: float32 ran kernel by kernel, neither compiled nor replayed. "
+    "Below the table, by the same rule: CPUs against GPUs, whose runs are pooled in other "
+    "tables."
 )
 HEADER = [
     "method",

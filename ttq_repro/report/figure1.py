@@ -19,11 +19,12 @@ from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "Figure 1: the weights of one layer, ResNet-20 on CIFAR-10, before and after TTQ training. "
-    "From left to right: the latent weights; divided by the largest magnitude, with the threshold "
-    "±t; what they become, negative, zero or positive; the same with the trained scales. Before "
-    "training the latent weights are those of the full-precision network and both scales are 1. "
-    "The two moments of the latent weights have horizontal axes of their own."
+    "Figure 1: the weights of one layer of ResNet-20 on CIFAR-10, before and after TTQ "
+    "training. From left to right: the latent weights; normalized by the largest magnitude, "
+    "with the threshold ±t; the intermediate ternary weights, negative, zero or positive; the "
+    "final ones, with the trained scales. Before training the latent weights are those of the "
+    "full-precision network and both scales are 1. The horizontal axes of the latent weights "
+    "before and after training differ."
 )
 NO_HISTOGRAMS = "the record was written before records kept the weights of their layers"
 STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")

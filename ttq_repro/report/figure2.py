@@ -17,10 +17,10 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below) "
-    "after each epoch, ResNet-20 on CIFAR-10: the first and the last quantized convolution and the "
-    "fully connected layer. Lines are means over seeds, bands ± s.d. (below: of each boundary). "
-    "Training starts from W_p = W_n = 1 on full-precision weights."
+    "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below)"
+    " by epoch, ResNet-20 on CIFAR-10: the first and the last quantized convolution and the "
+    "fully connected layer. Lines are means over seeds, bands ± s.d. (below: of each boundary)."
+    " Training starts from W_p = W_n = 1 and full-precision weights."
 )
 #: Positions among the quantized layers, in the network's order.
 PANELS = {0: "first quantized conv", -2: "last conv", -1: "fully connected"}

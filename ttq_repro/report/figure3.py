@@ -23,15 +23,16 @@ from ttq_repro.runs.workspace import Workspace
 #: The epochs of a moving mean: more would blur the steps of the learning rate.
 WINDOW = 5
 CAPTION = (
-    "Figure 3: error on the test images (the paper's validation set), ResNet-20 on CIFAR-10: after "
-    f"each epoch (pale), and the mean of the last {WINDOW} epochs, over all seeds, with a band of "
-    "± s.d. where there are several. The legend gives the error of the final epoch, never of the "
-    "best one, and the mean of the last eighth of them. Full precision starts from random weights; "
-    "the others start from its last epoch and train for a schedule of their own."
+    "Figure 3: error on the test images (the paper's validation set) by epoch, ResNet-20 on "
+    f"CIFAR-10: of each epoch (pale), and the mean of the last {WINDOW} epochs, over all seeds, "
+    "with a band of ± s.d. if there are several. The legend gives the error of the final epoch,"
+    " never of the best one, and the mean of the last eighth of the epochs. Full precision "
+    "starts from random weights; the others start from its final weights and train for a "
+    "schedule of their own."
 )
 LOGS_ERROR = (
-    " In the legend its numbers are those of the {drawn} epochs drawn; the error of its last one, "
-    "{last}, is {error:.2f}%."
+    " In the legend, the log's numbers refer to the {drawn} epochs drawn; the error of its last "
+    "epoch, {last}, is {error:.2f}%."
 )
 LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},

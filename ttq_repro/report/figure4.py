@@ -15,10 +15,10 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "Figure 4: top-1 accuracy of AlexNet with batch norm after each epoch, on the training images "
-    "as they were seen during it, augmented and by the network of the moment, its dropout "
-    "included, and on the validation images. Lines are means over seeds, bands ± s.d.; the legend "
-    "gives the accuracy of the final epoch, never of the best one."
+    "Figure 4: top-1 accuracy of AlexNet with batch norm by epoch, on the training images and "
+    "on the validation images. Training accuracy is measured during the epoch: on augmented "
+    "images, with dropout if there is any. Lines are means over seeds, bands ± s.d.; the legend"
+    " gives the accuracy of the final epoch, never of the best one."
 )
 LOG_CAPTION = " The released log is one run of the authors' code, laid over our schedule."
 #: For each of our metrics, the title of its panel and the log's column.

@@ -21,16 +21,16 @@ from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     "Figure 5: test error (the paper's validation error) and training error of the final epoch "
-    "against sparsity, ResNet-20 on CIFAR-10, of TTQ from one full-precision parent a seed: at a "
-    "constant sparsity r in every layer, and at a constant threshold t, which stands above its "
-    "point. Sparsity is what was reached, the share of zeros over all quantized weights at the "
-    "end.{seeds} The lines between points only guide the eye. The training error is the running "
-    "one of the epoch, on augmented images. Horizontal lines: the parent, and the control, which "
-    "trained further in full precision for as long as TTQ. Vertical: a mark in the paper's figure; "
-    "tinted: where its text sees the least error."
+    "against sparsity, ResNet-20 on CIFAR-10. TTQ starts from one full-precision parent per "
+    "seed and has a constant sparsity r in every layer, or a constant threshold t, which is "
+    "written above its point. Sparsity is the share of zeros over all quantized weights at the "
+    "end of training.{seeds} Lines between points only guide the eye. The training error is "
+    "that of the epoch while it runs, on augmented images. Horizontal lines: the parent, and "
+    "the control, which trained further in full precision for as long as TTQ. Vertical: the "
+    "mark in the paper's figure; tinted: the range where its text reports the lowest error."
 )
-OVER_SEEDS = " Means over seeds ± s.d., of the seeds that all have."
-NO_SPARSITY = " Left out, as their records do not say how large the layers are: {titles}."
+OVER_SEEDS = " Points are means ± s.d. over the seeds that all of them have."
+NO_SPARSITY = " Left out, because their records do not state the sizes of the layers: {titles}."
 #: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)
 PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}

@@ -19,15 +19,15 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 CAPTION = (
-    "Figure 6: kernels of the second and the third convolution of AlexNet under TTQ, the first 10 "
-    "inputs (columns) of the first 10 outputs (rows). Black is -W_n, grey is zero, white is +W_p. "
-    "Seed {seed}."
+    "Figure 6: kernels of the second and the third convolution of AlexNet under TTQ, the first "
+    "10 inputs (columns) of the first 10 outputs (rows). Black is -W_n, gray is zero, white is "
+    "+W_p. Seed {seed}."
 )
 TABLE_CAPTION = (
-    "Kernels of the ternary convolutions of AlexNet that hold no weight or a single one (section "
-    "6.3): how many, and in % what removing them saves of the weights and, layer by layer, of the "
-    "dense multiplications; empty ones at no loss, single ones at the loss of the given share of "
-    "the weights that are not zero. Seed {seed}, {setting}."
+    "Kernels of AlexNet's ternary convolutions that hold no weight or a single one (section "
+    "6.3): their number, and the share in % of weights and, by layer, of dense multiplications "
+    "that removing them saves. Removing empty kernels costs nothing; removing single ones loses"
+    " the given share of the non-zero weights. Seed {seed}, {setting}."
 )
 HEADER = [
     "layer", "kernels", "empty", "single", "saved by removing both, %", "non-zero weights lost, %"

@@ -13,11 +13,11 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
 CAPTION = (
-    "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best one), "
-    "and, trailing, the mean of the last eighth of the epochs: the paper gives a moving average, "
-    "over a window that it does not name. The control is the full-precision network trained "
-    "further for as long as TTQ. At the paper's budget TTQ's first two epochs are at a learning "
-    "rate of 2e-4, as in the released log. Only `paper` rows are the paper's schedule."
+    "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best "
+    "one). Trailing: the mean of the last eighth of the epochs; the paper reports a moving "
+    "average over a window that it does not state. Control: the full-precision network trained "
+    "further for as long as TTQ. At the `paper` budget TTQ's first two epochs use a learning "
+    "rate of 2e-4, as the released log does. Only `paper` rows follow the paper's schedule."
 )
 HEADER = [
     "ResNet", "budget, precision",

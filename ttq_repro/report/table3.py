@@ -12,9 +12,9 @@ from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     f"Table 3: ResNet-18 with shortcuts of type B, {WHAT} TWN starts from full precision, the "
-    "others from random weights; TTQ trains by Adam, the others by SGD. The first convolution and "
-    "the last layer stay float, but for BWN, which quantizes all. The rows that the paper cites "
-    "mix networks: its TWN is 1.5 times as wide."
+    "others from random weights; TTQ trains by Adam, the others by SGD. The first convolution "
+    "and the last layer stay float, except in BWN, which quantizes all layers. The rows that "
+    "the paper cites mix networks: its TWN is 1.5 times as wide."
 )
 
 

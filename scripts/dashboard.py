@@ -1,4 +1,4 @@
-"""Build the wandb workspace as JSON, and save it where there is a key; configs/dashboard.yaml."""
+"""Build the wandb workspace as JSON; with an API key, also save it. See configs/dashboard.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

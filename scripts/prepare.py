@@ -1,4 +1,4 @@
-"""Make a compact store of ImageNet-style folders; see configs/prepare.yaml."""
+"""Make a compact store from ImageNet-style folders; see configs/prepare.yaml."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Renew the parts of README.md and docs/ that are drawn from data; see configs/readme.yaml."""
+"""Regenerate the parts of README.md and docs/ made from data; see configs/readme.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

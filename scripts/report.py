@@ -1,4 +1,4 @@
-"""Draw tables, figures, verdicts and the report from records; see configs/report.yaml."""
+"""Make tables, figures, verdicts and the report from records; see configs/report.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
@@ -8,7 +8,7 @@ from ttq_repro.runs.entry import entry_point
 def main(config: Config) -> None:
     from ttq_repro.runs.workspace import Workspace
 
-    # Before imports that leave their cache there.
+    # Checked before imports that would create the folder for their caches.
     Workspace.existing(config)
     from ttq_repro.overview import overview
 

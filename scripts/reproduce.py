@@ -1,4 +1,4 @@
-"""Reproduce a table or figure: plan, train what is missing, render; see configs/reproduce.yaml."""
+"""Reproduce a table or figure: plan, train missing runs, render; see configs/reproduce.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

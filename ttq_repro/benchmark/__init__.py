@@ -1,1 +1,1 @@
-"""How fast things are on the hardware at hand."""
+"""Benchmarks of speed, memory and size."""

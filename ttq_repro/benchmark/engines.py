@@ -1,4 +1,4 @@
-"""The engines that a float network is run with for comparison, on one input of fixed shape."""
+"""Engines that run a float network for comparison, on one input of fixed shape."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ttq_repro.deploy.load import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.to_onnx import to_onnx
 
-#: Maps nothing to the logits of the input that it was made for.
+#: Takes no arguments; returns the logits of the input that it was made for.
 Engine = Callable[[], Tensor]
 
 
 def compiled(network: nn.Module, images: Tensor) -> Engine:
-    """``torch.compile``, with weights laid out for the kernels once and for all."""
+    """``torch.compile`` with frozen weights, which are laid out for the kernels only once."""
     fast = torch.compile(network, options={"freezing": True})
     return lambda: fast(images)
 
 
 def float_engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, Engine]:
-    """The network with dense float32 weights under every engine that is installed, by name."""
+    """The network with dense float32 weights in every installed engine, by name."""
     dense = build(packed, "dense")
     last = build(packed, "dense").to(memory_format=torch.channels_last)
     engines = {
@@ -45,7 +45,7 @@ def float_engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[s
 
 
 def bf16_engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, Engine]:
-    """The network with dense bfloat16 weights; slow where the CPU has to emulate them."""
+    """The network with dense bfloat16 weights; slow if the CPU has to emulate bfloat16."""
     network = build(packed, "dense").bfloat16().to(memory_format=torch.channels_last)
     half = images.bfloat16().contiguous(memory_format=torch.channels_last)
     engines = {"torch compiled bf16": compiled(network, half)}

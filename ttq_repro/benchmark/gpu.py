@@ -1,4 +1,4 @@
-"""Fully connected layers at batch 1 on a GPU: two bits a weight against cuBLAS."""
+"""Fully connected layers at batch 1 on a GPU: 2-bit weights against cuBLAS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ttq_repro.table import Table
 
 #: Inputs and outputs of AlexNet's large layers.
 LAYERS = [(9216, 4096), (4096, 4096)]
-#: Calls that one CUDA graph holds, so that its launch does not show.
+#: Calls in one CUDA graph, enough that the launch of the graph is negligible.
 CALLS = 50
 FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
 CAPTION = (
@@ -30,12 +30,12 @@ CAPTION = (
     "weights, so that what fits the GPU's L2 cache stays there. Weights are random. Error: the "
     "largest difference from the outputs in float64, over the largest output."
 )
-#: Percent of the time of cuBLAS that the kernel may take.
+#: The most time that the kernel may take, in percent of that of cuBLAS.
 TARGETS = {FLOAT: 15, HALF: 30}
 
 
 def linear_table(seconds: float) -> Table:
-    """The layers, each timed for so long; needs a GPU."""
+    """The table of all layers, each timed for ``seconds``; needs a GPU."""
     caption = CAPTION.format(
         hardware=torch.cuda.get_device_name(),
         torch=version("torch"),
@@ -49,7 +49,7 @@ def linear_table(seconds: float) -> Table:
 def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
     x = torch.randn(1, depth, device="cuda")
     codes = Codes(
-        # All four codes; the fourth is one more zero.
+        # All four codes occur; the fourth is another zero.
         torch.randint(-(2**31), 2**31, (filters // FILTERS_A_BLOCK, depth), device="cuda").int(),
         torch.tensor([[-1.1, 0.0, 0.9, 0.0]], device="cuda"),
         torch.ones(1, filters, device="cuda"),
@@ -82,7 +82,7 @@ def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
 
 
 def _captured(call: Callable[[], Tensor]) -> Callable[[], None]:
-    """``CALLS`` calls as one CUDA graph, and waiting for its end."""
+    """A function that replays ``CALLS`` calls as one CUDA graph and waits for its end."""
 
     def calls() -> Tensor:
         for _ in range(CALLS - 1):

@@ -1,4 +1,4 @@
-"""Noise to train on, where nothing but the time counts."""
+"""Random images to train on when only the time counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE, CLASSES = 32, 10  # As CIFAR-10's.
 
 
 def random_images(count: int) -> ImageArrays:
-    """Noise in the shape of CIFAR-10, so many training images and a single test image."""
+    """Noise in the shape of CIFAR-10: ``count`` training images and a single test image."""
     random = np.random.default_rng(0)
     shape = (count + 1, SIDE, SIDE, 3)
     images = random.integers(0, 256, shape, np.uint8)
@@ -29,6 +29,6 @@ def random_images(count: int) -> ImageArrays:
 
 
 def random_source(config: Config, steps: int) -> ArraySource:
-    """Noise for so many steps an epoch, augmented as the data set of a run's config is."""
+    """Noise for ``steps`` steps per epoch, augmented like the data set of a run's config."""
     data, images = config["data"], steps * config["recipe"]["batch_size"]
     return ArraySource(random_images(images), pad=data["pad"], flip=data["flip"])

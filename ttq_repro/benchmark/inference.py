@@ -1,4 +1,4 @@
-"""How fast packed networks compute, against float ones (configs/benchmark_inference.yaml)."""
+"""Speed of packed networks against float ones (configs/benchmark_inference.yaml)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.table import Table
 from ttq_repro.training.compilation import forget_compiled
 
-#: Our engines that are exact to rounding.
+#: Our engines that are exact up to rounding.
 EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
 PACKAGES = ("torch", "onnxruntime", "openvino")
@@ -43,10 +43,10 @@ EMULATED = "bf16: this CPU would emulate it, not measured."
 
 
 def measure(request: Config) -> Iterator[tuple[str, Table]]:
-    """The tables as they are measured, each with its file's name.
+    """Yield each table as soon as it is measured, with the name of its file.
 
-    The networks that ``request`` lists on the CPU, at each batch size, and fully connected layers
-    on the GPU where there is one.
+    On the CPU, these are the networks that ``request`` lists, at each batch size; if there is a
+    GPU, also fully connected layers on it.
 
     Raises:
         UserError: there is no runtime to measure, or an option is invalid.
@@ -56,7 +56,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if torch.cuda.is_available():
-        # Needs Triton.
+        # Imported here, as it needs Triton.
         from ttq_repro.benchmark import gpu
 
         hardware = torch.cuda.get_device_name()
@@ -64,11 +64,11 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
 
 
 def networks_table(request: Config) -> Table:
-    """Whole packed networks on the CPU.
+    """The table of whole packed networks on the CPU.
 
     Raises:
-        UserError: there is no runtime to measure, or an entry of ``networks`` or ``targets`` lacks
-            something.
+        UserError: there is no runtime to measure, or an option or an entry of ``networks`` or
+            ``targets`` is invalid or incomplete.
     """
     found = runtime()
     if found is None:
@@ -109,7 +109,7 @@ def networks_table(request: Config) -> Table:
 
 
 def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, Engine]:
-    """All that is compared; the names of ours begin with "ternary"."""
+    """All engines to compare; the names of ours begin with "ternary"."""
     network = build(packed, "packed")
     engines = {
         "ternary": lambda: network(images),
@@ -135,7 +135,10 @@ def _in_one_pass(found: Runtime, network: nn.Module, images: Tensor) -> Tensor:
 def _verdicts(
     name: str, engines: Iterable[str], percent: Interval, error: float, targets: list[Config]
 ) -> list[str]:
-    """On each target of one of our engines; the first tells what is meant for one not there."""
+    """Verdicts on the targets of one of our engines.
+
+    The first engine's also cover the targets of engines that this machine lacks.
+    """
     verdicts = []
     for target in targets:
         conditions = {key: target.get(key) for key in ("needs", "lacks")}
@@ -171,7 +174,7 @@ def _rows(
             for name, engine in engines.items()
         }
     floats = [name for name in engines if not name.startswith("ternary") and "bf16" not in name]
-    # Round by round, as medians of seconds would belong to rounds of different weather.
+    # Compared round by round, as the load of the machine may change between rounds.
     fastest = min(floats, key=lambda name: timings.ratio(name, floats[0]).median)
     dense, ternary = (_megabytes(build(packed, weights)) for weights in ("dense", "packed"))
     rows = []

@@ -1,4 +1,4 @@
-"""Training loops to be compared: endless iterators that take an epoch at a time."""
+"""Training loops to compare: endless generators that advance an epoch at a time."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from ttq_repro.training.graphed import classifier
 from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
-#: Takes an epoch whenever it is advanced, ends with the device idle, and gives seconds a step.
+#: Trains an epoch each time it is advanced, leaves the device idle, and yields seconds per step.
 Loop = Generator[float, None, None]
-#: Takes images and labels.
+#: Trains on a batch of images and labels.
 Step = Callable[[Tensor, Tensor], None]
-#: Training images of CIFAR-10.
+#: Number of training images of CIFAR-10.
 EPOCH = 50_000
 
 
 class InMemoryImages(Dataset[tuple[Tensor, int]]):
-    """Images one by one through a transform, the way of torchvision's data sets."""
+    """Transforms images one by one, as torchvision's data sets do."""
 
     def __init__(self, arrays: ImageArrays, transform: v2.Transform) -> None:
         self.images = torch.from_numpy(arrays.train_images).permute(0, 3, 1, 2).contiguous()
@@ -57,7 +57,7 @@ class InMemoryImages(Dataset[tuple[Tensor, int]]):
 
 
 def yardstick(config: Config, arrays: ImageArrays, *, workers: int) -> Loop:
-    """What a careful user writes: float32, eager, torchvision's transforms, a DataLoader."""
+    """What a careful user would write: float32, eager, torchvision transforms, a DataLoader."""
     recipe = config["recipe"]
     device = device_of(config["trainer"]["accelerator"])
     network = build_network(config, None).to(device)
@@ -93,7 +93,8 @@ def bare(config: Config, source: DataSource) -> Loop:
     """Our own step without Lightning: the same network, batches, precision and optimizer.
 
     Raises:
-        UserError: in its first epoch, what is to be measured cannot be had here.
+        UserError: (when advanced) compiling or recording a CUDA graph failed, so that something
+            else would be measured.
     """
     recipe = Recipe(**config["recipe"])
     device = device_of(config["trainer"]["accelerator"])
@@ -125,21 +126,22 @@ def bare(config: Config, source: DataSource) -> Loop:
 
 
 def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
-    """A run as the project trains it: Lightning, callbacks, data, logs, checkpoint and all.
+    """A run as the project trains it, with Lightning, callbacks, data, logs and checkpoint.
 
-    It trains in a thread of its own, which waits at the start of an epoch until it is let go on.
-    What comes between two epochs, evaluation of the source's test images among it, counts as much
-    as between two of CIFAR-10's: the source's own may be shorter.
+    It trains in a thread of its own, which waits at the start of each epoch until it may go on. The
+    time between two epochs, including evaluation of the source's test images, is spread over as
+    many steps as an epoch of CIFAR-10 has, since the source's own epochs may be shorter.
 
     Args:
-        folder: for its checkpoint and logs.
+        folder: for the checkpoint and logs.
     """
     pace = Pace()
     threads = torch.get_num_threads()
 
     def train() -> None:
-        torch.set_num_threads(threads)  # Each thread has its own number.
-        # Its progress is not for who reads tables; what cannot be compiled ends the bare step.
+        torch.set_num_threads(threads)  # The setting is per thread.
+        # Progress would clutter the output. Warnings may go unseen: what cannot be compiled or
+        # recorded also ends the bare step.
         with suppress(Stopped), (folder / "said.txt").open("w") as said:
             fit(
                 config,
@@ -159,16 +161,16 @@ def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
 
 
 def steps_an_epoch(config: Config) -> int:
-    """Of a run on CIFAR-10."""
+    """Steps per epoch of a run on CIFAR-10."""
     return math.ceil(EPOCH / config["recipe"]["batch_size"])
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Ends a training run that has been looked at for long enough."""
+    """Ends a training run that has been timed for long enough."""
 
 
 class Epoch(NamedTuple):
-    """Of a training run: its steps, their seconds, and those until the next one's first step."""
+    """The number of steps, the seconds they took, and those from then to the next epoch's start."""
 
     steps: int
     seconds: float
@@ -176,7 +178,7 @@ class Epoch(NamedTuple):
 
 
 class Pace(pl.Callback):
-    """Holds a training run, in another thread, at the start of each epoch until it may go on."""
+    """Pauses a training run in another thread at the start of each epoch, until it may go on."""
 
     def __init__(self) -> None:
         self._go: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -200,7 +202,7 @@ class Pace(pl.Callback):
             self._steps, self._ended = number + 1, time.perf_counter()
 
     def epochs(self, train: Callable[[], None]) -> Generator[Epoch, None, None]:
-        """Run ``train`` in a thread, an epoch at a time; what it raises is raised here."""
+        """Run ``train`` in a thread, an epoch at a time; its exceptions are raised here."""
 
         def run() -> None:
             try:
@@ -222,7 +224,7 @@ class Pace(pl.Callback):
             thread.join()
 
     def _next_start(self) -> float:
-        """When the run was ready for its next epoch, by the clock."""
+        """The clock's time when the run was ready for its next epoch."""
         ready = self._ready.get()
         if isinstance(ready, Exception):
             raise ready
@@ -239,10 +241,9 @@ def _epochs(step: Step, loader: DataLoader, device: torch.device) -> Loop:
 
 
 def _in_a_thread(loop: Loop) -> Loop:
-    """The loop in a thread of its own, as that of :func:`fitted` is.
+    """The loop in a thread of its own, like that of :func:`fitted`.
 
-    In one of the interpreter's other threads the same steps take up to 8% less of a CPU than in its
-    first.
+    The same steps take up to 8% less CPU in another thread than in the interpreter's main thread.
     """
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as own:
@@ -254,7 +255,7 @@ def _in_a_thread(loop: Loop) -> Loop:
 
 
 def _as_by_default(loop: Loop) -> Loop:
-    """The loop with cuDNN's float32 as torch has it for a user, which our runs change."""
+    """The loop with torch's default for float32 in cuDNN (TF32), which our runs change."""
     with closing(loop):
         while True:
             ours, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, True

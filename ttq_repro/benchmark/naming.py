@@ -1,4 +1,4 @@
-"""Benchmarks are named by what, hardware and date."""
+"""Names of benchmarks: what was measured, hardware and date."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from datetime import date
 
 
 def benchmark_name(what: str, hardware: str) -> str:
-    """The name of a table in results/benchmarks."""
+    """The file name, without suffix, of a table."""
     slug = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
     return f"{what}_{slug}_{date.today().isoformat()}"

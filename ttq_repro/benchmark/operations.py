@@ -1,4 +1,4 @@
-"""What one image costs in arithmetic and in reading weights, with zeros skipped."""
+"""The cost of one image in arithmetic and in reading weights, with zeros skipped."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Operations:
-    """What one layer does for one image.
+    """The operations of one layer for one image.
 
     Attributes:
-        weights: weights of the layer; nonzero: those that are not zero.
+        weights: number of weights; nonzero: how many of them are not zero.
         bits: width of one weight in memory, 32 if it is float.
-        outputs: numbers that the layer puts out.
+        outputs: number of values in the layer's output.
         multiplications, additions: with zeros skipped and equal magnitudes multiplied once.
-        float_multiplications: of the same layer with float weights, and as many additions.
+        float_multiplications: those of the same layer with float weights, which needs as many
+            additions.
     """
 
     name: str
@@ -58,12 +59,12 @@ class Operations:
 
     @property
     def arithmetic(self) -> float:
-        """Microjoules for multiplications and additions."""
+        """Energy of multiplications and additions, in microjoules."""
         return _arithmetic(self.multiplications, self.additions)
 
     @property
     def memory(self) -> float:
-        """Microjoules for reading every weight once from DRAM."""
+        """Energy of reading every weight from DRAM once, in microjoules."""
         return 1e-6 * self.weights * self.bits * DRAM_READ_BIT
 
     @property
@@ -82,7 +83,7 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     Padded borders count like any other input, as is usual.
 
     Args:
-        network: any float network, or one of :func:`ttq_repro.deploy.load.build` with
+        network: any float network, or one made by :func:`ttq_repro.deploy.load.build` with
             ``unpacked`` weights.
         size: height and width of the image.
     """
@@ -100,12 +101,12 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
 
 
 def by_layer(layers: list[Operations]) -> list[list[str]]:
-    """One row of the table a layer, and one for their sum."""
+    """One row of the table per layer, and one for their sum."""
     return [*(row(layer.name, [layer]) for layer in layers), row("all", layers)]
 
 
 def row(name: str, layers: list[Operations]) -> list[str]:
-    """The sum over some layers as a row of the table."""
+    """The row of the table with the sum over ``layers``."""
     weights = sum(layer.weights for layer in layers)
     quantized = [layer for layer in layers if layer.bits < 32]
     outputs = sum(layer.outputs for layer in quantized)

@@ -1,4 +1,4 @@
-"""Photographs that cost as much to decode as ImageNet's, generated."""
+"""Generated photographs that cost as much to decode as ImageNet's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from PIL import Image
 
 #: Width and height of most of ILSVRC12's photographs, in pixels.
 SIZE = (500, 375)
-#: Photographs that differ, each under several names.
+#: The number of distinct photographs, and of names that each is stored under.
 DISTINCT, NAMES = 64, 24
 CLASSES = 2
-#: Of the JPEG files, which then take about as many bytes as ILSVRC12's, 110 kB.
+#: JPEG quality, at which files are about as large as ILSVRC12's, 110 kB.
 QUALITY = 90
 
 
 def write_photographs(root: Path) -> int:
-    """Write an ImageNet-style folder of noise, coarse and fine; returns the training images."""
+    """Write an ImageNet-style folder of coarse and fine noise; return its training image count."""
     random = np.random.default_rng(0)
     for number in range(DISTINCT):
         coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""Where the tables of a benchmark go: only what ``configs/`` asks for is a result."""
+"""Writes the tables of a benchmark; only those that ``configs/`` asks for are results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def publish(
 ) -> None:
     """Write each table of a benchmark as soon as it is measured, and print it.
 
-    Those of a request other than ``configs/NAME.yaml`` go to outputs/: in results/ they would take
-    the place of committed ones, and be judged.
+    If the request differs from ``configs/NAME.yaml``, tables go to outputs/: in results/ they would
+    replace committed ones, and be judged.
 
     Args:
-        measure: makes the tables that a request asks for, each with its file's name.
+        measure: makes the tables that a request asks for, each with the name of its file.
     """
     other = departures(name, request)
     workspace = Workspace.of(request)
@@ -32,10 +32,10 @@ def publish(
 
 
 def departures(name: str, request: Config) -> list[str]:
-    """The options by which ``request`` is after other tables than ``configs/NAME.yaml``.
+    """The options that make ``request`` ask for other tables than ``configs/NAME.yaml`` does.
 
-    Not those that only leave some of them out, or say where they go and on which device they are
-    measured, which they tell.
+    Options that only leave tables out, or say where they go or on which device they are measured,
+    do not count; a table names its device.
     """
     usual = compose_config(name, [])
     found = [key for key in request if request[key] != usual.get(key)]
@@ -49,10 +49,10 @@ def departures(name: str, request: Config) -> list[str]:
 
 
 def other_runs(overrides: list[str]) -> list[str]:
-    """The overrides that make other runs than the usual ones, wherever those are trained.
+    """The overrides that change the runs themselves, not only the device they train on.
 
     Raises:
-        UserError: they are no list.
+        UserError: they are not a list.
     """
     check_option("overrides", overrides, check_list, may_be_empty=True)
     return [one for one in overrides if not one.startswith("trainer.accelerator=")]

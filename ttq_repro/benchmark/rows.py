@@ -1,4 +1,4 @@
-"""A row of the table of times: who computed what, how fast, and how right."""
+"""Rows of the table of times: what was computed by which engine, how fast and how accurately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def row(
     error: float,
     verdicts: list[str],
 ) -> list[str]:
-    """The times of candidate ``name`` against those of candidate ``reference``."""
+    """The row with the times of candidate ``name``, relative to candidate ``reference``."""
     return [
         *(*labels, name),
         *_with_interval(timings.of(name), 1000, 2 if timings.of(name).median > 1e-4 else 4),

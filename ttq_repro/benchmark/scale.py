@@ -1,4 +1,4 @@
-"""Memory and time of a training step against batch size and depth."""
+"""Memory and time of a training step, by batch size and depth."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ STEPS = 5
 
 
 class Cost(NamedTuple):
-    """Of a training step."""
+    """Memory and time of a training step."""
 
     megabytes: float
     seconds: float
 
 
 def cost_of_a_step(config: Config) -> Cost:
-    """Take a few steps in a new process, uncompiled, as compiling needs memory of its own.
+    """Take a few steps in a new process.
 
-    The memory is the most that network, optimizer and steps take beside what the process held
-    before; of data there is one batch.
+    The memory is the peak that network, optimizer and steps add to what the process held before;
+    there is only one batch of data. The config should turn compiling off, as it takes memory too.
     """
     return in_new_process(_steps, config, torch.get_num_threads())
 
@@ -37,8 +37,8 @@ def _steps(config: Config, threads: int, sender: Any) -> None:
     torch.set_num_threads(threads)
     device = device_of(config["trainer"]["accelerator"])
     source = random_source(config, steps=1)
-    # The peak begins with what is held now. Not getrusage's, which has that of the process that
-    # started this one.
+    # Reset the peak to what is held now. The peak of getrusage is no use: it includes that of the
+    # process that started this one.
     Path("/proc/self/clear_refs").write_text("5")
     before = _memory("VmRSS")
     loop = bare(config, source)
@@ -52,6 +52,6 @@ def _steps(config: Config, threads: int, sender: Any) -> None:
 
 
 def _memory(key: str) -> int:
-    """Bytes that this process holds now, ``VmRSS``, or has held at most, ``VmHWM``."""
+    """Bytes that this process holds now (``VmRSS``) or has held at most (``VmHWM``)."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.partition(f"{key}:")[2].split()[0])

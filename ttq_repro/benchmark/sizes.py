@@ -1,4 +1,4 @@
-"""Bytes on disk by part of every network of the suite (configs/sizes.yaml)."""
+"""Bytes on disk of every network of the suite, by part (configs/sizes.yaml)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.table import Table
 
 AS_TRAINED = "float32, as trained"
-#: What a row of the table stores: its name, coding, and whether batch norm is folded.
+#: Rows of the table: name, coding, and whether batch norm is folded.
 FORMATS = [
     ("{bits}, batch norm as trained", "packed", False),
     ("{bits}", "packed", True),
@@ -38,7 +38,7 @@ FORMATS = [
     ("Huffman", "huffman", True),
     ("entropy-coded", "zstd", True),
 ]
-#: Which numbers of levels a coding is for; no entry: any.
+#: Whether a coding is meant for a number of levels; without an entry, it is for any.
 MEANT_FOR: dict[str, Callable[[int], bool]] = {
     "trits": lambda levels: levels == 3,
     "huffman": lambda levels: levels > 3,
@@ -60,7 +60,7 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a file by part."""
+    """Bytes of each part of a file."""
 
     layers: int
     scales: int
@@ -74,13 +74,13 @@ class Sizes:
 
 
 def measure(request: Config) -> list[tuple[str, Table]]:
-    """Sizes and operations of the networks that ``request`` (configs/sizes.yaml) lists.
+    """Tables of sizes and operations of the networks in ``request``, with their file names.
 
-    Each table with its file's name. Nothing is trained: a network is one that a run has left, or
-    the starting one of a run.
+    Nothing is trained: each network is either the result of an earlier run or the untrained
+    network that a run starts from.
 
     Raises:
-        UserError: there are no networks, an entry lacks something, or its files are not of one run.
+        UserError: there are no networks, an entry is incomplete, or its files are not of one run.
     """
     check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
@@ -108,10 +108,10 @@ def measure(request: Config) -> list[tuple[str, Table]]:
 
 
 def _trained(entry: Config) -> tuple[Packable, str]:
-    """The network of a packed file with the weights that its run left beside it, and which run.
+    """The network of a packed file with the float weights of its run, and a label for the run.
 
     Raises:
-        UserError: a file is missing, or these are not of one run.
+        UserError: a file is missing, or the files are not of one run.
     """
     path = ROOT / entry["packed"]
     described, _ = open_packed(path, "unpacked")
@@ -132,7 +132,7 @@ def _trained(entry: Config) -> tuple[Packable, str]:
 
 
 def float_sizes(network: nn.Module) -> Sizes:
-    """Sizes of the file that a run leaves: latent weights, scales, everything else."""
+    """Sizes of the weights file of a run: latent weights, scales, everything else."""
     state = network.state_dict()
     latent = {f"{q.name}.parametrizations.weight.original" for q in quantized_layers(network)}
     norms = {name for name, module in network.named_modules() if isinstance(module, _BatchNorm)}

@@ -20,15 +20,15 @@ def seconds_to_first_step(config: Config, cache: Path) -> float:
     """Start a run in a new process and time it until its first step is done.
 
     Args:
-        cache: folder for what is compiled.
+        cache: folder for compiled code.
     """
-    started = time.monotonic()  # One clock for all processes.
+    started = time.monotonic()  # This clock is the same in all processes.
     return in_new_process(_first_step, config, cache, torch.get_num_threads()) - started
 
 
 def _first_step(config: Config, cache: Path, threads: int, sender: Any) -> None:
     torch.set_num_threads(threads)
-    # Read when something is compiled.
+    # Inductor reads this when it compiles.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
 
     class FirstStep(pl.Callback):

@@ -1,4 +1,4 @@
-"""Timing several ways to do the same, side by side."""
+"""Timing several ways to do the same thing, side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from statistics import median
 
 from scipy.stats import quantile_test
 
-#: Seconds that a turn of one candidate takes at least; less, and the clock itself shows.
+#: Least seconds of one candidate's turn; in shorter ones the clock itself would show.
 TURN = 0.02
-#: The fewest whose lowest and highest value lie outside the interval of a median.
+#: The fewest rounds with which the interval of a median leaves out the lowest and highest value.
 LEAST_ROUNDS = 9
 
 
@@ -20,8 +20,8 @@ LEAST_ROUNDS = 9
 class Interval:
     """A median and its 95% interval, from order statistics.
 
-    It is the interval of what varied while the values were taken, in one session on one machine.
-    Fewer than six values have none that covers 95%; theirs is NaN.
+    The interval covers only what varied while the values were taken, in one session on one machine.
+    With fewer than six values no interval covers 95%, and its ends are NaN.
     """
 
     median: float
@@ -51,7 +51,7 @@ class Timings:
         return Interval.of(self.seconds[name])
 
     def ratio(self, name: str, to: str) -> Interval:
-        """Of the seconds within each round, in which both ran under the same load."""
+        """The ratio of seconds, taken within each round, as both then ran under the same load."""
         pairs = zip(self.seconds[name], self.seconds[to], strict=True)
         return Interval.of([ours / theirs for ours, theirs in pairs])
 
@@ -59,8 +59,8 @@ class Timings:
 def interleaved(candidates: Mapping[str, Callable[[], object]], seconds: float) -> Timings:
     """Time calls of the candidates in turns, in this process, until ``seconds`` are over.
 
-    A turn begins with a call that is not timed, after which caches hold what is this candidate's
-    and not the last one's; then it takes the mean of as many calls as fill ``TURN`` seconds.
+    A turn begins with a call that is not timed, to fill the caches with this candidate's data
+    instead of the last one's. It then takes the mean of as many calls as fill ``TURN`` seconds.
     """
 
     def turns(call: Callable[[], object]) -> Callable[[], float]:
@@ -71,10 +71,10 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], seconds: float) 
 
 
 def in_rounds(turns: Mapping[str, Callable[[], float]], seconds: float) -> Timings:
-    """What each candidate's turns say that they took, round by round until ``seconds`` are over.
+    """Collect the seconds that candidates' turns return, in rounds until ``seconds`` are over.
 
-    A round gives each candidate one turn, beginning with another one every time. There are
-    ``LEAST_ROUNDS`` rounds at least.
+    Each round gives every candidate one turn, and each begins with a different candidate. There are
+    at least ``LEAST_ROUNDS`` rounds.
     """
     names = list(turns)
     samples: dict[str, list[float]] = {name: [] for name in names}
@@ -88,7 +88,7 @@ def in_rounds(turns: Mapping[str, Callable[[], float]], seconds: float) -> Timin
 
 
 def _turn(call: Callable[[], object], calls: int) -> float:
-    """Seconds of one call, in the mean over ``calls`` after a first one."""
+    """Mean seconds of one call over ``calls`` calls, after one that is not timed."""
     call()
     start = time.perf_counter()
     for _ in range(calls):

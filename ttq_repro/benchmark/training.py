@@ -1,4 +1,4 @@
-"""How fast networks train, against what a user would write (configs/benchmark.yaml)."""
+"""Speed of training against what a user would write (configs/benchmark.yaml)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from ttq_repro.training.device import device_of
 from ttq_repro.training.rehearsal import checked
 from ttq_repro.workers import cores
 
-#: Steps of an epoch here. CIFAR-10's has 391, which on a CPU would take three loops half an hour.
+#: Steps per epoch. CIFAR-10 has 391, for which three loops on a CPU would take half an hour.
 STEPS = {"cpu": 40, "cuda": 391}
-#: The same of photographs.
+#: Steps per epoch of photographs.
 PHOTOGRAPH_STEPS = {"cpu": 1, "cuda": 50}
 WORKERS = (0, 1, 2)
 YARDSTICK = "yardstick: float32, eager, transforms image by image"
@@ -52,10 +52,10 @@ ONCE_AN_EPOCH = (
 
 
 def measure(request: Config) -> Iterator[tuple[str, Table]]:
-    """The tables that ``request`` asks for as they are measured, each with its file's name.
+    """Yield each table that ``request`` asks for when it is measured, with the name of its file.
 
     Raises:
-        UserError: ``parts`` names a table there is none of, or another option is invalid.
+        UserError: ``parts`` names an unknown table, or another option is invalid.
     """
     check_option("threads", request["threads"], check_whole, 1)
     for key in ("parts", "models", "batches"):
@@ -72,7 +72,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     }
     for part in request["parts"]:
         check_option("parts", part, check_choice, parts)
-    # Other overrides may suit the data of one part alone.
+    # Other overrides may be valid for the data of one part only.
     own = [override for override in request["overrides"] if override.startswith("trainer")]
     hardware = _name(_device(compose_config("train", own)))
     for part in request["parts"]:
@@ -80,7 +80,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
 
 
 def loops_table(request: Config) -> Table:
-    """A run as the project trains it, our bare step, and of one network the yardstick."""
+    """A run as the project trains it, our bare step and, for the first network, the yardstick."""
     rows = [row for model in request["models"] for row in _loop_rows(request, model)]
     config = _config(request, request["models"][0], "full_precision")
     header = [
@@ -110,7 +110,7 @@ def _loop_rows(request: Config, model: str) -> list[list[str]]:
                 turns[name] = loops(yardstick(config, source.arrays, workers=workers))
         timings = in_rounds(turns, request["seconds"])
     yardsticks = [name for name in turns if name.startswith(YARDSTICK)]
-    # Round by round, as medians of seconds would belong to rounds of different weather.
+    # Compared round by round, as the load of the machine may change between rounds.
     fastest = min(
         yardsticks, key=lambda name: timings.ratio(name, yardsticks[0]).median, default=None
     )
@@ -130,7 +130,7 @@ def _loop_rows(request: Config, model: str) -> list[list[str]]:
 
 
 def _verdicts(request: Config, config: Config, timings: Timings, fastest: str | None) -> str:
-    """On the targets of a run as the project trains it."""
+    """Verdicts on the targets of a run as the project trains it."""
     targets, on_gpu = request["targets"], _device(config).type == "cuda"
     over_bare = verdict(timings.ratio("fitted", "bare"), at_most=targets["lightning"])
     told = [f"time over our step alone {over_bare}"]
@@ -150,7 +150,7 @@ def _verdicts(request: Config, config: Config, timings: Timings, fastest: str | 
 
 
 def cost_table(request: Config) -> Table:
-    """A step of TTQ over one of full precision."""
+    """The time of a step of TTQ over that of full precision."""
     rows = []
     for model in request["models"]:
         configs = {name: _config(request, model, name) for name in ("full_precision", "ttq")}
@@ -178,7 +178,7 @@ def cost_table(request: Config) -> Table:
 
 
 def scale_table(request: Config) -> Table:
-    """Memory and time of TTQ by depth and batch size."""
+    """Memory and time of a TTQ step by depth and batch size."""
     rows = []
     for model in request["models"]:
         for batch in request["batches"]:
@@ -198,7 +198,7 @@ def scale_table(request: Config) -> Table:
 
 
 def start_up_table(request: Config) -> Table:
-    """From the start of Python to the end of the first step."""
+    """The time from the start of Python to the end of the first step."""
     rows = []
     for quantizer in ("full_precision", "ttq"):
         config = _config(request, request["models"][0], quantizer)
@@ -214,7 +214,7 @@ def start_up_table(request: Config) -> Table:
 
 
 def photographs_table(request: Config) -> Table:
-    """What preparing photographs and loading them costs beside the steps that they are for."""
+    """The speed of preparing and loading photographs, against that of the steps they feed."""
     overrides = ["data=imagenette", f"data.num_classes={CLASSES}", "recipe=short_alexnet"]
     configs = {
         name: _config(request, "alexnet_bn", name, overrides) for name in ("full_precision", "ttq")
@@ -248,7 +248,7 @@ def photographs_table(request: Config) -> Table:
 
 @contextmanager
 def _loops() -> Iterator[Callable[[Loop], Callable[[], float]]]:
-    """Makes turns of loops, whose first epoch does not count, and ends the loops at last."""
+    """Turns loops into functions to time, after an epoch to warm up; closes all loops on exit."""
     with ExitStack() as stack:
         stack.callback(forget_compiled)
 
@@ -267,7 +267,7 @@ def _config(
     config = compose_config("train", [*of_data, *own, *request["overrides"]])
     checked(config)
     trainer = config["trainer"]
-    if trainer["compile"] == "auto":  # As in a long run.
+    if trainer["compile"] == "auto":  # As it would be in a long run.
         trainer["compile"] = True
     return config
 
@@ -293,7 +293,7 @@ def _hardware(request: Config, config: Config) -> str:
 
 
 def _setting(request: Config, config: Config) -> str:
-    """What our steps are alike in, and by what they were computed."""
+    """The settings that all our steps share, and the hardware."""
     compiled = "compiled" if config["trainer"]["compile"] else "not compiled"
     graph = ", replayed as a graph" if _device(config).type == "cuda" else ""
     batch = config["recipe"]["batch_size"]

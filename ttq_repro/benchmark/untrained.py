@@ -1,4 +1,4 @@
-"""Networks that no run has trained, packed as if one had: what counts is size or speed."""
+"""Untrained networks, packed as if trained, for when only size or speed counts."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ttq_repro.runs.trained import starting_network
 
 
 class Packable(NamedTuple):
-    """A network, and what packs it; ``fold`` says whether with batch norm folded."""
+    """A network and the function that packs it; its ``fold`` says whether to fold batch norm."""
 
     network: nn.Module
     pack: Callable[..., PackedNetwork]
 
 
 def untrained(entry: Config) -> Packable:
-    """The starting network of a run, to be packed with a header as long as a run's.
+    """The network that a run starts from, to be packed with a header as long as a trained one's.
 
     Args:
-        entry: ``overrides`` of configs/train.yaml, and ``side``, pixels of the image.
+        entry: ``overrides`` of configs/train.yaml, and ``side`` of the image in pixels.
     """
     config = compose_config("train", entry["overrides"])
     network = starting_network(config)
@@ -48,7 +48,7 @@ def untrained(entry: Config) -> Packable:
 
 @torch.no_grad()
 def _perturb_scales(network: nn.Module) -> None:
-    """Training would; as they start, W_p = W_n, one number would be stored for both."""
+    """Make W_p and W_n differ, as training would; equal ones would be stored as one number."""
     for layer in quantized_layers(network):
         for number, scale in enumerate(layer.quantizer.parameters()):
             scale.mul_(1 + 0.01 * number)

@@ -1,4 +1,4 @@
-"""Whether a measurement meets its target, on this processor."""
+"""Verdicts: whether a measurement meets its target on this processor."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def verdict(
     needs: str | None = None,
     lacks: str | None = None,
 ) -> str:
-    """One of the bounds, and whether all of the interval keeps it, none, or only part of it.
+    """The bound, and whether the interval meets it as a whole, not at all or in part (undecided).
 
     Args:
-        needs, lacks: instruction sets, as Linux names them, that the target is for: processors with
-            the one and without the other.
+        needs, lacks: instruction sets, as Linux names them; the target is for processors that have
+            the one and lack the other.
     """
     text = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
     flags = cpu_flags()

@@ -1,27 +1,29 @@
 """Every checkable statement of the paper, with the rule that judges it.
 
-The rules were written before the runs that they judge; what changed since the first of them:
+The rules were written before the runs that they judge. Changes since the first rules:
 
-- 26 November 2026, when of the paper's budget only full precision had run: Figure 5's minimum is
-  held against sparsity 0.2 and 0.6 alone, no longer against the means of 0 to 0.2 and of 0.6 and
-  0.7. "TTQ is 1.6 points ahead of full precision" on AlexNet, which is DoReFa-Net's figure, became
-  "below 44.1%".
-- 27 November 2026, after TTQ on ResNet-20 had come to 12.1% at a learning rate of 0.1 from the
-  first step: TTQ is judged by runs whose first epoch is at 2e-4, as in the released log.
-- 27 November 2026, after that had come to 10.2% with one epoch at 2e-4: TTQ is judged by runs with
-  two, the two passes that an epoch of the log is. After one, whether training survives the step to
-  0.1 depends on the order of the images; what two come to was not known then.
-- 27 November 2026: the ternary layers' 16x is said of their codes.
-- 27 November 2026: what follows from two bits a weight, or from two scales a layer, is no longer
-  counted as reproduced but as true by construction.
-- 27 November 2026, nothing changed: the claims of Figure 2 compare the last epoch with the first,
-  whose learning rate now is 2e-4, as in the released log.
+- 26 November 2026, when only full precision had run at the paper's budget: Figure 5's minimum is
+  compared with sparsities 0.2 and 0.6 only, no longer with the means of 0 to 0.2 and of 0.6 and
+  0.7. "TTQ is 1.6 points ahead of full precision" on AlexNet, where full precision is DoReFa-Net's
+  figure, became "below 44.1%".
+- 27 November 2026, after TTQ on ResNet-20 had reached an error of 12.1% with a learning rate of 0.1
+  from the first step: TTQ is judged by runs whose first epoch is at 2e-4, as in the released log.
+- 27 November 2026, after one epoch at 2e-4 had led to 10.2%: TTQ is judged by runs with two such
+  epochs, since an epoch of the log is two passes over the data. After one, whether training
+  survives the step to 0.1 depends on the order of the images; the error after two was not yet
+  known.
+- 27 November 2026: the 16x of the ternary layers refers to their codes.
+- 27 November 2026: what follows from two bits per weight, or from two scales per layer, is no
+  longer counted as reproduced but as true by construction.
+- 27 November 2026, no change of a rule: the claims of Figure 2 compare the last epoch with the
+  first, whose learning rate is now 2e-4, as in the released log.
 
-A verdict asks where the 95% interval of our number lies: within what is accepted (reproduced),
-outside of it (not reproduced), or neither (undecided). Where the paper gives a number, what is
-accepted is that number and a margin; where it says "better", "falls" or "more", a sign.
+A verdict depends on where the 95% interval of our number lies: inside the accepted region
+(reproduced), outside of it (not reproduced), or partly in both (undecided). If the paper gives a
+number, that number plus or minus a margin is accepted; if it says "better", "falls" or "more", a
+sign is.
 
-Left out are numbers of Table 4 that are settings of ours rather than outcomes: the densities it
+Numbers of Table 4 that are settings of ours rather than outcomes are left out: the densities it
 quotes for pruning, all bit widths, and the layers that stay float.
 """
 
@@ -48,26 +50,26 @@ from ttq_repro.paper.rules import (
     Within,
 )
 
-#: Errors and their differences, in points. All of the paper's are single runs. That of the
-#: released ResNet-20 log ends at 9.25, has its best epoch at 8.48 and stands for 8.87 in Table 1,
-#: with a scatter from epoch to epoch of 0.20; the released AlexNet log goes from 42.38 to 42.83.
+#: For errors and their differences, in points. The paper's are all of single runs. In the released
+#: ResNet-20 log, whose run is 8.87 in Table 1, the final error is 9.25, the best is 8.48, and the
+#: scatter between epochs is 0.20; in the released AlexNet log the best is 42.38, the final 42.83.
 ERROR_MARGIN = 0.5
-#: "About 0.25 points" of advantage over TWN: some, and no more than twice that.
+#: For "about 0.25 points" better than TWN: from no advantage to twice that.
 TWN_MARGIN = 0.25
-#: Densities of Table 4, printed in whole percent, of one run each.
+#: For the densities of Table 4, which are printed in whole percent, from one run each.
 DENSITY_MARGIN = 5.0
-#: "Nearly 16x".
+#: For "nearly 16x".
 SIZE_MARGIN = 1.0
 
-#: Top-1 error of AlexNet, of which TTQ is said to be 1.6 points ahead.
+#: DoReFa-Net's top-1 error of AlexNet in full precision; TTQ is said to be 1.6 points ahead of it.
 DOREFAS_FULL_PRECISION = 44.1
 
 DEPTHS = tuple(TABLE1)
-#: Where Table 1 has TTQ ahead of full precision.
+#: Depths at which TTQ is ahead of full precision in Table 1.
 WINNING_DEPTHS = (32, 44, 56)
-#: Constant sparsities up to the 30-50% that hold the minimum of Figure 5, within, and beyond.
+#: Constant sparsities below, in and above the 30-50% where Figure 5 has its minimum.
 BELOW_MINIMUM, MINIMUM, ABOVE_MINIMUM = (0.0, 0.1, 0.2), (0.3, 0.4, 0.5), 0.6
-#: AlexNet's layers as Table 4 calls them, in the order of the network.
+#: Table 4's names of AlexNet's layers, in the order of the network.
 ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3")
 
 METHODS = {
@@ -98,7 +100,7 @@ def resnet(depth: int, column: str) -> Network:
 
 
 def method(name: str) -> Network:
-    """A method on ResNet-20, from the parent that all share."""
+    """A method on ResNet-20, trained from the parent that all methods share."""
     return Network("comparison", {"method": name})
 
 
@@ -498,7 +500,7 @@ def _gain(depth: int) -> float:
     return round(TABLE1[depth].ttq - TABLE1[depth].full_precision, 2)
 
 
-#: The claims by what it takes to judge them, and by subject.
+#: The claims by what is needed to judge them, then by subject.
 AREAS: dict[str, dict[str, list[Claim]]] = {
     "CIFAR-10": {
         "ResNets on CIFAR-10, Table 1": _table1(),

@@ -1,7 +1,7 @@
-"""Where the paper, its released code and its logs disagree, and what the presets do about it.
+"""Where the paper, its released code and its logs disagree, and what our presets do about it.
 
-The released code and logs are those of the repository czhu95/ternarynet. Where a row is about
-another method, its topic says so, and paper and released code are that method's own.
+The released code and logs are those of the repository czhu95/ternarynet. If a row is about another
+method, its topic says so, and paper and released code are those of that method.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class Difference(NamedTuple):
     """One contested choice: what each source says, what we do, and the override that changes it.
 
     Attributes:
-        source: where in paper, released code and logs it stands.
-        override: ``none`` where no option of ours leads all the way to what a source says.
+        source: where to find it in the paper, the released code and the logs.
+        override: ``none`` if no option of ours fully follows another source.
     """
 
     topic: str

@@ -1,6 +1,6 @@
-"""The numbers that the paper reports, in percent; errors are lower-is-better.
+"""The numbers that the paper reports, in percent; lower errors are better.
 
-Source of all: Zhu, Han, Mao, Dally, "Trained Ternary Quantization", ICLR 2017, arXiv 1612.01064.
+Source: Zhu, Han, Mao, Dally, "Trained Ternary Quantization", ICLR 2017, arXiv 1612.01064.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Pair(NamedTuple):
-    """Error of the float network and of the ternary network fine-tuned from it."""
+    """Errors of the float network and of the ternary network fine-tuned from it."""
 
     full_precision: float
     ttq: float
@@ -23,13 +23,13 @@ class TopErrors(NamedTuple):
 
 
 class Density(NamedTuple):
-    """Share of weights that are not zero, and bits each of them takes."""
+    """Share of weights that are not zero, and bits per such weight."""
 
     percent: int
     bits: int | None
 
 
-#: Table 1, CIFAR-10: depth of the ResNet to its errors.
+#: Table 1, CIFAR-10: errors by depth of the ResNet.
 TABLE1 = {
     20: Pair(8.23, 8.87),
     32: Pair(7.67, 7.63),
@@ -68,7 +68,7 @@ TABLE4 = {
     "all": (Density(11, None), Density(37, None)),
 }
 
-#: Figure 5, sparsities in percent: the one it marks as "w/o pruning 10%", and between which the
-#: text sees the least error.
+#: Figure 5, sparsities in percent: the one that it marks as "w/o pruning 10%", and the range in
+#: which the text sees the least error.
 FIGURE5_MARK = 10
 FIGURE5_LEAST_ERROR = (30, 50)

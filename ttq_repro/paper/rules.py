@@ -1,7 +1,7 @@
 """The vocabulary of the claims: what is measured, how runs are combined, what is accepted.
 
-A rule says what number of ours stands against the paper's. Rules over runs are weighted sums, by
-seed, of one quantity over the networks of an artifact, so that one statistic serves them all
+A rule defines which number of ours is compared with the paper's. Rules over runs are weighted sums,
+by seed, of one quantity over the networks of an artifact, so that one statistic serves them all
 (``ttq_repro/report/statistics.py``).
 """
 
@@ -14,18 +14,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Network:
-    """The cell of an artifact (``configs/artifact``) that carries these labels."""
+    """The cell of an artifact (``configs/artifact``) that has these labels."""
 
     artifact: str
     labels: dict[str, Any]
 
 
-# What is read off one run. Shares and errors are in percent, of the final epoch.
+# Quantities of one run. Shares and errors are in percent, by default of the final epoch.
 
 
 @dataclass(frozen=True)
 class Error:
-    """Error on ``split`` (``test`` or ``train``), by the first ``top`` answers."""
+    """Top-``top`` error on ``split`` (``test`` or ``train``)."""
 
     split: str = "test"
     top: int = 1
@@ -36,9 +36,9 @@ class Error:
 
 @dataclass(frozen=True)
 class TrailingError:
-    """Test error, mean of the last eighth of the epochs.
+    """Mean test error over the last eighth of the epochs.
 
-    It judges nothing, but is told beside a claim whose run ends in an outlying epoch.
+    It judges no claim, but is reported beside one if a run behind it ends in an outlying epoch.
     """
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class GeneralizationGap:
 
 @dataclass(frozen=True)
 class ErrorDrop:
-    """Mean test error of the ``window`` epochs after ``epoch`` minus that of those up to it."""
+    """Mean test error of the ``window`` epochs after ``epoch``, minus that of as many up to it."""
 
     epoch: int
     window: int = 4
@@ -69,8 +69,8 @@ class Density:
     """Share of weights that are not zero, over several layers; float layers count as full.
 
     Attributes:
-        layers: their places among the convolutions and linear layers of the network, from 0.
-        at_start: before training, in place of after it.
+        layers: their indices, from 0, among the network's convolutions and linear layers.
+        at_start: whether to measure before training instead of after it.
     """
 
     layers: tuple[int, ...]
@@ -82,11 +82,11 @@ class Density:
 
 @dataclass(frozen=True)
 class LayerChange:
-    """Last epoch minus first epoch of what a quantized layer reports.
+    """A statistic of a quantized layer in the last epoch, minus that in the first.
 
     Attributes:
-        layer: ``first`` (quantized layer), ``last convolution`` or ``last linear``.
-        of: ``positive_scale``, ``negative_scale`` or ``zero`` (its share).
+        layer: ``first``, ``last convolution`` or ``last linear``, among quantized layers.
+        of: ``positive_scale``, ``negative_scale`` or ``zero`` (the share of zeros).
     """
 
     layer: str
@@ -108,7 +108,7 @@ Quantity = (
     Error | TrailingError | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseKernels
 )
 
-# How runs are combined. ``terms`` are the weights of the networks in the sum.
+# How runs are combined. ``terms`` are the weighted networks of the sum.
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Difference:
-    """The quantity of ``ours`` minus that of ``theirs``; of several networks, their means."""
+    """The quantity of ``ours`` minus that of ``theirs``, each a mean over its networks."""
 
     ours: tuple[Network, ...]
     theirs: tuple[Network, ...]
@@ -146,7 +146,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Trend:
-    """The change along the least-squares line through ``(x, Level or Difference)``, end to end."""
+    """The change from end to end of the least-squares line through ``(x, Level or Difference)``."""
 
     points: tuple[tuple[float, Level | Difference], ...]
 
@@ -169,11 +169,12 @@ class Trend:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number that needs no seeds: column ``column`` of the row ``where`` of a benchmark's CSV.
+    """A number that needs no seeds: one column of one row of a benchmark's CSV.
 
     Attributes:
-        benchmark: start of the file's name in ``results/benchmarks``; that of the last date counts.
-        interval: the column with the 95% interval, ``LOW to HIGH``; None for what is exact.
+        benchmark: start of the file's name in ``results/benchmarks``; the latest date counts.
+        where: values in other columns that identify the row.
+        interval: the column with the 95% interval, ``LOW to HIGH``; None for an exact number.
     """
 
     benchmark: str
@@ -186,18 +187,18 @@ class Measured:
 
 
 def trend_weights(xs: list[float]) -> list[float]:
-    """Weights of the values at ``xs`` in the change along their least-squares line."""
+    """Weights by which the values at ``xs`` sum to the change along their least-squares line."""
     centre = sum(xs) / len(xs)
     spread = sum((x - centre) ** 2 for x in xs)
     return [(x - centre) / spread * (max(xs) - min(xs)) for x in xs]
 
 
-# What is accepted as a reproduction: a closed interval.
+# What is accepted as a reproduction, as a closed interval.
 
 
 @dataclass(frozen=True)
 class Within:
-    """As close to the paper's value as ``margin``, in its unit."""
+    """Within ``margin`` of the paper's value, in its unit."""
 
     margin: float
 
@@ -251,7 +252,7 @@ class AtLeast:
 
 @dataclass(frozen=True)
 class LogColumn:
-    """A column of one of the authors' released logs, a value an epoch; errors are shares."""
+    """A column of one of the authors' released logs, one value per epoch; errors are fractions."""
 
     file: str
     column: str
@@ -262,15 +263,15 @@ class Claim:
     """One checkable statement.
 
     Attributes:
-        id: unique, stable.
+        id: unique and stable.
         text: the statement.
         source: table, figure or section of the paper.
-        value: what the paper reports, None where it gives no number; unit: its unit; digits: how
-            many the paper prints after the point.
-        rule: what number of ours stands against it; accept: where that number must lie.
+        value: what the paper reports, None if it gives no number; unit: its unit; digits: how
+            many decimals the paper prints.
+        rule: which number of ours is compared with it; accept: where that number must lie.
         log: where the authors' released log holds the same number.
-        by_construction: whether it follows from what a ternary network is, so that it takes a
-            mistake for it to fail.
+        by_construction: whether it follows from the definition of a ternary (or binary) network,
+            so that only a mistake of ours could make it fail.
     """
 
     id: str
@@ -286,10 +287,10 @@ class Claim:
 
     @property
     def region(self) -> tuple[float, float]:
-        """Where our number must lie, a closed interval."""
+        """The closed interval in which our number must lie."""
         return self.accept.region(self.value)
 
     @property
     def of_direction(self) -> bool:
-        """Whether it says which way and not how far: then a shorter schedule can speak to it."""
+        """Whether it states only a direction; runs of a shorter schedule can then also test it."""
         return isinstance(self.accept, Below | Above) and self.accept.bound == 0

@@ -1,4 +1,4 @@
-"""Resume checkpoints that survive a kill and tell when they are damaged."""
+"""Resume checkpoints that survive a kill and whose damage is detected."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ttq_repro.sealed import open_sealed, write_sealed
 
-#: Where a checkpoint says what the run started from, beside what Lightning keeps there.
+#: Key of the parent's SHA-256 in a checkpoint, beside Lightning's own keys.
 PARENT = "parent_sha256"
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, behind the SHA-256 of its content.
+    """Writes a checkpoint atomically, preceded by the SHA-256 of its content.
 
     Args:
-        parent: SHA-256 of the weights that the run started from, None if they were random.
+        parent: SHA-256 of the weights that the run started from; None if they were random.
     """
 
     def __init__(self, parent: str | None = None) -> None:
@@ -42,13 +42,13 @@ def recorded_parent(path: Path) -> str | None:
 
     Raises:
         ValueError: the checkpoint is damaged.
-        KeyError, UnpicklingError: it is of another version of this code.
+        KeyError, UnpicklingError: another version of this code wrote it.
     """
     return _load(path)[PARENT]
 
 
 def _load(path: Path, map_location: Any = None) -> dict[str, Any]:
     with open_sealed(path) as stream:
-        # Never anything but tensors and plain containers, whatever the caller asks for.
-        # Into the CPU's memory, as it may come from a GPU that is not there any more.
+        # Only tensors and plain containers, whatever the caller asks for. By default onto the CPU,
+        # as the checkpoint may come from a GPU that is no longer there.
         return torch.load(stream, map_location or "cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""torch.compile, and eager execution where it fails."""
+"""torch.compile, with eager execution as the fallback."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch._functorch import config as functorch_config
 
 from ttq_repro.checks import headline
 
-#: Inductor's, by device. A quantizer computes the same for every layer, in kernels of microseconds:
-#: a GPU is to run those of several layers as one.
+#: Options of inductor, by device. A quantizer does the same for every layer, in kernels that take
+#: microseconds: on a GPU, those of several layers are combined into one.
 OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}}
-#: Compiling ResNet-20 takes about half a minute, with a GPU 45 s to 75 s; shorter runs never win it
-#: back. A GPU wins 0.8 ms a step.
+#: Steps from which compiling pays off. Compiling ResNet-20 takes about half a minute, for a GPU
+#: 45 s to 75 s; on a GPU it saves 0.8 ms a step.
 COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 60_000}
 
 
 def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> bool:
-    """Whether a run is, by default if it wins back the time that compiling takes.
+    """Whether a run is compiled: by default, if it is long enough to win the compile time back.
 
     Args:
         trainer: a ``configs/trainer`` node. steps: training steps of the run.
@@ -33,30 +33,30 @@ def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> 
 
 
 class Compilation:
-    """Compiles a network by inductor; a part that does not compile runs as it is.
+    """Compiles a network with inductor; parts that fail to compile run eagerly.
 
-    Compiling fails for reasons that have nothing to do with the network: no C++ compiler, no room
-    for its files, a kernel that one version of torch gets wrong. None of them is worth a run.
+    Compiling can fail for reasons that have nothing to do with the network: no C++ compiler, no
+    disk space, a kernel that one version of torch gets wrong. None of them should end a run.
 
     Args:
         device: where the network will be.
-        warn: told of a failure, once.
+        warn: called with the first failure only.
     """
 
     def __init__(self, device: torch.device, warn: Callable[[str], Any]) -> None:
         self._options = OPTIONS[device.type]
         self._warn = warn
-        #: What went wrong first, in a line; None while nothing has.
+        #: The first failure, in one line; None if there was none.
         self.failure: str | None = None
 
     def apply(self, network: nn.Module) -> None:
-        """Have the network compiled when it is first called; the keys of its state stay."""
+        """Have the network compiled at its first call; the keys of its state dict do not change."""
         network.compile(backend=self._compile)
 
     def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         inductor: Callable[..., Any] = lookup_backend("inductor")
         try:
-            # By default a backward pass is compiled when it is first needed, outside of this.
+            # By default the backward pass is compiled at its first use, outside this try block.
             with functorch_config.patch(force_non_lazy_backward_lowering=True):
                 return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
@@ -68,9 +68,9 @@ class Compilation:
 
 
 def forget_compiled() -> None:
-    """Drop what was compiled so far in this process.
+    """Drop everything compiled so far in this process.
 
-    Dynamo compiles a class's code for a few networks and batch sizes, and silently runs it as it is
-    from then on: who is done with a network makes room for the next.
+    Dynamo compiles the code of a class for a few networks and batch sizes only, and silently runs
+    it eagerly from then on. Call this when done with a network, to make room for the next.
     """
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""Where a run trains."""
+"""The device that a run trains on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ttq_repro.data.share import WHOLE, Share
 
 
 def device_of(accelerator: str, share: Share = WHOLE) -> torch.device:
-    """The device of one of a run's processes, as Lightning chooses it.
+    """The device that Lightning chooses for one of a run's processes.
 
     Args:
         accelerator: as in ``configs/trainer``.

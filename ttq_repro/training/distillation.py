@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 class Distillation:
-    r"""Adds what a trained network makes of the images to what their labels say.
+    r"""A loss that learns from a trained network's logits as well as from the labels.
 
     .. math:: (1 - \lambda) \, H(y, p) + \lambda \, T^2 \,
         \mathrm{KL}(\sigma(z_t / T) \,\|\, \sigma(z / T))
 
-    of logits z, the teacher's logits z_t on the same augmented images, labels y, p = softmax(z), in
-    the mean over the batch. The factor T^2 keeps gradients at one size whatever the temperature
-    (section 2).
+    with logits z, the teacher's logits z_t on the same augmented images, labels y and
+    p = softmax(z), averaged over the batch. The factor T^2 keeps the size of the gradients
+    independent of the temperature (section 2).
 
-    The teacher is frozen and evaluates: its batch norm uses running statistics. It is no part of a
-    module, and so neither of its checkpoints nor of what an optimizer sees.
+    The teacher is frozen and in evaluation mode: its batch norm uses running statistics. It is not
+    part of any module, so neither checkpoints nor optimizers include it.
 
     Args:
         teacher: maps normalized images (batch, 3, H, W) to logits (batch, classes).
@@ -39,7 +39,7 @@ class Distillation:
         self.temperature = temperature
 
     def loss(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of a batch of normalized images, the student's logits on them, and their labels."""
+        """The loss of a batch: normalized images, the student's logits on them, and labels."""
         with torch.no_grad():
             soft = self.teacher(inputs)
         log_student, log_teacher = (

@@ -1,4 +1,4 @@
-"""Training one run, from its config to its network and history."""
+"""Training of one run, from its config to its network and history."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from ttq_repro.training.watch import Watch
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training leaves: the network, its history, and how it was trained."""
+    """The result of training: the network, its history, and how it was trained."""
 
     network: nn.Module
     decisions: list[Decision]
@@ -65,23 +65,22 @@ def fit(
     share: Share = WHOLE,
     observers: Sequence[pl.Callback] = (),
 ) -> Fitted:
-    """Train the run that ``config`` describes, or go on with it from ``checkpoint``.
+    """Train the run that ``config`` describes, or resume it from ``checkpoint``.
 
     Args:
-        parent: float weights to start from. parent_sha256: what tells them from others, for the
-            checkpoint.
-        origin: what is to be known of who trains, commit and processor for instance; a run that
-            goes on keeps who trained it before.
+        parent: float weights to start from. parent_sha256: their SHA-256, kept in the checkpoint.
+        origin: provenance such as commit and processor; a resumed run keeps that of its earlier
+            epochs.
         scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
-        say: takes warnings.
-        share: this process's, if it is one of several, all of which are to call this.
-        observers: callbacks that only look on.
+        say: called with warnings and lines of progress.
+        share: the share of this process if several train the run; all of them must call this.
+        observers: callbacks that do not influence training.
     """
     recipe, trainer_config = checked(config), config["trainer"]
     distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
-    # Before a checkpoint is loaded, so that a resumed run sees the same start.
+    # Taken before a checkpoint is loaded, so that a resumed run has the same histograms.
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
     device = device_of(trainer_config["accelerator"], share)
@@ -92,8 +91,8 @@ def fit(
     if compiled:
         compilation.apply(network)
     arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
-    # Between the passes of several processes lie exchanges that no graph holds. A share measured
-    # alone is to be as fast as it is among the others.
+    # Several processes exchange gradients during their passes, which no graph can hold. A share
+    # that is timed alone (devices > 1) must not be faster than it is among the others.
     replayed = share.world == trainer_config["devices"] == 1 and not trainer_config["plain"]
     module = classifier(*arguments, device=device, replayed=replayed, warn=watch.warn)
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
@@ -113,22 +112,22 @@ def fit(
     if trainer_config["progress"] and share.rank == 0:
         callbacks.append(Progress(lines=trainer_config["progress"] == "lines", say=say))
     with warnings.catch_warnings():
-        # Batches are made in the main process on purpose, metrics are logged once an epoch and
-        # summed over processes before, the checkpoint's folder is meant to be there already, and
-        # processes are started by us.
+        # Batches are made in the main process on purpose, metrics are logged once an epoch after
+        # we have summed them over processes, the checkpoint's folder may exist, and we start the
+        # processes ourselves.
         for advice in (
             "many workers",
             "smaller than the logging interval",
             "sync_dist=True",
             "Checkpoint directory",
             "`srun` command",
-            "broadcast_buffers",  # Its successor is not there in all versions yet.
+            "broadcast_buffers",  # Not all supported versions have its successor yet.
         ):
             warnings.filterwarnings("ignore", message=f".*{advice}.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         for library in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(library).setLevel(logging.WARNING)
-        # What is called float32 is: by default cuDNN rounds its inputs to 10 bits.
+        # True float32: by default cuDNN uses TF32, which rounds inputs to 10 bits.
         torch.backends.cudnn.allow_tf32 = False
         trainer = _trainer(
             trainer_config,
@@ -136,7 +135,7 @@ def fit(
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
-            # In a job of Slurm's Lightning would otherwise take the job's tasks for its processes.
+            # In a Slurm job, Lightning would otherwise take the job's tasks for its processes.
             plugins=[SealedCheckpointIO(parent_sha256), LightningEnvironment()],
             default_root_dir=scratch,
         )
@@ -149,7 +148,7 @@ def fit(
                 weights_only=True,
             )
         except SystemExit:
-            # What Lightning makes of Ctrl-C and of SIGTERM, the latter even with code 0.
+            # Lightning turns Ctrl-C and SIGTERM into SystemExit, the latter even with code 0.
             raise KeyboardInterrupt from None
         finally:
             if compiled:
@@ -174,7 +173,7 @@ def fit(
             "graphed": module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,
-            # Sums of three or more gradients depend on their order, which a resume may change.
+            # The sum of three or more gradients depends on their order, which a resume may change.
             "deterministic": device.type == "cpu" and share.world <= 2,
         },
     )
@@ -186,10 +185,10 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
         accelerator=config["accelerator"],
         **data_parallel(share),
         precision=PRECISIONS[config["precision"]],
-        # All batches but an epoch's last one are alike: cuDNN may try its algorithms once.
+        # All batches but an epoch's last have one shape, so cuDNN tries its algorithms only once.
         benchmark=True,
         num_sanity_val_steps=0,
-        enable_progress_bar=False,  # Ours counts epochs.
+        enable_progress_bar=False,  # We have our own, which counts epochs.
         enable_model_summary=False,
         log_every_n_steps=10**9,
         use_distributed_sampler=False,

@@ -1,4 +1,4 @@
-"""Training on a GPU without launching its kernels one by one."""
+"""Training on a GPU without launching kernels one by one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ttq_repro.training.module import Classifier
 def classifier(
     *arguments: Any, device: torch.device, replayed: bool, warn: Callable[[str], Any]
 ) -> Classifier:
-    """The LightningModule that is fastest on a device.
+    """The fastest LightningModule for a device.
 
     Args:
         arguments: those of :class:`Classifier`.
-        replayed: whether its passes may be replayed as a graph, where there is a GPU.
-        warn: told of what cannot be had there.
+        replayed: whether its passes may be replayed as CUDA graphs on a GPU.
+        warn: called with the reason if there can be no graph.
     """
     if device.type == "cuda" and replayed:
         return GraphedClassifier(*arguments, warn=warn)
@@ -31,20 +31,21 @@ def classifier(
 
 
 class GraphedClassifier(Classifier):
-    """Replays the forward and the backward pass of a whole batch as one CUDA graph.
+    """Replays the forward and backward pass of a full batch as one CUDA graph.
 
-    A step of a small network is hundreds of kernels of a few microseconds, less than it takes
-    Python to launch them. The optimizer stays outside, where Lightning and schedules know it: for
-    all parameters together it is a few kernels. Evaluation is replayed as well. Only the training
-    batch that ends an epoch, of another size, is launched as usual. Evaluation runs uncompiled.
+    A step of a small network is hundreds of kernels of a few microseconds each, less than Python
+    takes to launch them. The optimizer stays outside the graph, where Lightning and schedules can
+    reach it; it needs only a few kernels for all parameters together. Only a training batch of
+    another size, at the end of an epoch, is launched as usual. Evaluation is replayed as well, and
+    runs uncompiled.
 
-    Quantizers that do something at an epoch's start get new graphs after it: a graph knows nothing
-    of branches in Python. What waits for the GPU, for the value of a tensor say, cannot be
-    recorded; all kernels are then launched as usual.
+    If a quantizer does something at the start of an epoch, graphs are recorded again after it, as a
+    graph does not contain Python's branches. Code that waits for the GPU, for example to read the
+    value of a tensor, cannot be recorded; all kernels are then launched as usual.
 
     Args:
         arguments: those of :class:`Classifier`.
-        warn: told if there is no graph, and why.
+        warn: called with the reason if there can be no graph.
     """
 
     def __init__(self, *arguments: Any, warn: Callable[[str], Any]) -> None:
@@ -53,7 +54,7 @@ class GraphedClassifier(Classifier):
         self.graphed = True
         self._replayed = False
         self._passes: Function | None = None
-        #: By how many images they take.
+        #: By batch size.
         self._evaluations: dict[int, Function] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -87,22 +88,22 @@ class GraphedClassifier(Classifier):
             super().backward(loss, *arguments, **options)
 
     def optimizer_zero_grad(self, *_: Any) -> None:
-        # A graph writes its gradients over the last ones, always into the same memory.
+        # A graph overwrites the last gradients, always in the same memory.
         if not self._replayed:
             self.zero_grad(set_to_none=False)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradients, whose memory a graph goes on writing into."""
+        """Keep the gradients: a graph will go on writing into their memory."""
 
     def _forget(self) -> None:
-        """Have graphs recorded anew when they are needed next."""
+        """Have graphs recorded again when they are next needed."""
         self._passes = None
         self._evaluations.clear()
 
     def _recorded(self, function: Function, *example: Tensor) -> Function:
-        """The function as a graph, recorded without a trace in the network or its sampling.
+        """The function as a graph, or the function itself if recording fails.
 
-        The function itself where that fails.
+        Recording changes neither the network's buffers nor the state of random generators.
         """
         before = [(buffer, buffer.clone()) for buffer in self.buffers()]
         try:
@@ -129,11 +130,11 @@ class GraphedClassifier(Classifier):
 
     def _uncompiled(self, images: Tensor) -> Tensor:
         with self._casts_not_kept():
-            # Only a call of the network itself is compiled.
+            # Calling forward directly bypasses compilation.
             return self.network.forward(self.normalized(images))
 
     def _casts_not_kept(self) -> torch.autocast:
-        """The surrounding autocast without its cache: a cached cast would freeze the weights."""
+        """The current autocast without its cache: a cached cast would freeze the weights."""
         kind = self.device.type
         return torch.autocast(
             kind,

@@ -1,4 +1,4 @@
-"""What the latent weights of a network look like at one moment."""
+"""Histograms of a network's latent weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.quantizers.attach import QuantizedLayer
 
-#: Even, so that zero is an edge; at 80 a threshold of 0.05 of the largest magnitude is one, too.
+#: Even, so that zero is an edge; with 80, so is a threshold of 0.05 of the largest magnitude.
 BINS = 80
 
 
@@ -21,7 +21,7 @@ def weight_histograms(network: nn.Module) -> dict[str, dict[str, Any]]:
 
     Returns:
         The ``largest`` magnitude, the ``counts`` of ``BINS`` equal bins from -largest to largest,
-        and what the layer's quantizer reports of itself (:meth:`Quantizer.statistics`).
+        and the statistics of the layer's quantizer (:meth:`Quantizer.statistics`).
     """
     return {layer.name: _histogram(layer) for layer in quantized_layers(network)}
 

@@ -1,4 +1,4 @@
-"""What a run has measured so far."""
+"""The metrics of a run so far."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import torch
 
 from ttq_repro.training.module import Classifier
 
-#: Of an epoch, what no logger is told.
+#: Key of an epoch's duration, the one metric that loggers do not get.
 SECONDS = "seconds"
 
 
 class History(pl.Callback):
-    """Collects every metric logged at an epoch's end, and the seconds that each epoch took.
+    """Collects every metric logged at the end of an epoch, and the seconds that each epoch took.
 
-    Its state travels in the checkpoint, so a resumed run keeps its past, even one that was killed
+    Its state is saved in the checkpoint, so a resumed run keeps its past, even if it was killed
     after its last epoch.
 
     Args:
-        steps: those of an epoch.
-        origin: what is to be known of who trains now.
+        steps: steps per epoch.
+        origin: provenance of the training that starts now.
     """
 
     def __init__(self, steps: int, origin: dict[str, Any]) -> None:
@@ -35,20 +35,20 @@ class History(pl.Callback):
 
     @property
     def stints(self) -> list[dict[str, Any]]:
-        """Who trained the run, from first to last: origin, epochs, seconds. A resume begins one."""
+        """Stretches of training in order: origin, epochs, seconds. Each resume begins a new one."""
         epochs = len(self.metrics.get(SECONDS, [])) - sum(one["epochs"] for one in self._earlier)
         seconds = round(time.perf_counter() - self._began, 1)
         return [*self._earlier, {**self._origin, "epochs": epochs, "seconds": seconds}]
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Tell the loggers of a resumed run its past, which the log that begins here would lack."""
+        """Log a resumed run's past again to the loggers whose new log would lack it."""
         columns = {name: values for name, values in self.metrics.items() if name != SECONDS}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for logger in trainer.loggers:
             if getattr(getattr(logger, "experiment", None), "resumed", False):
                 continue  # wandb's server has it already.
             for epoch, row in enumerate(rows):
-                # As Lightning logs it, under the last step of the epoch.
+                # Under the last step of the epoch, as Lightning does.
                 logger.log_metrics(row | {"epoch": epoch}, (epoch + 1) * self._steps - 1)
 
     def on_train_epoch_start(self, *_: Any) -> None:

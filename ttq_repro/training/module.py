@@ -17,23 +17,23 @@ from ttq_repro.quantizers import after_step, on_epoch_start, quantized_layers
 from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
-#: With fewer classes most labels are among five.
+#: Fewest classes for a top-5 error; with fewer, most labels are among the five anyway.
 TOP5_FROM_CLASSES = 20
 
 
 class Classifier(pl.LightningModule):
-    """Trains an image classifier whose quantizers, if any, are attached already.
+    """Trains an image classifier whose quantizers, if any, are already attached.
 
     Args:
         network: maps normalized images (batch, 3, H, W) to logits (batch, classes).
         recipe: optimizer, schedule and epochs.
         mean, std: channel statistics of the training images in [0, 1].
         seed: seeds the quantizers that sample.
-        share: whose images of each batch this process gets, with the labels of all.
-        distillation: a loss that learns from another network, too; None for cross-entropy.
+        share: the part of each batch whose images this process gets; labels are of the whole batch.
+        distillation: a loss that also learns from another network; None for cross-entropy.
     """
 
-    #: Whether its passes are replayed as CUDA graphs.
+    #: Whether forward and backward passes are replayed as CUDA graphs.
     graphed = False
     _train_loss: Tensor
     _train_wrong: Tensor
@@ -57,9 +57,9 @@ class Classifier(pl.LightningModule):
         self.quantized = quantized_layers(network)
         statistics = torch.tensor(np.stack([mean, std]) * 255, dtype=torch.float32)
         self.register_buffer("statistics", statistics[:, None, :, None, None], persistent=False)
-        #: Which test images the network gets right, as of the last validation.
+        #: Which test images the network got right in the last validation.
         self.correct = torch.empty(0, dtype=torch.bool)
-        # Of the epoch's images so far: the sum of their losses, how many were wrong, how many.
+        # Over the epoch's images so far: the sum of losses, the number wrong, the number seen.
         self.register_buffer("_train_loss", torch.zeros(()), persistent=False)
         self.register_buffer("_train_wrong", torch.zeros((), dtype=torch.long), persistent=False)
         self._train_count = 0
@@ -69,7 +69,7 @@ class Classifier(pl.LightningModule):
         return self.network(self.normalized(images))
 
     def normalized(self, images: Tensor) -> Tensor:
-        """What the network sees of uint8 images."""
+        """The network's input for uint8 images."""
         mean, std = cast(Tensor, self.statistics)
         return (images - mean) / std
 
@@ -85,8 +85,8 @@ class Classifier(pl.LightningModule):
             self.distillation.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        # What a quantizer samples depends on (seed, epoch), so that a resumed run repeats it and
-        # all processes sample the same; the masks of a dropout are the same in all of them, too.
+        # Seeded by (seed, epoch), so that a resumed run repeats what quantizers sample and all
+        # processes sample the same. Dropout masks are therefore the same in all processes, too.
         torch.manual_seed(
             int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
         )
@@ -102,7 +102,7 @@ class Classifier(pl.LightningModule):
         return self.loss_of(inputs, self.network(inputs), labels)
 
     def loss_of(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss to be minimized, of one batch; what the epoch's means need is added up."""
+        """The loss of one batch, to be minimized; also updates the sums for the epoch's means."""
         own, weight = labels[self.share.of(len(labels))], self.share.weight(len(labels))
         if self.distillation is None:
             loss = F.cross_entropy(logits, own) * weight
@@ -131,8 +131,8 @@ class Classifier(pl.LightningModule):
             self._test_in_top5.append(self._placed(in_top5(logits, own), labels))
 
     def on_validation_epoch_end(self) -> None:
-        # Validation ends every training epoch. Its end is the one hook at which all metrics are
-        # known and which callbacks see before their own on_train_epoch_end.
+        # Validation ends every training epoch. This is the only hook at which all metrics are
+        # known and that runs before the on_train_epoch_end of callbacks.
         self.correct = self._total(torch.cat(self._test_correct)).bool().cpu()
         self.log_dict(
             {
@@ -160,7 +160,7 @@ class Classifier(pl.LightningModule):
         self._learning_rate = optimizer.param_groups[0]["lr"]
 
     def _placed(self, hits: Tensor, labels: Tensor) -> Tensor:
-        """Which images of a batch were hits: those of the own share, and zeros for the others'."""
+        """Which images of a batch were hits: those of this share, with zeros for all others."""
         placed = torch.zeros_like(labels, dtype=torch.uint8)
         placed[self.share.of(len(labels))] = hits * bool(self.share.weight(len(labels)))
         return placed
@@ -171,5 +171,5 @@ class Classifier(pl.LightningModule):
 
 
 def in_top5(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether a label is among the five largest logits."""
+    """Whether each label is among the five largest logits."""
     return (logits.topk(5).indices == labels[:, None]).any(1)

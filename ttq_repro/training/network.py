@@ -1,4 +1,4 @@
-"""The network of a run, as its config describes it."""
+"""Builds the network of a run from its config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     """The float network of a run, with its parent's weights if it has one.
 
     Raises:
-        UserError: there is no such network, or the weights are another's.
+        UserError: there is no such network, or the weights belong to another one.
     """
     torch.manual_seed(config["seed"])
     classes = config["data"]["num_classes"]
@@ -35,7 +35,7 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
 
 
 def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decision]:
-    """Quantize the layers of a network as a run's config says.
+    """Quantize the layers of a network as a run's config specifies.
 
     Raises:
         UserError: the quantizer's options, the policy or the weights are unusable.
@@ -49,7 +49,7 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
 def distillation_from(
     config: dict[str, Any], parent: dict[str, torch.Tensor] | None
 ) -> Distillation | None:
-    """The loss that learns from the run's parent, if the run asks for one.
+    """The loss that learns from the run's parent, or None if the run does not ask for it.
 
     Raises:
         UserError: the run has no parent, or an option is invalid.
@@ -64,7 +64,7 @@ def distillation_from(
 
 
 def restore_float(network: nn.Module) -> None:
-    """Give layers that trained in full precision their plain keys back, as a parent needs them."""
+    """Restore the plain state-dict keys of full-precision layers, which a parent must have."""
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):
             parametrize.remove_parametrizations(layer.module, "weight")

@@ -27,11 +27,10 @@ class Recipe:
         KeyError: there is no learning rate, or no list of drops.
 
     Attributes:
-        optimizer, schedule: ``_target_`` and keyword arguments of a class of torch's; a
-            schedule's units are epochs, but for ``OneCycleLR``, which moves every step.
-        decay: the layers that weight decay applies to: ``"all"`` or the ``"linear"`` ones alone.
-        warm_up: ``lr`` of the first ``epochs``, in front of a schedule of drops; without, the
-            schedule's from the first step.
+        optimizer, schedule: ``_target_`` and keyword arguments of a torch class. Schedules count
+            in epochs, except ``OneCycleLR``, which moves every step.
+        decay: the layers that weight decay applies to: ``"all"`` or only the ``"linear"`` ones.
+        warm_up: ``lr`` of the first ``epochs``, before a schedule of drops; None for no warm-up.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Recipe:
             raise UserError(
                 f"recipe.warm_up.lr={rate}: must be above 0, at most recipe.optimizer.lr={highest}"
             )
-        # Torch chains what multiplies the rate; other schedules set it.
+        # ChainedScheduler needs schedules that multiply the rate, as drops do; others may set it.
         has_drops = self.schedule["_target_"] == DROPS
         if not has_drops or min(self.schedule["milestones"], default=epochs) < epochs:
             raise UserError(
@@ -73,10 +72,10 @@ class Recipe:
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:
-    """Optimizer and learning-rate schedule in the form Lightning wants.
+    """Optimizer and learning-rate schedule in the form that Lightning expects.
 
-    Weight decay goes to the (latent) weights of convolutions and linear layers and to the
-    quantizer parameters that ask for it; not to batch norm and biases.
+    Weight decay applies to the (latent) weights of the layers that ``recipe.decay`` names and to
+    their quantizer parameters that ask for it, but not to batch norm and biases.
     """
     optimizer_class = get_class(recipe.optimizer["_target_"])
     optimizer = optimizer_class(parameter_groups(network, recipe), **_arguments(recipe.optimizer))
@@ -84,7 +83,7 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     arguments = _arguments(recipe.schedule)
     every_step = issubclass(schedule_class, OneCycleLR)
     if every_step:
-        # The one schedule that takes its rates from its arguments and not from the optimizer.
+        # The only schedule that takes its rates from its arguments, not from the optimizer.
         rates = [arguments["max_lr"] * group["rate_factor"] for group in optimizer.param_groups]
         arguments |= {"total_steps": steps, "max_lr": rates}
     schedule: LRScheduler = schedule_class(optimizer, **arguments)
@@ -97,11 +96,11 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The groups of parameters that share learning rate and weight decay.
+    """Groups of parameters that share a learning rate and weight decay.
 
-    The first learns at the recipe's own rate, the others at that times their ``rate_factor``. A
-    factor concerns the gradient alone: weight decay is divided by it, so that weights shrink in a
-    step by as much as in the recipe (not under Adam, which normalizes its L2 with the gradient).
+    The first learns at the recipe's rate, the others at that rate times their ``rate_factor``. The
+    factor is meant for the gradient alone: weight decay is divided by it, so that weights shrink
+    per step as in the recipe (except under Adam, which normalizes L2 together with the gradient).
     """
     factors = {
         parameter: factor

@@ -1,4 +1,4 @@
-"""Lightning's data parallelism over processes that somebody else has started."""
+"""Lightning's data parallelism over processes that the caller has started."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ttq_repro.data.share import Share
 
 
 def data_parallel(share: Share) -> dict[str, Any]:
-    """Arguments of a ``pl.Trainer`` for one process of those that share a run.
+    """Arguments of a ``pl.Trainer`` for one of the processes that train a run together.
 
-    What tells a process who it is and where the others are has to be in the environment:
+    The environment must hold the process's rank and the address of the first process:
     ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``.
     """
     if share.world == 1:
         return {"devices": 1}
-    # Not every supported version of torch can split a compiled graph into DDP's buckets where it
-    # holds a function with a backward pass of its own, such as Deep Compression's.
+    # Not every supported version of torch can split a compiled graph into DDP's buckets if it
+    # contains a custom autograd function, such as Deep Compression's.
     torch._dynamo.config.optimize_ddp = False
     return {
         "devices": share.world,
-        # Buffers are not copied from the first process in every step: see AveragedStatistics.
+        # Instead of copying buffers from the first process in every step, see AveragedStatistics.
         "strategy": DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True),
     }
 
@@ -35,8 +35,8 @@ def data_parallel(share: Share) -> dict[str, Any]:
 class AveragedStatistics(pl.Callback):
     """Averages batch norm's running statistics over the processes before each evaluation.
 
-    In training every process normalizes by its own share of a batch. The average of their running
-    means and variances is what one process would keep that normalizes share by share.
+    In training, every process normalizes by its own share of a batch. The average of their running
+    means and variances is what a single process would keep if it normalized share by share.
     """
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class AveragedStatistics(pl.Callback):
 
 
 def _running_statistics(module: torch.nn.Module) -> Iterator[Tensor]:
-    """(channels,) each."""
+    """Running means and variances, each of shape (channels,)."""
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             yield from filter(torch.is_tensor, (layer.running_mean, layer.running_var))

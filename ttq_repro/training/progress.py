@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line an epoch elsewhere."""
+"""Progress of a run: a bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ttq_repro.words import duration
 
 
 class Progress(pl.Callback):
-    """Shows epochs done and to come, the last test error, and the time that is left.
+    """Shows epochs done and in total, the last test error, and the time left.
 
     Args:
-        lines: whether to say a line an epoch even on a terminal, where several runs would share it.
-        say: takes the lines.
+        lines: whether to say a line per epoch even on a terminal, for several runs that share it.
+        say: called with each line.
     """
 
     def __init__(self, *, lines: bool, say: Callable[[str], Any]) -> None:
@@ -48,7 +48,7 @@ class Progress(pl.Callback):
         state = f"epoch {done} of {epochs}, test error {error:.2f}%"
         if self._bar is not None:
             self._bar.set_description(state)
-        elif done < epochs:  # What comes of the last one is said by who began the run.
+        elif done < epochs:  # Whoever started the run reports the result of the last epoch.
             pace = (time.monotonic() - self._started) / (done - self._first)
             self._say(f"{state}, {duration(pace * (epochs - done))} left")
 
@@ -64,6 +64,6 @@ class Progress(pl.Callback):
 
 
 def _epochs(trainer: pl.Trainer) -> int:
-    """How many the run has; ours all have a number."""
+    """Epochs of the run; all of our runs have a fixed number."""
     assert trainer.max_epochs is not None
     return trainer.max_epochs

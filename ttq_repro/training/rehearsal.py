@@ -1,4 +1,4 @@
-"""What is wrong with the options of a run, before hours go into it or into its parent."""
+"""Checks of a run's options, before hours go into it or into its parent."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ttq_repro.training.network import attach_quantizer, build_network, distilla
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
 
-#: As Lightning calls them.
+#: Lightning's names for them.
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
 def checked(config: dict[str, Any]) -> Recipe:
-    """The recipe of a run whose options are all such as training takes.
+    """Check the options of a run, and return its recipe.
 
     Raises:
-        UserError: an option of the recipe, trainer or data is invalid, or asks for a device that is
-            not there.
+        UserError: an option of the recipe, trainer or data is invalid, or asks for a device that
+            this machine lacks.
     """
     trainer, recipe = config["trainer"], config["recipe"]
     for key, choices in (
@@ -34,7 +34,7 @@ def checked(config: dict[str, Any]) -> Recipe:
     ):
         check_option(f"trainer.{key}", trainer[key], check_choice, choices)
     check_option("trainer.workers", trainer["workers"], check_whole, 0)
-    # Photographs have none.
+    # Data sets of photographs have no such option.
     check_option("data.pad", config["data"].get("pad", 0), check_whole, 0)
     here = ("auto", "gpu", "cpu") if torch.cuda.is_available() else ("auto", "cpu")
     if (asked := trainer["accelerator"]) not in here:
@@ -52,15 +52,16 @@ def checked(config: dict[str, Any]) -> Recipe:
 
 
 def rehearse(config: dict[str, Any]) -> None:
-    """Check a run's options and build, from random weights, all that they describe.
+    """Check a run's options, and build everything they describe from random weights.
 
     Raises:
-        UserError: the run's network, quantizer, teacher, optimizer or schedule cannot be made.
+        UserError: an option is invalid, or the run's network, quantizer, teacher, optimizer or
+            schedule cannot be made.
     """
     recipe = checked(config)
     network = build_network(config, None)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     with refusals_of(f"recipe {recipe.name}"):
-        # How many steps an epoch has is the data's to say.
+        # The real number of steps depends on the data, which is not loaded here.
         optimizer_and_schedule(network, recipe, steps=recipe.epochs)

@@ -1,4 +1,4 @@
-"""Noticing, at the end of the epoch in which it happens, that a run has gone wrong."""
+"""Detects that a run has gone wrong, at the end of the epoch in which it happens."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ KEPT = "The checkpoint of the epoch before is kept"
 class Watch(pl.Callback):
     """Stops a run whose loss or weights are not finite; stops or warns when a layer degenerates.
 
-    A loss alone would not tell: one NaN among the latent weights of a layer makes its threshold
-    NaN, all its weights zero, and the loss stays finite.
+    Checking the loss is not enough: one NaN among the latent weights of a layer makes its threshold
+    NaN and all its weights zero, and the loss stays finite.
 
     A layer degenerates when one of its scales is not positive, or all of its weights are zero.
-    Checked after validation and before the epoch's checkpoint is written, so that the last one on
-    disk is of a sound epoch.
+    The checks run after validation and before the epoch's checkpoint is written, so that the last
+    checkpoint on disk is of a sound epoch.
 
     Args:
         reaction: what to do about degenerate layers, ``"stop"`` or ``"warn"``; each is warned
             about once.
-        say: takes the warnings.
+        say: called with each warning.
     """
 
     def __init__(self, reaction: str, say: Callable[[str], Any]) -> None:
         self.reaction = reaction
         self.say = say
-        #: Every warning so far, by what it is about; it outlasts a resume.
+        #: Every warning so far, by topic; kept across a resume.
         self.warnings: dict[str, str] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -54,7 +54,7 @@ class Watch(pl.Callback):
             self.warn(message, topic)
 
     def warn(self, message: str, topic: str | None = None) -> None:
-        """Say ``message`` and keep it for the record, unless its topic was warned about before."""
+        """Say ``message`` and keep it for the record, unless its topic already has a warning."""
         if topic not in self.warnings:
             self.warnings[topic or message] = message
             self.say(f"warning: {message}")
@@ -75,9 +75,9 @@ def _first_bad_parameter(module: pl.LightningModule) -> str | None:
 
 @torch.no_grad()
 def _degenerate(module: Classifier) -> Iterator[tuple[str, str]]:
-    """What is wrong with which layer: a topic to recognize it by, and a sentence.
+    """Yields (topic, sentence) for each fault of a layer.
 
-    Of scales for each filter the smallest counts.
+    Of scales per filter, the smallest counts.
     """
     for layer in module.quantized:
         codes, levels = layer.quantizer.codes(layer.latent), layer.quantizer.levels(layer.latent)

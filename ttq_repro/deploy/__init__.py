@@ -1,4 +1,4 @@
-"""Networks that are ternary on disk and in memory, ONNX, and what they really save."""
+"""Networks that are ternary on disk and in memory, and their export to ONNX."""
 
 from ttq_repro.deploy.load import load
 from ttq_repro.deploy.pack import pack

@@ -1,4 +1,4 @@
-"""The networks that a packed file may hold, and the float tensors that each keeps beside codes."""
+"""The networks that a packed file may hold, and the float tensors that each has besides codes."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def class_count(network: nn.Module) -> int:
-    """How many classes a network of ``ttq_repro.models`` tells apart: its last layer's width."""
+    """The number of classes of a network of ``ttq_repro.models``: its last layer's width."""
     *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))
     return last.out_features
 
 
 class Slot(NamedTuple):
-    """A float tensor of a packed network: in which part it is stored, and where it belongs."""
+    """A float tensor of a packed network: the part that stores it, and where it belongs."""
 
     part: str
     module: str
@@ -62,11 +62,11 @@ class Slot(NamedTuple):
 def slots(network: nn.Module, quantized: Collection[str], *, folded: bool) -> Iterator[Slot]:
     """The float tensors of a network in the order in which a file stores them.
 
-    Part ``floats``: weights of the layers that are not ``quantized``, and biases. Part
-    ``batch_norm``: as trained, weight, bias, running_mean and running_var. Folded: where batch norm
-    follows a layer (:func:`normalized_layers`) it is gone, and the layer has a bias and, if it is
-    quantized, a factor for the levels of each filter; elsewhere weight and bias remain, of a batch
-    norm of mean 0 and variance 1.
+    Part ``floats`` holds biases, and the weights of layers that are not ``quantized``. Part
+    ``batch_norm`` holds weight, bias, running_mean and running_var of each batch norm, unless
+    ``folded``. Folding removes a batch norm that follows a layer (:func:`normalized_layers`): the
+    part holds a bias of that layer instead and, if it is quantized, a factor for the levels of each
+    filter. Any other batch norm then keeps weight and bias, with mean 0 and variance 1.
     """
     followed = normalized_layers(network) if folded else {}
     absorbed = set(followed.values())
@@ -91,7 +91,7 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
     """The convolutions and linear layers whose output goes to a batch norm and nowhere else.
 
     Returns:
-        The name of the batch norm by that of the layer.
+        The name of each such batch norm, by that of its layer.
     """
     modules = dict(network.named_modules())
     found = {}
@@ -108,7 +108,7 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
 
 
 class _WithoutSampling(TorchFunctionMode):
-    """Skips random initial weights: a meta tensor has none, and torch imports much to say so."""
+    """Skips random initialization: it does nothing to meta tensors, yet makes torch import much."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -1,4 +1,4 @@
-"""How the codes of a whole network are written into a file."""
+"""Encodings of the codes of a whole network in a file."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ CODINGS: tuple[str, ...] = get_args(Coding)
 ZSTD_LEVEL = 19
 TRITS_A_BYTE = 5
 POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_A_BYTE)], dtype=torch.uint8)
-#: A gap of the Huffman coding that stands for so many zeros and no weight after them.
+#: A gap of the Huffman coding that stands for this many zeros with no weight after them.
 LONG_GAP = 255
-#: Weights that are decoded at a time, in whole bytes of trits and of any width. Each takes a few
-#: numbers of eight bytes.
+#: Weights decoded at a time: whole bytes, both as trits and at any width. Each weight takes a few
+#: numbers of eight bytes meanwhile.
 PIECE = 8 * TRITS_A_BYTE * 2**14
 
 
 def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> bytes:
-    """The codes of all layers, one after the other.
+    """Encode the codes of all layers, one after the other.
 
-    ``packed``: 1, 2, 4 or 8 bits a weight, each layer from a new byte on (``Layer.width``).
+    ``packed``: 1, 2, 4 or 8 bits a weight (``Layer.width``), each layer starting at a new byte.
     ``zstd``: the same, compressed by Zstandard. ``trits``: five ternary weights a byte, the first
-    in the lowest place, each layer from a new byte on.
-    ``huffman``: the storage of Deep Compression (arXiv 1510.00149, section 3 and 4). For each
-    weight that is not zero, the number of zeros before it (255: so many, and no weight yet) and its
-    index; both streams Huffman-coded, by DEFLATE without its dictionary, the first one after its
-    length (8 bytes, little-endian). Layers without a level zero have no zeros to skip.
+    in the lowest place, each layer starting at a new byte.
+    ``huffman``: the storage of Deep Compression (arXiv 1510.00149, sections 3 and 4). For each
+    weight that is not zero, it holds the number of zeros before it (255: that many, with no weight
+    after them) and its index. Both streams are Huffman-coded, by DEFLATE without its dictionary;
+    the first one follows its length (8 bytes, little-endian). Layers without a level zero have no
+    zeros to skip.
 
     Args:
-        codes: of each layer, packed as ``Layer`` says.
+        codes: the packed indices of each layer (see ``Layer``).
 
     Raises:
-        ValueError: ``coding`` is unknown, or ``trits`` meets a layer that is not ternary.
+        ValueError: ``coding`` is unknown, or ``trits`` is asked for a layer that is not ternary.
     """
     check_choice(f"coding={coding}:", coding, CODINGS)
     if coding == "packed":
@@ -62,10 +63,10 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
 
 
 def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor]:
-    """The inverse of :func:`encode`, of the coded bytes as uint8.
+    """The inverse of :func:`encode`; ``content`` holds the encoded bytes as uint8.
 
     Raises:
-        ValueError: ``coding`` is unknown, or the content is not that of these layers.
+        ValueError: ``coding`` is unknown, or the content does not fit these layers.
     """
     check_choice(f"coding={coding}:", coding, CODINGS)
     if coding in ("packed", "zstd"):
@@ -158,7 +159,7 @@ def _from_gaps(content: Tensor, layers: Sequence[Layer]) -> Sequence[Tensor]:
 
 
 def _zeros(layers: Sequence[Layer], dtype: type[np.integer]) -> NDArray[Any]:
-    """For every weight of the network the index of its layer's level zero, -1 where none is."""
+    """For every weight of the network, the index of its layer's level zero, or -1 without one."""
     zeros = np.array([layer.lower if layer.zero else -1 for layer in layers], np.int16)
     return np.repeat(zeros.astype(dtype), [layer.weights for layer in layers])
 
@@ -169,19 +170,19 @@ def _deflate(symbols: NDArray[np.uint8]) -> bytes:
 
 
 class _Inflated:
-    """The symbols of a DEFLATE stream, of which a crafted one may hold very many."""
+    """Reads a DEFLATE stream in pieces, because a crafted one may expand to very many symbols."""
 
     def __init__(self, coded: memoryview) -> None:
         self._decoder = zlib.decompressobj(-15)
         self._rest: memoryview | bytes = coded
 
     def read(self, count: int) -> NDArray[np.uint8]:
-        """The next symbols: ``count``, or all that are left.
+        """The next ``count`` symbols, or all that are left.
 
         Raises:
-            ValueError: this is no such stream.
+            ValueError: the stream is malformed.
         """
-        if count == 0:  # Which would be no limit to the decoder.
+        if count == 0:  # To the decoder, 0 means no limit.
             return np.empty(0, np.uint8)
         try:
             symbols = self._decoder.decompress(self._rest, count)
@@ -191,6 +192,6 @@ class _Inflated:
         return np.frombuffer(symbols, np.uint8)
 
     def check_end(self) -> None:
-        """Raises ValueError where symbols or bytes are left, or the end is missing."""
+        """Raise ValueError if symbols or bytes are left, or the end is missing."""
         if len(self.read(1)) or not self._decoder.eof or self._decoder.unused_data:
             raise ValueError("the codes end too early or too late")

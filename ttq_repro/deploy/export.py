@@ -21,11 +21,11 @@ MODELS = "ttq_repro.models."
 
 
 def export(request: Config) -> None:
-    """Write the packed or the ONNX file that ``request`` asks for, and say what it holds.
+    """Write the packed or the ONNX file that ``request`` asks for, and print what it holds.
 
     Raises:
-        UserError: the run has no record or weights, cannot be exported in this way, or is not in
-            wandb, to be linked.
+        UserError: the run has no record or weights, cannot be exported in this way, or should be
+            linked in wandb but is not there.
     """
     for key in ("run", "out"):
         check_option(key, request[key], check_path)
@@ -58,17 +58,17 @@ def export(request: Config) -> None:
 
 
 def _check_suits(out: Path, request: Config) -> None:
-    """Whether a file of this name can be written, and takes what is asked for.
+    """Check that ``out`` may be written, and that the requested options suit its format.
 
     Raises:
-        UserError: it cannot, or does not.
+        UserError: it may not, or they do not.
     """
     if out.suffix not in (".safetensors", ".onnx"):
         raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
     key, usual = ("coding", "packed") if out.suffix == ".onnx" else ("onnx_weights", "float")
     if request[key] != usual:
         raise UserError(f"{key}={request[key]}: not for {out.suffix} files")
-    # Weights as trained, say, which nothing but training would bring back.
+    # It may hold trained weights, which only another training would bring back.
     if out.suffix == ".safetensors" and out.exists() and not is_packed(out):
         raise UserError(f"out={out}: there already, and no packed network; it is left as it is")
 
@@ -77,7 +77,7 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
     """The packed network of a run.
 
     Raises:
-        ValueError: the run's model is not one of ``ttq_repro.models``, or does not pack.
+        ValueError: the run's model is not one of ``ttq_repro.models``, or cannot be packed.
     """
     record, data = trained.record, trained.data
     mean, std = data.channel_statistics()
@@ -99,7 +99,7 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
 
 
 def architecture_of(config: Config) -> tuple[str, Config]:
-    """The class of a run's model, by its name in ``ttq_repro.models``, and its arguments."""
+    """The name of a run's model class in ``ttq_repro.models``, and its arguments."""
     model = config["model"]
     arguments = {key: value for key, value in model.items() if key not in ("name", "_target_")}
     arguments["num_classes"] = config["data"]["num_classes"]

@@ -17,9 +17,9 @@ and in the header, under ``__metadata__``, one string ``ttq_repro``: a JSON obje
     coding        "packed", "trits", "zstd" or "huffman"
     layers        the quantized layers in the order of codes and levels, grouped by what they share:
                   [{method, lower, zero, upper, symmetric, per_filter, shapes: {name: shape}}]
-    provenance    which run the network comes from
+    provenance    the run that the network comes from
 
-The four tensors are not cut up by layer because a header entry for each would take 5% of a packed
+The four tensors are not split by layer because a header entry for each would take 5% of a packed
 ResNet-20.
 """
 
@@ -56,21 +56,21 @@ TENSORS = {
 }
 BATCH_NORM = ("trained", "folded")
 NO_DIGEST = "0" * 64
-#: How the files of torch.save and of pickle itself begin.
+#: The first bytes of files of torch.save, and of pickle itself.
 PICKLES = (b"PK\x03\x04", b"\x80")
-#: What the layers of one group in the description share.
+#: The attributes that all layers of one group in the manifest share.
 SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
-#: Bytes of codes that are checked at a time.
+#: Bytes of codes checked at a time.
 PIECE = 2**19
-#: The deepest ResNet for CIFAR-10 that was published (He et al. 2015, arXiv 1512.03385).
+#: The depth of the deepest published ResNet for CIFAR-10 (He et al. 2015, arXiv 1512.03385).
 LARGEST_DEPTH = 1202
-#: What a compressed file may unpack to, in weights a byte of it. An AlexNet-BN of zeros alone,
-#: beside the floats that it keeps, comes to 640; no trained network comes near.
+#: The most weights that a compressed file may unpack to, for each of its bytes. An AlexNet-BN whose
+#: codes are all zero comes to 640, with the floats that it keeps; no trained network comes near.
 WEIGHTS_A_BYTE = 1000
 
 
 def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
-    """The file of a packed network; the same network gives the same bytes.
+    """The bytes of a packed file; the same network always gives the same bytes.
 
     Raises:
         ValueError: the coding is unknown or does not suit the layers, or :func:`parse` would refuse
@@ -91,10 +91,10 @@ def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
 
 
 def parse(content: bytes) -> PackedNetwork:
-    """The packed network in a file's content, checked down to its last code.
+    """The packed network in the content of a file, checked down to the last code.
 
     Raises:
-        ValueError: the content is not what :func:`serialize` writes; the message says in which way.
+        ValueError: the content is not what :func:`serialize` writes; the message says why.
     """
     tensors, manifest = _open(content)
     try:
@@ -104,7 +104,7 @@ def parse(content: bytes) -> PackedNetwork:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file says that it holds a packed network, sound or not."""
+    """Whether a file claims to hold a packed network, valid or not."""
     try:
         with safe_open(path, "pt") as file:
             return KEY in (file.metadata() or {})
@@ -130,7 +130,7 @@ def _manifest(packed: PackedNetwork, coding: str) -> dict[str, Any]:
 
 
 def _open(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the description, once the checksum is right."""
+    """The tensors and the manifest of a file, with its checksum verified."""
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -160,8 +160,9 @@ def _digest(content: bytes, written: str) -> str:
 
 
 def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) -> PackedNetwork:
-    # No argument can be larger than the file: each class takes a byte at least. Layers, of which a
-    # compressed file may hold many in few bytes, take time and memory to lay out.
+    # No argument can exceed the size of the file, as each class takes at least a byte. The depth
+    # has a bound of its own: a compressed file may hold many layers in few bytes, and each takes
+    # time and memory to build.
     bounds = {"depth": LARGEST_DEPTH}
     if {name: tensor.dtype for name, tensor in tensors.items()} != TENSORS:
         raise ValueError(f"its tensors are not {', '.join(TENSORS)}")
@@ -208,7 +209,7 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
 
 
 def _layers(groups: list[dict[str, Any]], modules: dict[str, nn.Module]) -> list[Layer]:
-    """The described layers, if they are layers of the network whose ``modules`` are given."""
+    """The layers that the manifest describes, checked against the network's ``modules``."""
     layers: dict[str, Layer] = {}
     for group in groups:
         shared = {key: group[key] for key in SHARED}

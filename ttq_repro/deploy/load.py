@@ -1,4 +1,4 @@
-"""From a packed file to a network that computes, its ternary layers still packed in memory."""
+"""Loading a packed file as a network whose ternary layers stay packed in memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ttq_repro.deploy.packing import unpack
 from ttq_repro.deploy.runtime import covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
 
-#: Weights that are unpacked at a time: what unpacking needs beside the dense weight is a few times
-#: this many bytes. A multiple of 8.
+#: Weights unpacked at a time, a multiple of 8. Besides the dense weight, unpacking needs a few
+#: times this many bytes.
 CHUNK = 2**19
 
-#: Adds nothing to a variance of one, in either precision; torch 2.11 refuses zero.
+#: Adds nothing to a variance of one, in float32 or float64; torch 2.11 refuses an epsilon of zero.
 NO_EPS = 1e-30
 
 Weights = Literal["auto", "packed", "unpacked", "dense"]
@@ -31,25 +31,25 @@ Weights = Literal["auto", "packed", "unpacked", "dense"]
 def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
     """The network in a packed file, in evaluation mode.
 
-    Maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
+    It maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
     executed: it names a class of ``ttq_repro.models`` and holds numbers.
 
-    The network is for inference. Packed layers have no derivative, and a backward pass through them
-    is a RuntimeError; with ``weights="dense"`` there are gradients, also with respect to images.
+    The network is for inference: packed layers have no derivative, and a backward pass through them
+    raises RuntimeError. With ``weights="dense"`` there are gradients, also with respect to images.
 
     Args:
         weights: as in :func:`build`.
 
     Raises:
-        ValueError: ``weights`` is none of the four.
-        UserError: there is no such file.
-        PackedFileError: it is not a packed network, or damaged or altered.
+        ValueError: ``weights`` is unknown.
+        UserError: the file cannot be read.
+        PackedFileError: the file is not a packed network, or was damaged or altered.
     """
     return open_packed(path, weights)[1]
 
 
 def open_packed(path: str | Path, weights: Weights = "auto") -> tuple[PackedNetwork, nn.Module]:
-    """What a packed file says, beside the network that :func:`load` returns.
+    """The contents of a packed file, and the network that :func:`load` returns.
 
     Raises: as :func:`load`.
     """
@@ -67,12 +67,12 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
     """The network that ``packed`` describes, in evaluation mode.
 
     Args:
-        weights: what quantized layers hold, and compute with. ``packed``: two bits a weight, which
-            the runtime's operators read as they are; layers that these do not cover
+        weights: what quantized layers hold and compute with. ``packed``: two bits a weight, which
+            the runtime's operators read directly; layers that these do not cover
             (:func:`ttq_repro.deploy.runtime.covers`) are unpacked. ``unpacked``: the codes of the
-            file, from which each call makes a dense float32 weight for its own length. ``dense``:
-            that weight, for good. ``auto``: packed where the runtime has vector instructions of
-            this processor to use, else unpacked.
+            file, from which each call makes a temporary dense float32 weight. ``dense``: that
+            weight, made once and kept. ``auto``: packed if the runtime can use vector instructions
+            of this processor, else unpacked.
     """
     check_choice("weights", weights, Weights)
     network = skeleton(packed.architecture, packed.arguments)
@@ -106,7 +106,7 @@ class PackedWeight(nn.Module):
     """Makes the dense weight of one layer from its packed codes, whenever the layer reads it.
 
     Args:
-        shape: that of the weight, (out, ...).
+        shape: the shape of the weight, (out, ...).
         width: bits of one code.
         levels: the weight that each code stands for, (1, levels) or (out, levels).
 
@@ -141,7 +141,7 @@ class PackedWeight(nn.Module):
 
 
 def packed_weight(module: nn.Module) -> PackedWeight | None:
-    """What makes the dense weight of a layer of a loaded network; None if the weight is float."""
+    """The module that makes a layer's dense weight at each read; None if the layer has none."""
     if not parametrize.is_parametrized(module, "weight"):
         return None
     (weight,) = module.parametrizations["weight"]  # type: ignore[index]
@@ -177,7 +177,7 @@ def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
 
 
 def _all_levels(layer: Layer, stored: Tensor) -> Tensor:
-    """The levels in ascending order of their codes, with those that are not stored."""
+    """All levels, also those that are not stored, in ascending order of their codes."""
     above = stored if layer.symmetric else stored[:, layer.lower :]
     below = -stored.flip(1) if layer.symmetric else stored[:, : layer.lower]
     zero = stored.new_zeros(len(stored), int(layer.zero))

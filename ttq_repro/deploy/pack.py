@@ -1,4 +1,4 @@
-"""From a trained network to codes, levels and the few floats beside them."""
+"""Packing a trained network into codes, levels and a few floats."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def pack(
     fold: bool = False,
     provenance: dict[str, Any] | None = None,
 ) -> PackedNetwork:
-    """The network as evaluation uses it, every quantized layer as codes and levels.
+    """Pack the network that evaluation uses, with every quantized layer as codes and levels.
 
     Layers whose quantizer evaluates with float weights stay float.
 
     Args:
-        network: with its quantizers attached, trained. It is left in evaluation mode.
-        architecture: its class, one of ``ttq_repro.models`` by name; arguments: those it was made
-            with.
-        fold: whether batch norm is folded. A convolution or linear layer takes the batch norm that
-            alone reads its output: into its weights if they are float, into a factor for each
-            filter's levels if they are codes. Batch norm in front of a ReLU and a convolution, as
-            in pre-activation networks, cannot move past the ReLU; its four numbers a channel become
-            two.
+        network: a trained network with its quantizers attached. It is left in evaluation mode.
+        architecture: the name of its class in ``ttq_repro.models``.
+        arguments: those that it was constructed with.
+        fold: whether to fold batch norm. A convolution or linear layer absorbs a batch norm that is
+            the only reader of its output: into its weights if they are float, into a factor for
+            each filter's levels if they are codes. Batch norm in front of a ReLU and a convolution,
+            as in pre-activation networks, cannot move past the ReLU; its four numbers a channel
+            become two.
 
     Raises:
-        ValueError: the architecture is not that of the network, it has not one class for each name
-            of ``inputs``, or a layer's weights are not those that its codes and levels stand for;
-            the message names it.
+        ValueError: the network is not of this architecture, ``inputs`` is invalid or does not name
+            each of its classes, or a layer's weights are not those that its codes and levels stand
+            for; the message names the cause.
     """
     frame = skeleton(architecture, arguments)
     network.eval()
@@ -118,7 +118,7 @@ def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | Non
 
 
 def _value(network: nn.Module, slot: Slot, followed: dict[str, str], *, fold: bool) -> Tensor:
-    """What a slot holds in the trained network, batch norm folded if asked for."""
+    """The value of a slot in the trained network, with batch norm folded if ``fold``."""
     module = network.get_submodule(slot.module)
     norm = network.get_submodule(followed.get(slot.module, slot.module))
     if not fold or not isinstance(norm, _BatchNorm):
@@ -133,9 +133,9 @@ def _value(network: nn.Module, slot: Slot, followed: dict[str, str], *, fold: bo
 
 
 def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """The affine map that a trained batch norm is in evaluation: ``x * scale + shift``.
+    """The affine map ``x * scale + shift`` that a trained batch norm applies in evaluation mode.
 
-    In float64, so that folding rounds but once. Shapes: (channels,) each.
+    In float64, so that folding rounds only once. Shapes: (channels,) each.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None

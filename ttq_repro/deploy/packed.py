@@ -1,4 +1,4 @@
-"""What a packed network is made of, independent of the file that holds it."""
+"""The contents of a packed network, independent of the file format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ttq_repro.deploy.packing import packed_size, width_of
 
 LARGEST_SIDE = 10_000
-#: The least standard deviation of a channel, far below that of any image but a uniform one.
+#: The smallest standard deviation accepted for a channel; all but uniform images are far above it.
 TINY = 1e-6
 
 
@@ -19,14 +19,15 @@ TINY = 1e-6
 class Layer:
     """How the weights of one quantized layer are stored.
 
-    A weight is the index of its level, the levels in ascending order of the quantizer's codes:
-    ``lower`` levels with negative codes, the weight 0 if ``zero``, ``upper`` levels with positive
-    codes.
+    Each weight is the index of its level. The levels are in ascending order of the quantizer's
+    codes: ``lower`` levels with negative codes, the weight 0 if ``zero``, and ``upper`` levels with
+    positive codes.
 
     Attributes:
-        name: the layer's name in the network. method: the quantizer's class.
-        shape: that of its weight, (out, ...).
-        symmetric: whether each lower level is minus an upper one, so that only these are stored.
+        name: the layer's name in the network.
+        method: the quantizer's class.
+        shape: the shape of its weight, (out, ...).
+        symmetric: whether the lower levels are the negated upper ones; then only these are stored.
         per_filter: whether each filter has its own levels.
     """
 
@@ -59,18 +60,18 @@ class Layer:
 
     @property
     def stored_levels(self) -> tuple[int, int]:
-        """Shape of the stored levels: filters with levels of their own, levels."""
+        """Shape of the stored levels: (filters if ``per_filter`` else 1, levels)."""
         columns = self.upper if self.symmetric else self.lower + self.upper
         return (self.shape[0] if self.per_filter else 1), columns
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network was trained to see, and the names of what it tells apart.
+    """The kind of images that the network was trained on, and the names of its classes.
 
     Attributes:
         size: height and width in pixels.
-        centre: share of a picture's short side that these show, from its centre.
+        centre: share of a picture's short side that the images show, around its center.
         mean, std: channel statistics of the training images in [0, 1]; the network reads
             (image - mean) / std.
         classes: names in the order of the logits.
@@ -83,23 +84,23 @@ class Inputs:
     classes: tuple[str, ...]
 
     def check(self, classes: int) -> None:
-        """Whether a network that tells so many classes apart can be used with this.
+        """Check that these values are valid, and suit a network of ``classes`` classes.
 
         Raises:
-            ValueError: it cannot; the message says why.
+            ValueError: they are not, or do not; the message says why.
         """
         height, width = self.size
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in self.size):
             raise ValueError(f"images of {height} x {width} pixels")
         if not 0 < self.centre <= 1:
             raise ValueError(f"the centre is {self.centre} of the short side")
-        # Of images in [0, 1]; comparisons with NaN are false.
+        # The images are in [0, 1]. NaN fails, as all comparisons with it are false.
         means, deviations = (0 <= m <= 1 for m in self.mean), (TINY <= s <= 1 for s in self.std)
         if len(self.mean) != 3 or len(self.std) != 3 or not all((*means, *deviations)):
             raise ValueError(f"channel statistics {self.mean} and {self.std}")
         if len(self.classes) != classes:
             raise ValueError(f"{len(self.classes)} names of {classes} classes")
-        # They are printed, a line each.
+        # Names are printed, one a line.
         if odd := [n for n in self.classes if not (isinstance(n, str) and n.isprintable())]:
             raise ValueError(f"{odd[0]!a} is no name of a class")
 
@@ -109,14 +110,15 @@ class PackedNetwork:
     """A network whose quantized layers are codes and levels.
 
     Attributes:
-        architecture: a class of ``ttq_repro.models`` by name; arguments: those of its constructor.
+        architecture: the name of a class of ``ttq_repro.models``.
+        arguments: those of its constructor.
         folded: whether batch norm is folded into the layers before it.
         layers: the quantized layers.
-        codes: of each, its packed indices, (packed_bytes,) uint8.
-        levels: of each, its levels without the zero, (stored_levels) float32.
+        codes: the packed indices of each quantized layer, (packed_bytes,) uint8.
+        levels: the levels of each quantized layer without the zero, (stored_levels) float32.
         batch_norm, floats: everything else, flat float32, in the order of
             :func:`ttq_repro.deploy.architecture.slots`.
-        provenance: which run it comes from.
+        provenance: the run that the network comes from.
     """
 
     architecture: str

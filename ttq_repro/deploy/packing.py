@@ -1,4 +1,4 @@
-"""Small integers, one, two, four or eight bits each, in bytes."""
+"""Packing small integers into bytes, with one, two, four or eight bits each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTHS = (1, 2, 4, 8)
 
 
 def width_of(levels: int) -> int:
-    """Bits that the index of one of ``levels`` levels takes, a power of two.
+    """Bits of an index into ``levels`` levels, a power of two.
 
     Raises:
         ValueError: there are more than 256 levels.
@@ -27,7 +27,7 @@ def packed_size(count: int, width: int) -> int:
 
 
 def pack(integers: Tensor, width: int) -> Tensor:
-    """Integers below ``2**width``, the first one in the lowest bits of the first byte.
+    """Pack integers below ``2**width``, the first one in the lowest bits of the first byte.
 
     Shapes: (count,) uint8 to (packed_size(count, width),) uint8; the rest of the last byte is 0.
     """

@@ -1,4 +1,4 @@
-"""What a packed network sees in a picture (configs/predict/predict.yaml)."""
+"""Classifying an image with a packed network (configs/predict/predict.yaml)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def predict(request: Config) -> None:
         with torch.inference_mode():
             logits = network(image[None])[0]
     except RuntimeError as error:
-        # Only sums and matrices that do not fit tell that a file names images of a wrong size.
+        # That the file states a wrong image size shows only here, in shapes that do not match.
         size = " x ".join(map(str, packed.inputs.size))
         told = f"{request['model']}: no network for images of {size}, as it says"
         raise PackedFileError(f"{told}: {in_a_line(error)}") from None
@@ -44,17 +44,17 @@ def predict(request: Config) -> None:
 
 
 def read_image(path: Path, inputs: Inputs) -> Tensor:
-    """An image file as the network reads it: its centre, resized and normalized.
+    """The image as the network takes it: its center, resized and normalized.
 
     Shape: (3, height, width).
 
     Raises:
-        DataError: the file is missing or no image.
+        DataError: the file is missing or not an image.
     """
     height, width = inputs.size
     with opened(path) as image:
         fitted = ImageOps.fit(
-            # A camera that was held upright says so beside the pixels.
+            # Cameras note in EXIF, not in the pixels, how they were held.
             rgb(ImageOps.exif_transpose(image)),
             (width, height),
             Image.Resampling.BILINEAR,

@@ -14,15 +14,16 @@ from ttq_repro.cuda_graph import capture
 def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """The network for images of one shape, without the cost of launching its kernels one by one.
 
-    On a GPU they are recorded, and each call launches them all at once: on the same memory, so that
-    the network must stay as and where it is. Elsewhere this is the network itself.
+    On a GPU the kernels are recorded, and each call launches them all at once. They always use the
+    same memory, so the network must neither change nor move. Elsewhere, returns the network itself.
 
     Args:
         network: as :func:`ttq_repro.deploy.load` returns it, on the device of ``example``.
-        example: images (batch, 3, H, W), of any values.
+        example: images (batch, 3, H, W) with any values.
 
     Returns:
-        Images to logits (batch, classes); a ValueError where they are not shaped like the example.
+        A function from images to logits (batch, classes). On a GPU it raises ValueError for images
+        of another shape than the example.
     """
     if not example.is_cuda:
         return network

@@ -17,7 +17,7 @@ from ttq_repro.deploy.packing import pack, unpack
 from ttq_repro.errors import UserError
 
 ONNX_WEIGHTS = ("float", "int2")
-#: The first operator set whose DequantizeLinear takes 2-bit integers; otherwise torch's default.
+#: The first opset whose DequantizeLinear takes 2-bit integers; float models get torch's default.
 INT2_OPSET = 25
 
 
@@ -29,12 +29,12 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
     Args:
         weights: ``float``: dense float32 initializers, with the values of the packed network.
             ``int2``: layers of two or three levels as 2-bit integers that the model multiplies by
-            their scale, exact in float32. No grid of one scale holds {-W_n, 0, +W_p}, so that
-            unequal scales take two such terms, 4 bits a weight. Other layers stay float.
+            their scale, exact in float32. One scale cannot give {-W_n, 0, +W_p} with W_n != W_p, so
+            these take two such terms, 4 bits a weight. Other layers stay float.
 
     Raises:
         UserError: the ONNX packages are missing.
-        ValueError: ``weights`` is unknown, or there is no layer for ``int2``.
+        ValueError: ``weights`` is unknown, or no layer suits ``int2``.
     """
     check_choice(f"onnx_weights={weights}:", weights, ONNX_WEIGHTS)
     try:
@@ -65,7 +65,7 @@ def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> A
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,
-            # It would fold batch norm into the weights, which then are ternary no more.
+            # It would fold batch norm into the weights, which would then not be ternary.
             optimize=False,
             verbose=False,
         )
@@ -74,7 +74,7 @@ def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> A
 
 
 def _forget_origin(model: Any) -> None:
-    """Remove from every part which line of which file the exporter had it from."""
+    """Remove the source file and line that the exporter notes in every part."""
     graph = model.graph
     nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
     values = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
@@ -84,7 +84,7 @@ def _forget_origin(model: Any) -> None:
 
 
 def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
-    """Put 2-bit integers and their scales in place of the float weights of some layers."""
+    """Replace the float weights of the chosen layers by 2-bit integers and their scales."""
     from onnx import TensorProto, helper
 
     network = build(packed, "unpacked")
@@ -111,7 +111,7 @@ def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
             nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
         if len(terms) == 2:
             nodes.append(helper.make_node("Add", names, [weight]))
-    # In front of what reads them, as ONNX wants its nodes sorted.
+    # In front of the nodes that read them, as ONNX requires topological order.
     nodes.extend(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)

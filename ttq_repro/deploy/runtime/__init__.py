@@ -1,4 +1,4 @@
-"""Ternary layers that are never unpacked in memory: a C++ runtime for CPUs, Triton for GPUs."""
+"""Ternary layers that compute from packed weights: a C++ runtime for CPUs, Triton for GPUs."""
 
 from ttq_repro.deploy.runtime.build import Runtime, runtime
 from ttq_repro.deploy.runtime.layers import covers, packed_layer

@@ -1,12 +1,12 @@
 // The eight tile registers of AMX: matrices of up to 16 rows of 64 bytes.
 //
-// With EMULATED_TILES defined they are memory, so that what is computed with them can be tested on
-// a processor without them. Numbers of registers are literals, as the assembler wants them.
+// With EMULATED_TILES defined they are emulated in memory, so that code using them can be tested on
+// a processor without AMX. Register numbers must be literals, as the assembler requires.
 #pragma once
 
 #include <cstdint>
 
-// What a register holds, from the beginning of its memory: rows, and bytes in each.
+// The shapes of the registers (rows, and bytes per row), in the layout that the processor loads.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};

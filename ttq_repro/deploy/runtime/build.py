@@ -22,32 +22,32 @@ SOURCES = Path(__file__).parent
 KEPT = CACHE / "runtime"
 FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 TORCH = Path(torch.__file__).parent
-#: What a source needs beside FLAGS.
+#: The flags that a source needs besides FLAGS.
 EXTRA = {
     **{source: ["-fopenmp"] for source in ("runtime", "pad", "winograd")},
     "operators": [f"-I{TORCH / 'include'}"],
 }
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
-#: The sets of instructions that there are kernels for; these, then ROUNDING, in the order of
-#: runtime.cpp's KERNELS.
+#: The instruction sets that have a kernel, with the compiler flags of each. LEVELS followed by
+#: ROUNDING has the order of KERNELS in runtime.cpp.
 LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]
     LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
-#: Levels that round to bfloat16 what others compute exactly, with the instructions of another; no
-#: processor computes at them unasked.
+#: Levels that round to bfloat16 what others compute exactly, each with the level whose instructions
+#: it uses. They are never the default.
 ROUNDING = {"amx_one_pass": "amx"}
-#: Seconds that one call of the compiler may take: minutes, with sanitizers on a busy machine.
+#: Timeout of one compiler call in seconds; with sanitizers on a busy machine it takes minutes.
 PATIENCE = 900
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Runtime:
-    """The compiled runtime, whose operators torch knows from now on.
+    """The compiled runtime. Creating it registers its operators with torch.
 
     Attributes:
-        supported: those of ``LEVELS`` and ``ROUNDING`` that this processor can run.
-        level: the one it computes at, at first the last of ``LEVELS`` among them.
+        supported: the levels of ``LEVELS`` and ``ROUNDING`` that this processor can run.
+        level: the level in use, initially the last of ``LEVELS`` that is supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class Runtime:
         self.supported += [level for level, like in ROUNDING.items() if like in self.supported]
 
     def use(self, level: str) -> None:
-        """Compute at another level.
+        """Switch to another level.
 
         Raises:
             ValueError: this processor does not have its instructions.
@@ -71,9 +71,9 @@ class Runtime:
 
 @functools.cache
 def runtime() -> Runtime | None:
-    """The runtime, compiled if need be; None where that does not work.
+    """The runtime, compiled if necessary; None if that fails.
 
-    One warning says so where ternary layers are unpacked for lack of it, or of vector instructions.
+    Warns once if ternary layers are unpacked for lack of the runtime or of vector instructions.
     """
     found = None
     try:
@@ -89,15 +89,15 @@ def runtime() -> Runtime | None:
 
 
 def build(folder: Path) -> Path:
-    """Compile into ``folder`` what is not there yet; several processes may do so at once.
+    """Compile the library into ``folder`` unless it is there; several processes may do so at once.
 
-    The compiler is ``$CXX``, by default g++. A library is known by a hash of its sources, and one
-    of the command and the versions of compiler and torch. Those of other sources are removed, which
-    does not disturb a process that has loaded one.
+    The compiler is ``$CXX``, by default g++. The file name holds a hash of the sources, and one of
+    the command and the versions of compiler and torch. Libraries of other sources are removed,
+    which does not disturb a process that has loaded one.
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
-        ValueError: ``$CXX`` is no command.
+        ValueError: ``$CXX`` is not a valid command.
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler fails.
     """
     compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *FLAGS]
@@ -129,10 +129,9 @@ def build(folder: Path) -> Path:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether the library is there, and as it was written: a cut one kills who loads it.
+    """Whether the library exists and is intact: a truncated one kills the process that loads it.
 
-    Its SHA-256 stands at its end, where no loader reads, because two files cannot be replaced at
-    once.
+    Its SHA-256 is at its end, which no loader reads, because two files cannot be replaced at once.
     """
     try:
         content = path.read_bytes()

@@ -14,16 +14,17 @@ FILTERS_A_BLOCK = 16
 class Codes(NamedTuple):
     """Weights ``sum over t of scales[t, filter] * levels[t, code]``, and a bias.
 
-    One term holds {-W_n, 0, +W_p} of a layer, times a factor for each filter. Where each filter has
-    levels of its own, every magnitude is a term.
+    One term holds {-W_n, 0, +W_p} of a layer, times a factor for each filter. If each filter has
+    its own levels, every magnitude is a term.
 
     Attributes:
-        words: (groups * blocks, depth) int32, the 2-bit codes of a block of 16 filters at one
-            input, the first filter in the lowest bits; the last block of a group is filled up.
+        words: (groups * blocks, depth) int32. A word holds the 2-bit codes of a block of 16 filters
+            at one input, the first filter in the lowest bits; the last block of a group is padded.
             Inputs of a convolution are in the order (kernel height, kernel width, channels of its
             group).
-        levels: (terms, 4) float32. scales: (terms, filters) float32, over all groups.
-        bias: (filters) float32.
+        levels: (terms, 4) float32.
+        scales: (terms, filters) float32, with the filters of all groups.
+        bias: (filters) float32, likewise.
     """
 
     words: Tensor
@@ -32,7 +33,7 @@ class Codes(NamedTuple):
     bias: Tensor
 
     def check(self, depth: int, groups: int = 1) -> None:
-        """Whether these are weights for so many inputs, of a group.
+        """Check that these are weights for ``depth`` inputs in each group.
 
         Raises:
             ValueError: they are not, or do not fit together.
@@ -48,7 +49,7 @@ class Codes(NamedTuple):
     def unpacked(self, groups: int = 1) -> Tensor:
         """The weights as floats. Shape: (filters, depth).
 
-        One filter of each block at a time, so that little is held beside them.
+        Unpacks one filter of each block at a time, which keeps temporary memory small.
         """
         depth = self.words.shape[1]
         words = self.words.view(groups, -1, depth)
@@ -64,7 +65,7 @@ class Codes(NamedTuple):
 
 
 class Window(NamedTuple):
-    """How a convolution moves over its input; height before width."""
+    """How a convolution moves over its input; pairs are (height, width)."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -72,7 +73,7 @@ class Window(NamedTuple):
     groups: int
 
     def check(self, shape: torch.Size) -> None:
-        """Whether it moves over images of this shape.
+        """Check that the window fits images of this shape.
 
         Raises:
             ValueError: it does not.
@@ -90,20 +91,20 @@ class Window(NamedTuple):
 
 
 def dense_linear(x: Tensor, codes: Codes) -> Tensor:
-    """Unpacked for the length of the call. Shapes: (..., depth) to (..., filters)."""
+    """``F.linear`` with weights unpacked for this call. Shapes: (..., depth) to (..., filters)."""
     return F.linear(x, codes.unpacked().to(x.dtype), codes.bias.to(x.dtype))
 
 
 def dense_weight(codes: Codes, window: Window) -> Tensor:
-    """The weight as torch takes it. Shape: (filters, channels of a group, height, width)."""
+    """The weight in torch's layout. Shape: (filters, channels of a group, height, width)."""
     return codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1)).permute(0, 3, 1, 2)
 
 
 def dense_conv2d(x: Tensor, codes: Codes, window: Window, weight: Tensor | None = None) -> Tensor:
-    """The output has the memory format channels_last.
+    """``F.conv2d`` whose output has the memory format channels_last.
 
     Args:
-        weight: what :func:`dense_weight` gives; None: it is unpacked for the length of the call.
+        weight: the result of :func:`dense_weight`; if None, it is unpacked for this call.
     """
     weight = dense_weight(codes, window) if weight is None else weight
     weight, bias = weight.to(x.dtype), codes.bias.to(x.dtype)

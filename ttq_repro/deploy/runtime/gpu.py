@@ -9,16 +9,16 @@ from torch import Tensor
 
 from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
 
-#: Beyond so many rows, weights that are unpacked once and cuBLAS are the better choice.
+#: For more rows, unpacking the weights once and using cuBLAS is faster.
 MOST_ROWS = 8
-#: Of inputs: sums are float32.
+#: Types of the inputs; sums are always float32.
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
-#: Products that a program holds at a time, over rows, filters and inputs.
+#: Products (rows x filters x inputs) that a program holds at a time.
 PRODUCTS = 8192
 
 
 def linear(x: Tensor, codes: Codes) -> Tensor:
-    """At most ``MOST_ROWS`` rows of ``TYPES``.
+    """``F.linear`` for at most ``MOST_ROWS`` rows, of a type in ``TYPES``.
 
     Shapes: (..., depth) to (..., filters), in the type of ``x``.
 
@@ -33,7 +33,7 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
     rows = x.numel() // depth
     if rows:
         held = triton.next_power_of_2(rows)
-        # Triton launches on the current device, whichever holds the arguments.
+        # Triton launches on the current device, even if the arguments are on another.
         with torch.cuda.device_of(x):
             _block[(blocks,)](
                 *(x, *codes, out, rows, filters),
@@ -51,7 +51,7 @@ def _block(  # type: ignore[no-untyped-def]
     x, words, levels, scales, bias, out, rows, filters, depth: tl.constexpr, terms: tl.constexpr,
     tile_rows: tl.constexpr, tile_filters: tl.constexpr, tile_depth: tl.constexpr,
 ):  # fmt: skip
-    """One block of filters, for all rows."""
+    """Compute one block of filters for all rows."""
     block = tl.program_id(0)
     row = tl.arange(0, tile_rows)
     lane = tl.arange(0, tile_filters)

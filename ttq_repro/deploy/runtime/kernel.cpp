@@ -1,6 +1,6 @@
-// The kernel, compiled once for each set of instructions (build.py). Weights become floats in
-// registers, where they are used for all rows of a tile and forgotten. Only where a block of
-// filters meets many tiles are they worth a place in the cache for so long.
+// The kernel, compiled once for each instruction set (build.py). Weights become floats in
+// registers, are used for all rows of a tile, and are discarded. Only if a block of filters is used
+// for many tiles are its weights worth keeping unpacked in the cache.
 
 #include "winograd_matrices.hpp"
 #include "kernel.hpp"
@@ -12,12 +12,12 @@
 #include <immintrin.h>
 #endif
 
-// All but the Kernel itself has internal linkage: the linker must not give one set's code to
-// another.
+// Everything but the Kernel itself has internal linkage, so that the linker cannot mix the code of
+// different instruction sets.
 namespace {
 
-// A Lookup makes the weights of a block, VECTORS vectors of LANES floats, from a word. SUMS is how
-// many vectors of sums leave enough registers for everything else.
+// A Lookup makes the weights of a block, VECTORS vectors of LANES floats, from a word. SUMS is the
+// number of vectors of sums that leaves enough registers for everything else.
 #if defined(__AVX512F__)
 
 #define KERNEL kernel_avx512
@@ -97,7 +97,7 @@ Vector read(const float* from) {
   return vector;
 }
 
-// Puts the sums of one row and block, the first of its filters being `first`, into the output.
+// Writes the sums of one row and block to the output; `first` is the first filter of the block.
 [[gnu::always_inline]] inline void put(const Tile& tile, int row, int64_t first,
                                        const Vector* sums) {
   float* out = tile.out + row * tile.out_step + first;
@@ -115,7 +115,7 @@ Vector read(const float* from) {
   }
 }
 
-// The two sources of weights: operator() gives those of 16 filters at the n-th word.
+// The two sources of weights: operator() gives the weights of 16 filters at the n-th word.
 struct Packed {
   Lookup lookup;
   const uint32_t* words;
@@ -133,7 +133,7 @@ struct Unpacked {
   }
 };
 
-// R rows, B blocks from `block` on.
+// Computes R rows for B blocks from `block` on.
 template <int R, int B, typename Source>
 void compute(const Tile& tile, const Source& source, int64_t block) {
   const int64_t depth = tile.stretches * tile.stretch;
@@ -162,8 +162,8 @@ void compute(const Tile& tile, const Source& source, int64_t block) {
   }
 }
 
-// R rows, all blocks. Few rows take several blocks at a time: each sum has to wait for the last
-// product that was added to it, and so there should be many.
+// Computes R rows for all blocks. Few rows take several blocks at a time: each addition to a sum
+// has to wait for the one before, so there should be many sums.
 template <int R, typename Source>
 void compute_blocks(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);
@@ -199,6 +199,6 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
 
 constexpr int BLOCKS = SUMS / (ROWS * VECTORS);
 constexpr int64_t LEAST_TILES = 8;
-constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights for a block.
+constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights per block.
 const Kernel KERNEL = {ROWS,    BLOCKS, LEAST_TILES * ROWS, BLOCKS * MOST_DEPTH,
                        compute_rows<ROWS>, unpack, WINOGRADS, std::size(WINOGRADS)};

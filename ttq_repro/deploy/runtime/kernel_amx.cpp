@@ -1,9 +1,10 @@
 // The kernel on the tile registers of AMX, which multiply matrices of bfloat16.
 //
-// A float is the sum of two bfloat16 up to 2^-16 of it. Inputs and weights are split so; of the four
-// products the one of both low parts is left out, and the one of low weights where the levels are
-// bfloat16 already. One pass takes that of the high parts alone, rounded to bfloat16. Few rows do not
-// fill a tile and go to the kernel of AVX512.
+// A float32 is the sum of two bfloat16, a high and a low part, to within 2^-16 of its value. Inputs
+// and weights are split this way. Of the four products, that of both low parts is left out, and so
+// is that of the weights' low parts if the levels are bfloat16 already. The one-pass kernel takes
+// only that of the high parts, i.e. it rounds to bfloat16. Few rows do not fill a tile and go to
+// the AVX-512 kernel.
 
 #include "kernel.hpp"
 #include "amx_tiles.hpp"
@@ -17,9 +18,9 @@
 namespace {
 
 constexpr int ROWS = 16;
-constexpr int DEPTH = 32;                        // Inputs that a tile holds of a row.
-constexpr int WEIGHTS = FILTERS_A_BLOCK * DEPTH;  // And weights.
-constexpr int SUMS = 4;                          // Tiles of sums, of a block of filters each.
+constexpr int DEPTH = 32;                        // Inputs of a row that a tile holds.
+constexpr int WEIGHTS = FILTERS_A_BLOCK * DEPTH;  // Weights that a tile holds.
+constexpr int SUMS = 4;                          // Tiles of sums, each for one block of filters.
 
 int64_t chunks_of(int64_t depth) { return (depth + DEPTH - 1) / DEPTH; }
 
@@ -27,7 +28,7 @@ struct Split {
   uint16_t high, low;
 };
 
-// To the nearest bfloat16, to the even one of two. Levels are finite.
+// Rounds to the nearest bfloat16, ties to even. Levels are finite.
 uint16_t rounded(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
@@ -42,17 +43,17 @@ Split split(float value) {
   return {high, rounded(value - nearest)};
 }
 
-// Whether levels have no low part; a zero may have a sign.
+// Whether no level has a low part; the zero may be negative.
 bool are_bfloat16(const float* levels) {
   return std::all_of(levels, levels + 4,
                      [](float level) { return (split(level).low & 0x7FFF) == 0; });
 }
 
-// Of each block and chunk the tile of the high parts, and that of the low ones. In a row of a tile
-// are the weights of 16 filters for two inputs, those of a filter side by side.
+// Writes, for each block and chunk, the tile of the high parts and that of the low parts. A row of
+// a tile holds the weights of 16 filters for two inputs, the two weights of a filter side by side.
 void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
             float* unpacked) {
-  alignas(16) uint32_t first[2][4], second[2][4];  // By part and code, in either half of 32 bits.
+  alignas(16) uint32_t first[2][4], second[2][4];  // By part and code; low and high half.
   for (int code = 0; code < 4; ++code) {
     const Split parts = split(levels[code]);
     first[0][code] = parts.high;
@@ -67,7 +68,7 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   const __m512 seconds[2] = {table(second[0]), table(second[1])};
   const __m512i places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const auto codes = [&](const uint32_t* block, int64_t k) {
-    // Beyond the depth inputs are zero.
+    // Beyond the depth any code will do, as the inputs there are zero.
     return _mm512_srlv_epi32(_mm512_set1_epi32(k < depth ? static_cast<int>(block[k]) : 0), places);
   };
   for (int64_t b = 0; b < blocks; ++b) {
@@ -89,12 +90,12 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   }
 }
 
-// The parts of up to 16 rows of inputs, zeros after their depth.
+// The high and low parts of up to 16 rows of inputs, padded with zeros after their depth.
 class Inputs {
  public:
   Inputs(const Tile& tile, int rows) : step_(chunks_of(tile.stretches * tile.stretch) * DEPTH + DEPTH) {
     static thread_local std::vector<uint16_t> kept;
-    // What is written at the end of a row may run over it by less than a vector.
+    // A write at the end of a row may run past it by less than a vector.
     kept.resize(2 * ROWS * step_ + DEPTH);
     parts_ = kept.data();
     for (int row = 0; row < rows; ++row) {
@@ -121,7 +122,7 @@ class Inputs {
     const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
     const __m512 nearest = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
     const __m512 rest = _mm512_sub_ps(x, nearest);
-    // Of infinity nothing is left over, rather than no number.
+    // The rest of infinity must be zero, not NaN.
     const __mmask16 number = _mm512_cmp_ps_mask(rest, rest, _CMP_ORD_Q);
     const __m256i low =
         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_mov_ps(number, rest)));
@@ -133,7 +134,7 @@ class Inputs {
   uint16_t* parts_;
 };
 
-// Puts the sums of a block, the first of its filters being `first`, into the output.
+// Writes the sums of a block to the output; `first` is the first filter of the block.
 void put(const Tile& tile, int rows, int64_t first, const float* sums) {
   const int64_t left = tile.filters - first;
   const __mmask16 there = left < FILTERS_A_BLOCK ? (1 << left) - 1 : 0xFFFF;
@@ -155,7 +156,7 @@ void compute_packed(Tile tile, int rows) {
   }
 }
 
-// Registers: 0 to 3 sums, 4 and 5 the parts of the inputs, 6 and 7 those of the weights.
+// Registers 0 to 3 hold sums, 4 and 5 the parts of the inputs, 6 and 7 those of the weights.
 template <bool ONE_PASS>
 void compute(const Tile& tile, int rows) {
   if (tile.unpacked == nullptr) return compute_packed(tile, rows);
@@ -211,6 +212,6 @@ void compute(const Tile& tile, int rows) {
 
 }  // namespace
 
-// Rows are split once for all blocks of a task; its weights are to stay in a cache of 2 MiB.
+// Rows are split once for all blocks of a task; its weights should stay in a cache of 2 MiB.
 const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute<false>, unpack, nullptr, 0};
 const Kernel kernel_amx_one_pass = {ROWS, 8, 4, 20'000, compute<true>, unpack, nullptr, 0};

@@ -1,4 +1,4 @@
-"""Layers that hold 2-bit codes, and compute with them as they are."""
+"""Layers that hold 2-bit codes and compute with them directly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_LEVELS = 4
 
 
 def covers(module: nn.Module, layer: Layer) -> bool:
-    """Whether the operators compute this layer: at most four levels, no dilation, zeros around."""
+    """Whether the operators support the layer: at most four levels, no dilation, zero padding."""
     if layer.levels > MOST_LEVELS:
         return False
     if isinstance(module, nn.Conv2d):
@@ -35,7 +35,7 @@ def covers(module: nn.Module, layer: Layer) -> bool:
 
 
 class _PackedLayer(nn.Module):
-    """Buffers as in ``codes.Codes``; binary codes take two bits here, as ternary ones do."""
+    """Has the buffers of ``codes.Codes``; binary codes take two bits here, as ternary ones do."""
 
     words: Tensor
     levels: Tensor
@@ -72,8 +72,8 @@ class PackedLinear(_PackedLayer):
 class PackedConv2d(_PackedLayer):
     """``nn.Conv2d`` of 2-bit weights.
 
-    On a GPU cuDNN computes it; the dense weight for that is made once, and kept until the module
-    moves.
+    On a GPU cuDNN computes it, from a dense weight that is made once and kept until the module
+    moves or loads a state dict.
 
     Shapes: (images, channels, height, width) to (images, filters, ...), in the memory format
     channels_last.
@@ -109,25 +109,25 @@ class PackedConv2d(_PackedLayer):
 
 
 def _is_for_torch(x: Tensor) -> bool:
-    """Whether the operators do not take it: on a CPU they compute in float32."""
+    """Whether torch must compute this: on a CPU the operators take only float32."""
     return x.device.type == "cpu" and x.dtype != torch.float32
 
 
 def _is_for_cudnn(x: Tensor) -> bool:
-    """Whether a dense weight is worth keeping; a compiled graph could not."""
+    """Whether cuDNN computes this from a dense weight; a compiled graph could not keep one."""
     return x.is_cuda and not torch.compiler.is_compiling()
 
 
 def packed_layer(
     module: nn.Module, layer: Layer, packed: Tensor, levels: Tensor, factor: Tensor | None
 ) -> nn.Module:
-    """The layer of a network in the runtime's form.
+    """A layer of a network in the runtime's form.
 
     Args:
-        module: the layer in torch's form, one that :func:`covers` accepts; its weight is not read.
-        packed: its codes as a packed file holds them.
+        module: the layer in torch's form, accepted by :func:`covers`; its weight is not read.
+        packed: its codes, as in ``PackedNetwork.codes``.
         levels: the weight that each code stands for, (1, levels) or (filters, levels).
-        factor: (filters), on the levels of each filter.
+        factor: (filters), multiplies the levels of each filter.
     """
     filters = layer.shape[0]
     index = unpack(packed, layer.width)[: layer.weights].view(layer.shape)
@@ -145,7 +145,7 @@ def packed_layer(
 
 
 def _words(index: Tensor) -> Tensor:
-    """Sixteen filters a word. Shapes: (groups, filters, depth) uint8 to ``Codes.words``."""
+    """Pack 16 filters into each word. Shapes: (groups, filters, depth) uint8 to ``Codes.words``."""
     depth = index.shape[2]
     padded = F.pad(index, (0, 0, 0, -index.shape[1] % FILTERS_A_BLOCK))
     blocks = padded.view(-1, FILTERS_A_BLOCK, depth)
@@ -161,7 +161,7 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     if len(levels) == 1:
         unit = _unit_for_bfloat16(levels)
         return F.pad(levels / unit, (0, missing)), (factor * unit)[None].contiguous()
-    # A term for each level that is not zero or minus another, so that {-a, +a} of BWN take one.
+    # One term for each magnitude that is not zero, so that {-a, +a} of BWN take one.
     terms: list[tuple[Tensor, Tensor]] = []
     for code, column in enumerate(levels.T):
         for unit, scale in terms:
@@ -176,10 +176,10 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unit_for_bfloat16(levels: Tensor) -> Tensor:
-    """A unit in which all levels are sums of two numbers of bfloat16, but for float32's rounding.
+    """A unit in which all levels are sums of two bfloat16 numbers, up to float32 rounding.
 
     AMX multiplies such sums. What they miss of a level is an error that all its weights share, and
-    that grows where sums cancel.
+    that grows in relation to the result when sums cancel.
     """
     exact, largest = levels.double(), levels.double().abs().max()
     if largest == 0:

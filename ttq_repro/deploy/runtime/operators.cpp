@@ -1,5 +1,5 @@
-// The operators on a CPU, by the stable interface of libtorch: checks every size, as the kernels
-// read what they are told to.
+// The operators on a CPU, through the stable interface of libtorch. They check every size, because
+// the kernels do not.
 
 #include "runtime.hpp"
 
@@ -18,12 +18,12 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Sizes = std::vector<int64_t>;
 
-// With more of it, sizes might not fit into 64 bits.
+// With more padding, sizes might overflow 64 bits.
 constexpr int64_t MOST_PADDING = 1 << 16;
-// An expanded input may have any size without taking memory.
+// Memory does not bound the size of an input: an expanded one may have any size.
 constexpr int64_t MOST_PIXELS = 1 << 30;
 constexpr double MOST_PADDED = 0x1p60;
-// By how much the padded images may be longer than input and padding.
+// By how much a side of the padded images may exceed that of input and padding.
 constexpr int64_t OVERHANG = 8;
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
@@ -66,7 +66,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
           floats(bias)};
 }
 
-// By torch's C shim: operators that are called by their names take as long as a small layer.
+// Uses torch's C shim, because calling an operator by its name takes as long as a small layer.
 Tensor empty(const Sizes& sizes, const Sizes& strides) {
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(

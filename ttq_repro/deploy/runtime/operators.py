@@ -1,10 +1,10 @@
-"""``ternary::linear`` and ``ternary::conv2d``: layers of 2-bit weights as operators of torch.
+"""``ternary::linear`` and ``ternary::conv2d``: layers of 2-bit weights as torch operators.
 
 They compute what ``torch.nn.functional`` computes with the weights of ``codes.Codes``. Float32 on a
 CPU goes to the C++ runtime once that is loaded (:func:`ttq_repro.deploy.runtime.build.runtime`),
 few rows of a linear layer on a GPU go to Triton, and everything else to torch, with weights that
-are unpacked for the length of the call. They have no derivative: a backward pass through them says
-so, forward-mode differentiation takes it for zero.
+are unpacked for the call. They have no derivative: a backward pass through them raises an error,
+but forward-mode differentiation takes the derivative to be zero.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _conv2d(x: Tensor, *arguments: Any) -> Tensor:
 def _linear_on_gpu(x: Tensor, *weights: Tensor) -> Tensor:
     codes = Codes(*weights)
     if find_spec("triton"):
-        # Its import takes longer than that of all the rest.
+        # Importing Triton takes longer than importing everything else.
         from ttq_repro.deploy.runtime import gpu
 
         if x.shape[:-1].numel() <= gpu.MOST_ROWS and x.dtype in gpu.TYPES:
@@ -71,12 +71,12 @@ def _no_derivative(*_: Any) -> None:
     )
 
 
-# Without it torch would leave these layers out of the gradient, and only warn.
+# Without this, torch would leave these layers out of the gradient, and only warn.
 for _operator in ("linear", "conv2d"):
     torch.library.register_autograd(f"ternary::{_operator}", _no_derivative, lib=LIBRARY)
 
 
 def _grouped(arguments: tuple[Any, ...]) -> tuple[Codes, Window]:
-    """The arguments of ``ternary::conv2d`` after the first."""
+    """Group the arguments of ``ternary::conv2d`` after the first."""
     *weights, kernel, stride, padding, groups = arguments
     return Codes(*weights), Window(tuple(kernel), tuple(stride), tuple(padding), groups)

@@ -2,8 +2,8 @@
 
 #include "runtime.hpp"
 
-// Copies images into the middle of zeros, (groups, images, height, width, channels of a group), so
-// that the lines of every window are contiguous.
-// Height and width: with the zeros, at least those of an image and the padding around it.
+// Copies images, with zeros around them, to (groups, images, height, width, channels of a group),
+// so that the lines of every window are contiguous. `height` and `width` include the zeros: they
+// are at least those of an image and the padding around it.
 void pad(int threads, const Images& in, int64_t groups, int64_t height, int64_t width,
          const float* x, float* padded);

@@ -1,4 +1,4 @@
-// How work is cut into parts and shared out among threads.
+// Dividing work into parts, and among threads.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// `count` things in as few parts as possible, none larger than `largest`, all as equal as can be.
+// `count` things in as few parts as possible, none larger than `largest`, all as equal as possible.
 struct Parts {
   int64_t count, parts;
   Parts(int64_t count, int64_t largest) : count(count), parts(ceil_div(count, largest)) {}
@@ -14,8 +14,8 @@ struct Parts {
   int64_t size(int64_t index) const { return begin(index + 1) - begin(index); }
 };
 
-// Does tasks 0 to count - 1. What one of them throws, as where memory runs out, is thrown from here:
-// it must not leave a parallel region, where it would end the process.
+// Runs tasks 0 to count - 1. An exception of one of them (out of memory, say) is rethrown from
+// here: if it left the parallel region itself, it would end the process.
 template <typename Task>
 void in_parallel(int threads, int64_t count, const Task& task) {
   std::exception_ptr failure;

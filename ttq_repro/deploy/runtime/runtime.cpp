@@ -1,5 +1,5 @@
-// The C interface of the runtime: cuts layers into tiles and shares them out among threads.
-// Callers have checked every size; nothing here fails but for want of memory (std::bad_alloc).
+// The C interface of the runtime: cuts layers into tiles and divides them among threads. Callers
+// have checked every size; the only possible failure is lack of memory (std::bad_alloc).
 
 #include "runtime.hpp"
 
@@ -19,7 +19,7 @@
 
 namespace {
 
-// In ascending order of what they ask of the processor.
+// In ascending order of the instructions that they require; the order of build.py.
 const Kernel* const KERNELS[] = {
     &kernel_portable,
 #if defined(__x86_64__)
@@ -31,7 +31,7 @@ const Kernel* const KERNELS[] = {
 };
 
 #if defined(__x86_64__)
-// Whether the processor has tile registers, and Linux lets this process use them.
+// Whether the processor has tile registers that Linux lets this process use.
 bool has_tiles() {
 #if defined(EMULATED_TILES)
   return true;
@@ -43,15 +43,15 @@ bool has_tiles() {
 }
 #endif
 
-// Read once in a call, all of which is computed at one level.
+// Each call reads it only once, so that all of the call is computed at one level.
 std::atomic<int> current_level = ternary_level();
 
-// The weights of a block of filters are unpacked once for a task of so many tiles, where the kernel
-// says that this pays.
+// If unpacking pays for the kernel, a task has this many tiles, and the weights of a block of
+// filters are unpacked once for all of them.
 constexpr int64_t TILES_A_TASK = 64;
-// Elsewhere weights stay packed, and a task takes one tile and so many blocks of filters.
+// Otherwise weights stay packed, and a task has one tile and this many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
-// Floats that several padded images may take.
+// The most floats that several padded images may take together.
 constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
@@ -59,7 +59,7 @@ template <typename SetRows>
 void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& common,
          int64_t rows, float* out, const SetRows& set_rows) {
   const int64_t all = weights.groups * weights.filters;
-  // Equal tiles, as a row alone is the dearest.
+  // Tiles of equal height, because a lone row costs the most.
   const Parts tiles(rows, kernel.rows);
   const int64_t fit = std::min<int64_t>(kernel.most_unpacked / weights.depth, kernel.blocks);
   const bool unpacks = rows >= kernel.least_rows && fit > 0;
@@ -68,7 +68,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
   const int64_t unit = FILTERS_A_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
   in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
     thread_local std::vector<float> unpacked;
-    // All blocks for a run of tiles, whose inputs are in the cache, before the next run.
+    // All blocks for a run of tiles come before the next run, while its inputs are in the cache.
     const int64_t part = task % blocks.parts;
     const int64_t index = task / blocks.parts % runs.parts;
     const int64_t group = task / blocks.parts / runs.parts;
@@ -144,7 +144,7 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   tile.stretches = in->kernel[0];
   tile.stretch = in->kernel[1] * depth;
   tile.step = line;
-  // A few images at a time, while the cache holds them padded.
+  // A few images at a time, so that the cache holds them padded.
   const Parts parts(in->images, std::max<int64_t>(MOST_FRAMED / (image * weights->groups), 1));
   const int64_t most = in->images ? ceil_div(in->images, parts.parts) : 0;
   const auto padded = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);

@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// The weights of a layer, as codes.py describes them. Filters: of one group.
+// The weights of a layer (see codes.py). `filters` is their number in one group.
 struct Weights {
   int64_t groups, filters, depth, terms;
   const uint32_t* words;
@@ -22,18 +22,17 @@ struct Images {
   int64_t kernel[2], stride[2], padding[2];
 };
 
-// The highest exact level, of those in the order of build.py, that this processor has the
-// instructions for.
+// The highest exact level, as numbered by the order in build.py, whose instructions this processor
+// has.
 int ternary_level();
 
-// Sets the level of calls to come, in all threads; at first it is the highest one.
+// Sets the level of later calls, in all threads; initially it is that of ternary_level().
 void ternary_use(int level);
 
 // x: (rows, depth). out: (rows, filters).
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);
 
-// out: (images, height, width, groups * filters), where the window has as many places as `height`
-// and `width` say.
+// out: (images, height, width, groups * filters); `height` and `width` are those of the output.
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
                     int64_t height, int64_t width, float* out);
 }

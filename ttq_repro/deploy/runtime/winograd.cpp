@@ -1,6 +1,6 @@
-// Convolutions by Winograd's minimal filtering: windows are transformed, a linear layer computes
-// each of their transformed values, and its sums are transformed into outputs. Weights stay packed
-// but for those of a few filters at a time.
+// Convolutions by Winograd's minimal filtering: windows are transformed, each of the transformed
+// values goes through a linear layer of its own, and the sums are transformed into outputs. Weights
+// stay packed, except those of a few filters at a time.
 
 #include "winograd.hpp"
 
@@ -12,14 +12,14 @@
 
 namespace {
 
-// Windows whose inputs, and whose sums for some filters, a cache holds.
+// Windows of a run, whose inputs, and sums for some filters, fit a cache.
 constexpr int64_t WINDOWS_A_RUN = 128;
-// Floats of transformed weights at a time.
+// The most floats of transformed weights at a time.
 constexpr int64_t MOST_WEIGHTS = 1 << 18;
-// Between matrices whose values are written together: a line of the cache, without which all of
-// them would fall into the same few.
+// Floats between matrices whose values are written together: one cache line. Without it all of them
+// would compete for the same few lines of the cache.
 constexpr int64_t GAP = 16;
-// What it takes to transform the weights of a run, in windows; measured.
+// The measured cost of transforming the weights for a run, in windows.
 constexpr int64_t WINDOWS_FOR_WEIGHTS = 10;
 
 // How the outputs are cut into windows.
@@ -34,7 +34,7 @@ struct Windows {
   int64_t column(int64_t window) const { return window % across * side; }
 };
 
-// The linear layer of a tile for many rows of inputs, its output from tile.out on.
+// Computes the linear layer of a tile for many rows of inputs; writes from tile.out on.
 void multiply(const Kernel& kernel, Tile tile, const float* inputs, int64_t rows) {
   const Parts tiles(rows, kernel.rows);
   float* const out = tile.out;
@@ -74,14 +74,14 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
                      std::clamp<int64_t>(fit, 1, kernel.blocks));
   const std::vector<float> zeros(kernel.blocks * FILTERS_A_BLOCK);
-  // A run for each thread at a time.
+  // Each step has at most one run per thread.
   const Parts steps(in.images * windows.of_an_image(), WINDOWS_A_RUN * threads);
   const auto inputs = std::make_unique_for_overwrite<float[]>(
       weights.groups * products * threads * (WINDOWS_A_RUN * depth + GAP));
   for (int64_t step = 0; step < steps.parts; ++step) {
     const Parts runs(steps.size(step), WINDOWS_A_RUN);
     const auto an_input = [&](int64_t run) { return runs.size(run) * depth + GAP; };
-    // Of a group and a run: (products, windows of the run, depth), with gaps after the products.
+    // The inputs of a group and run: (products, windows of the run, depth), GAPs after products.
     const auto inputs_of = [&](int64_t group, int64_t run) {
       const int64_t floats = (group * runs.count + runs.begin(run)) * depth +
                              (group * runs.parts + run) * GAP;

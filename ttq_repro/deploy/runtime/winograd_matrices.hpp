@@ -1,14 +1,14 @@
 // The matrices of minimal filtering: M outputs of a filter of R taps from M + R - 1 products
 // (Winograd 1980; for convolutions Lavin and Gray 2015, arXiv 1509.09308).
 //
-// outputs = out * ((weights * taps) . (in * inputs)), products taken one by one. It is the
-// multiplication of polynomials by their values at M + R - 2 points and at infinity; in two
-// dimensions each matrix is applied to the columns, then to the rows.
+// outputs = out * ((weights * taps) . (in * inputs)), with an elementwise product. It multiplies
+// polynomials through their values at M + R - 2 points and at infinity; in two dimensions each
+// matrix is applied to the columns, then to the rows.
 #pragma once
 
 namespace {
 
-// With 1 and 2 in the place of 3/4 and 3/2, errors of float32 are three times as large.
+// With 1 and 2 in place of 3/4 and 3/2, float32 errors are three times as large.
 constexpr float POINTS[] = {0, 0.75f, -0.75f, 1.5f, -1.5f};
 
 template <int M, int R>
@@ -25,7 +25,7 @@ struct Minimal {
       const bool infinity = i == N - 1;
       // The polynomial with a zero at every other point.
       in[i][0] = 1;
-      float value = 1;  // Of it at this point.
+      float value = 1;  // Of the polynomial at this point.
       for (int j = 0; j < N - 1; ++j) {
         if (j == i) continue;
         for (int k = N - 1; k > 0; --k) in[i][k] = in[i][k - 1] - POINTS[j] * in[i][k];

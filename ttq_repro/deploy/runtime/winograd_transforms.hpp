@@ -1,6 +1,6 @@
-// The transformations of minimal filtering, for the vectors of the kernel that includes this.
+// The transformations of minimal filtering, on the vectors of the kernel that includes this file.
 
-// out[i * out_step] = the sum over j of MATRIX[i][j] * in[j * in_step], for numbers or vectors.
+// out[i * out_step] = the sum over j of MATRIX[i][j] * in[j * in_step], of numbers or vectors.
 template <const auto& MATRIX, typename Number>
 void apply(const Number* in, int in_step, Number* out, int out_step) {
   constexpr int ROWS_OF_IT = sizeof MATRIX / sizeof *MATRIX;
@@ -18,7 +18,7 @@ void apply(const Number* in, int in_step, Number* out, int out_step) {
   }
 }
 
-// MATRIX applied to the columns, then to the rows of a square.
+// Applies MATRIX to the columns, then to the rows of a square.
 template <const auto& MATRIX, typename Number>
 void apply_both(const Number* in, Number* out) {
   constexpr int TO = sizeof MATRIX / sizeof *MATRIX;

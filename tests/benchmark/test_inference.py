@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ttq_repro.benchmark import engines, inference, verdict
 from ttq_repro.benchmark.rows import HEADER
+from ttq_repro.benchmark.timing import Interval
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.errors import UserError
 from ttq_repro.paper.claims import CLAIMS
@@ -93,6 +95,17 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     assert max(float(row["error of logits"]) for row in exact) < 2e-5
     # Two bits against 32, beside float layers and batch norm.
     assert float(theirs["weights, MB"]) > 8 * float(ours["weights, MB"])
+
+
+def test_an_engine_that_did_not_run_meets_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the processor has what the target asks for."""
+    monkeypatch.setattr(verdict, "cpu_flags", lambda: {"amx_bf16"})
+    target = {"percent": 22, "needs": "amx_bf16", "engine": "ternary one pass"}
+    of = partial(inference._verdicts, percent=Interval.exactly(20), error=0.0, targets=[target])
+    there = ["ternary", "ternary compiled"]
+    assert of("ternary", there) == ["one pass <= 22: not measured"]
+    assert of("ternary compiled", there) == []
+    assert of("ternary one pass", [*there, "ternary one pass"]) == ["<= 22: met"]
 
 
 @pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")

@@ -243,12 +243,18 @@ def test_a_measurement_needs_no_seeds(
     assert judgement.basis == ("" if ratio is None else "sizes.csv")
 
 
-def test_what_stands_in_place_of_a_measurement_is_warned_about(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "named"), [(["fast"], "'fast'"), ([], "''"), (["60"], "''")])
+def test_what_stands_in_place_of_a_measurement_is_warned_about(
+    cell: list[str], named: str, tmp_path: Path
+) -> None:
+    """Also where a row ends early, and where there is no column of intervals."""
     claim = BY_ID["forward-time"]
     assert isinstance(claim.rule, Measured)
-    row = claim.rule.where | {claim.rule.column: "fast"}
-    (tmp_path / "inference.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
-    with pytest.warns(UserWarning, match=r"inference\.csv: no number: fast"):
+    header = ",".join([*claim.rule.where, claim.rule.column])
+    (tmp_path / "inference.csv").write_text(
+        f"{header}\n{','.join([*claim.rule.where.values(), *cell])}\n"
+    )
+    with pytest.warns(UserWarning, match=rf"inference\.csv: no number: {named}"):
         assert judge(claim.id, [], tmp_path).verdict == Verdict.NOT_RUN
 
 

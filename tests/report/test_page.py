@@ -15,7 +15,14 @@ from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_t
 from ttq_repro.report.index import write_index
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
-from ttq_repro.report.page import markdown, read_figures, read_tables, title, write_page
+from ttq_repro.report.page import (
+    alternative,
+    markdown,
+    read_figures,
+    read_tables,
+    title,
+    write_page,
+)
 from ttq_repro.report.run_list import RunList
 from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.config import choices
@@ -75,6 +82,18 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
         "- [sizes](benchmarks/sizes.md)",
         "- table2: not run: `make x`",
     ]
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("Figure 3: error. More.", "Figure 3: error"),
+        ("**Not ours: a `b`.** Figure 4: top-1. More.", "Not ours: a b. Figure 4: top-1"),
+    ],
+)
+def test_a_picture_is_told_by_what_it_shows(caption: str, told: str) -> None:
+    """After the warning of a stand-in."""
+    assert alternative(caption) == told
 
 
 def test_every_artifact_has_its_place() -> None:

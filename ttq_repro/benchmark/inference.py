@@ -141,20 +141,21 @@ def _verdicts(
     """
     verdicts = []
     for target in targets:
+        engine: str = target.get("engine", "")
+        lacking = engine not in {"", *engines}
+        told_of = EXACT[:1] if lacking else (engine,) if engine else EXACT
+        if name not in told_of:
+            continue
         conditions = {key: target.get(key) for key in ("needs", "lacks")}
         told = ", ".join(
-            f"{label}{verdict(value, at_most=target[bound], **conditions)}"
+            f"{label}{verdict(None if lacking else value, at_most=target[bound], **conditions)}"
             for bound, label, value in (
                 ("percent", "", percent),
                 ("error", "error ", Interval.exactly(error)),
             )
             if bound in target
         )
-        engine: str = target.get("engine", "")
-        if engine == name or (not engine and name in EXACT):
-            verdicts.append(told)
-        elif engine and engine not in engines and name == EXACT[0]:
-            verdicts.append(f"{engine.removeprefix('ternary ')} {told}")
+        verdicts.append(f"{engine.removeprefix('ternary ')} {told}" if lacking else told)
     return verdicts
 
 

@@ -7,7 +7,7 @@ from ttq_repro.runs.hardware import cpu_flags
 
 
 def verdict(
-    found: Interval,
+    found: Interval | None,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
@@ -17,6 +17,7 @@ def verdict(
     """The bound, and whether the interval meets it as a whole, not at all or in part (undecided).
 
     Args:
+        found: the measurement; None if there is none.
         needs, lacks: instruction sets, as Linux names them; the target is for processors that have
             the one and lack the other.
     """
@@ -26,6 +27,8 @@ def verdict(
         return f"{text} with {needs}: not for this CPU"
     if lacks in flags:
         return f"{text} without {lacks}: not for this CPU"
+    if found is None:
+        return f"{text}: not measured"
     kept = [
         (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
         for value in (found.low, found.high)

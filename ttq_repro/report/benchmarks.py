@@ -24,13 +24,13 @@ class Measurement(NamedTuple):
 def look_up(rule: Measured, folder: Path) -> Measurement | None:
     """The number that a rule asks for, from the latest file of its benchmark, None if missing.
 
-    Warns if the value is not a number, or the file is not text.
+    Warns of a file that is not text, or has no such number or interval.
     """
     named = [path for path in folder.glob(f"{rule.benchmark}*.csv") if _is_of(rule.benchmark, path)]
     for path in sorted(named, key=_date)[-1:]:
         try:
             with path.open(newline="", encoding="utf-8") as stream:
-                for row in csv.DictReader(stream):
+                for row in csv.DictReader(stream, restval=""):
                     if rule.column in row and rule.where.items() <= row.items():
                         return _read(rule, row, path)
         except (ValueError, csv.Error) as error:
@@ -53,7 +53,7 @@ def _read(rule: Measured, row: dict[str, str], path: Path) -> Measurement:
     value = _number(row[rule.column])
     if rule.interval is None:
         return Measurement(value, (value, value), path.name)
-    low, _, high = row[rule.interval].partition(" to ")
+    low, _, high = row.get(rule.interval, "").partition(" to ")
     return Measurement(value, (_number(low), _number(high)), path.name)
 
 
@@ -61,4 +61,4 @@ def _number(text: str) -> float:
     try:
         return float(text.replace(",", ""))
     except ValueError:
-        raise ValueError(f"no number: {text}") from None
+        raise ValueError(f"no number: {text!r}") from None

@@ -118,8 +118,12 @@ def title(name: str) -> str:
 
 
 def alternative(caption: str) -> str:
-    """The alternative text of a figure: the first sentence of its caption."""
-    return re.sub(r"[`*]", "", caption).partition(". ")[0]
+    """The alternative text of a figure: the first sentence of its caption.
+
+    With the warning in bold before it, if there is one.
+    """
+    warning, text = re.findall(r"^(\*\*.*?\*\* )?(.*)", caption, re.DOTALL)[0]
+    return re.sub(r"[`*]", "", warning + text.partition(". ")[0])
 
 
 def markdown(text: str) -> Markup:

@@ -1,7 +1,7 @@
 """Checks of arguments and of options from a command line.
 
-Those of arguments raise errors that name the argument. Words that stand for truth values or numbers
-are refused: `no` on a command line is a string, and every string is true.
+The checks of arguments raise errors that name the argument. Words for truth values or numbers are
+refused: `no` on a command line is a string, and every non-empty string is true.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from ttq_repro.errors import UserError
 
 
 def check_choice(argument: str, value: object, choices: Collection[object] | Any) -> None:
-    """Refuse a value that is not among ``choices``, or those of a ``Literal`` type.
+    """Refuse a value that is not among ``choices``, which may be a ``Literal`` type.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the value is not one of the choices.
     """
     known = get_args(choices) or tuple(choices)
     if value not in known:
         words = ", ".join(map(str, known))
-        # The word "true" is one that a command line takes for the truth value.
+        # On a command line the word "true" is read as the truth value, not as a string.
         are_strings = all(isinstance(choice, str) for choice in known)
         kind = ", which is no string" if are_strings and not isinstance(value, str) else ""
         raise ValueError(f"{argument} must be one of {words}; got {value!r}{kind}")
 
 
 def check_flag(argument: str, value: bool) -> None:
-    """Refuse what is neither True nor False.
+    """Refuse a value that is neither True nor False.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the value is something else.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{argument} must be true or false, got {value!r}")
 
 
 def check_number(argument: str, value: float) -> None:
-    """Refuse what is no finite number.
+    """Refuse a value that is not a finite number.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is NaN or infinite.
+        TypeError: the value is not a number.
+        ValueError: the value is NaN or infinite.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {value!r}")
@@ -58,8 +58,8 @@ def check_share(argument: str, value: float) -> None:
     """Refuse a value outside [0, 1).
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is outside.
+        TypeError: the value is not a number.
+        ValueError: the value is outside.
     """
     check_number(argument, value)
     if not 0 <= value < 1:
@@ -67,10 +67,10 @@ def check_share(argument: str, value: float) -> None:
 
 
 def check_whole(argument: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Refuse what is no whole number from ``lowest`` on, up to ``highest`` if that is given.
+    """Refuse a value that is not a whole number from ``lowest`` to ``highest``, if that is given.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the value is something else.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < lowest or (highest is not None and value > highest):
@@ -79,11 +79,11 @@ def check_whole(argument: str, value: int, lowest: int, highest: int | None = No
 
 
 def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -> None:
-    """Refuse what is no list, or one with nothing in it.
+    """Refuse a value that is not a list, or an empty list unless ``may_be_empty``.
 
     Raises:
-        TypeError: it is no list.
-        ValueError: it is empty.
+        TypeError: the value is not a list.
+        ValueError: the list is empty.
     """
     wanted = f"{argument} must be a list" + ("" if may_be_empty else " with something in it")
     if not isinstance(value, list):
@@ -93,10 +93,10 @@ def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -
 
 
 def check_path(argument: str, value: str | os.PathLike[str]) -> None:
-    """Refuse what is no path: a number, a list, nothing.
+    """Refuse a value that is not a path, such as a number, a list or None.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is not a path.
     """
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"{argument} must be a path, got {value!r}")
@@ -105,10 +105,10 @@ def check_path(argument: str, value: str | os.PathLike[str]) -> None:
 def check_option(
     key: str, value: Any, check: Callable[..., None], *limits: Any, **options: Any
 ) -> None:
-    """Apply one of the checks above to an option of a config, which its user spelled KEY=VALUE.
+    """Apply one of the checks above to a config option, which the user wrote as KEY=VALUE.
 
     Raises:
-        UserError: the check refuses it.
+        UserError: the check refuses the value.
     """
     try:
         check(f"{key}={value}:", value, *limits, **options)
@@ -118,10 +118,10 @@ def check_option(
 
 @contextmanager
 def refusals_of(subject: str) -> Iterator[None]:
-    """Turn what is raised at something the user described into a line that names it.
+    """Turn an exception about something the user described into a one-line error that names it.
 
     Raises:
-        UserError: an import failed, an argument is of a wrong kind or value, or missing.
+        UserError: an import failed, or an argument is missing or of a wrong type or value.
     """
     try:
         yield
@@ -130,10 +130,10 @@ def refusals_of(subject: str) -> Iterator[None]:
 
 
 def headline(error: BaseException, *, of_any_kind: bool = False) -> str:
-    """The first line of what an error says: some go on with whole command lines and advice.
+    """The first line of an error's message: some go on with whole command lines and advice.
 
     Args:
-        of_any_kind: whether its class is to be told, as who reads it cannot know.
+        of_any_kind: whether to prepend the error's class, which the reader cannot guess.
     """
     kind, text = type(error).__name__, str(error).strip().splitlines()
     if not text:
@@ -142,7 +142,7 @@ def headline(error: BaseException, *, of_any_kind: bool = False) -> str:
 
 
 def in_a_line(error: BaseException) -> str:
-    """What an error says, its lines joined."""
-    if isinstance(error, KeyError):  # Says nothing but the key.
+    """An error's message, its lines joined into one."""
+    if isinstance(error, KeyError):  # Its message is nothing but the key.
         return f"there is no {error}"
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""The kernels that a function launches on a GPU, as one CUDA graph."""
+"""Capturing the kernels that a function launches on a GPU as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: Calls before the one that is recorded, for what they leave behind: compiled kernels, chosen
-#: algorithms, allocated workspaces, weights that are unpacked once.
+#: Calls before the recorded one, for their lasting effects: compiled kernels, chosen algorithms,
+#: allocated workspaces, weights that are unpacked once.
 WARM_UP_CALLS = 3
 
 Function = Callable[..., Tensor]
@@ -17,11 +17,11 @@ Function = Callable[..., Tensor]
 def capture(function: Function, *example: Tensor) -> Function:
     """Record the kernels that ``function`` launches for inputs shaped like the example.
 
-    Calling the result launches them again, all at once. What it returns is overwritten by its next
-    call.
+    Calling the returned function launches them again, all at once. The tensor it returns is
+    overwritten by its next call.
 
     Raises:
-        RuntimeError: the function does what a CUDA graph cannot hold.
+        RuntimeError: the function does something that a CUDA graph cannot record.
     """
     inputs = [given.clone() for given in example]
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()

@@ -1,4 +1,4 @@
-"""The wandb workspace of this project, as code: error, scales, sparsity, and the sweep."""
+"""The wandb workspace of this project as code: error, scales, sparsity, and the sweep."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ttq_repro.runs.workspace import Workspace
 
 METHOD = "config.quantizer.name"
 ERROR = "test_error"
-#: As reached, of runs at a set threshold as well.
+#: The measured sparsity, which runs with a fixed threshold log too.
 SPARSITY = "sparsity"
-#: Names of metrics by layer, as the LightningModule logs them.
+#: Patterns of the per-layer metrics that the LightningModule logs.
 BY_LAYER = {
     "W_p by layer": r".*/positive_scale",
     "W_n by layer": r".*/negative_scale",
@@ -29,10 +29,10 @@ SWEPT = ("quantizer.name", "quantizer.threshold", "quantizer.sparsity", "model.d
 
 
 def dashboard(request: Config) -> None:
-    """Write the workspace as JSON, and save it to the server where there is a key to it.
+    """Write the workspace as JSON, and save it to the server if there is an API key.
 
     Raises:
-        UserError: there is a key, but no ``entity`` whose project is meant, or it is no key.
+        UserError: the key is malformed, or there is a key but no ``entity`` that owns the project.
     """
     workspace = build(request["entity"] or "entity", request["project"])
     path = Path(request["out"])
@@ -101,5 +101,5 @@ def build(entity: str, project: str) -> workspaces.Workspace:
 
 
 def as_json(workspace: workspaces.Workspace) -> dict[str, Any]:
-    """The workspace in the form that the server keeps."""
+    """The workspace in the form that the server stores."""
     return json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))

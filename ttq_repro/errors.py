@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something the user handed over is unusable; the message says what and how to go on."""
+    """The user's input is unusable; the message says what is wrong and how to go on."""
 
     exit_code = 2
 
@@ -14,16 +14,16 @@ class DataError(UserError):
 
 
 class TrainingError(UserError):
-    """A run cannot go on (divergence, no memory, no such device)."""
+    """A run cannot continue (divergence, out of memory, no such device)."""
 
     exit_code = 1
 
 
 class PackedFileError(UserError):
-    """A file is not a packed network, or a damaged or altered one."""
+    """A file is not a packed network, or it is damaged or altered."""
 
     exit_code = 1
 
 
 class NothingToDrawError(UserError):
-    """A table or figure was asked for, and none of its runs has a record that it can use."""
+    """None of the runs of a requested table or figure has a usable record."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes: a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-#: The checkout; where the package is installed without one, the folder of packages.
+#: The checkout, or the site-packages folder if the package is installed without one.
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -17,7 +17,7 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ttq_repro"
 
 
-#: What it keeps of its own, whatever workspace a config names.
+#: The package's own cache, independent of the workspace that a config names.
 CACHE = _cache()
 
 
@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write to a temporary name in the same folder, sync, and rename over ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    # Not one of tempfile's, which are private: whom it is for is the umask's to say.
+    # Not tempfile: its files are private, while these should get the permissions of the umask.
     stream = temporary.open("xb")
     try:
         with stream:
@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what writers of ``path`` left when they were killed; no other may be at work."""
+    """Remove the temporary files of killed writers of ``path``; no writer may be active."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         leftover.unlink()
 
@@ -52,7 +52,7 @@ def sha256(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` outlast a power cut."""
+    """Make a rename in ``folder`` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

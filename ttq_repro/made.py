@@ -1,4 +1,4 @@
-"""What config nodes with a ``_target_`` describe."""
+"""Objects that config nodes describe by their ``_target_``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
     """The object that a config node describes.
 
     Raises:
-        UserError: there is no such class, or it refuses its arguments.
+        UserError: the class does not exist, or it refuses its arguments.
     """
     try:
         return instantiate(node, **arguments)

@@ -1,4 +1,4 @@
-"""Everything under results/ that is drawn from records: artifacts, verdicts, the report."""
+"""Everything in results/ that is drawn from records: artifacts, verdicts, the report."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from ttq_repro.runs.record import read_records
 from ttq_repro.runs.run import RESULT_DATASETS
 from ttq_repro.runs.workspace import Workspace
 
-#: Data sets whose results stand in for those on one of the paper's.
+#: Data sets whose results stand in for results on one of the paper's data sets.
 STAND_INS = sorted(RESULT_DATASETS.difference(PAPERS_DATASETS))
 
 
 def overview(request: Config) -> None:
     """Draw every artifact, judge every claim, write the report (``configs/report.yaml``).
 
-    Nothing is trained. What cannot be read or drawn is left out with a warning.
+    Nothing is trained. Whatever cannot be read or drawn is left out with a warning.
 
     Raises:
-        UserError: the authors' logs are asked for and cannot be read.
+        UserError: the authors' logs are requested but cannot be read.
     """
     workspace = Workspace.of(request)
     log = checked_folder(request["authors_log"])
@@ -56,7 +56,7 @@ def overview(request: Config) -> None:
         print(f"warning: {problem}", file=sys.stderr)
     with workspace.drawing(workspace.results):
         claims_table(judgements).write(workspace.results / "tables", "claims")
-        # What was not drawn now shows what is not so any more.
+        # Files that were not redrawn are out of date.
         for path, _ in before.items() & _drawn(workspace).items():
             path.unlink()
         page = write_page(workspace.results, judgements, runs, not_run, problems)
@@ -66,22 +66,22 @@ def overview(request: Config) -> None:
 
 
 def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunList]:
-    """Go once through the records, and keep of each no more than the report shows."""
+    """Read the records in one pass, keeping from each only what the report shows."""
     ledger, runs = Ledger(CLAIMS, workspace), RunList()
     for record in read_records(workspace.results / "records", warn=warnings.warn):
         try:
             runs.add(record)
             ledger.add(record)
-        except Exception as error:  # Nor must a record take the others along.
+        except Exception as error:  # One bad record must not hide the others.
             warnings.warn(f"{record.name}: not all of it is readable ({_why(error)})")
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 
 def _draw(name: str, workspace: Workspace, log: Path | None) -> list[str]:
-    """Draw an artifact, and apart from it that of each stand-in that there are records of.
+    """Draw an artifact and, separately, its version for each stand-in data set with records.
 
     Returns:
-        What cannot be drawn as nothing of it was run, and how to.
+        A line for each version none of whose runs has a usable record, with the command to run.
     """
     request = compose_config("reproduce", [f"artifact={name}"])
     request["workspace"] = str(workspace.root)
@@ -97,21 +97,21 @@ def _draw(name: str, workspace: Workspace, log: Path | None) -> list[str]:
             render(request | {"dataset": dataset}, workspace)
         except NothingToDrawError as error:
             not_run.append(f"{name}: {error}")
-        except Exception as error:  # One that cannot be drawn must not take the others along.
+        except Exception as error:  # One that cannot be drawn must not stop the others.
             warnings.warn(f"{name}: not drawn ({_why(error)})")
     return not_run
 
 
 def _why(error: Exception) -> str:
-    """What went wrong; of what nobody foresaw, its kind as well."""
+    """The error's message, with its class if the error is an unexpected one."""
     foreseen = isinstance(error, UserError | ValueError)
     return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 def _drawn(workspace: Workspace) -> dict[Path, tuple[int, int]]:
-    """Every file of an artifact's tables and figures, with what changes when it is written anew.
+    """Every table and figure file of the artifacts, with a state that changes when it is rewritten.
 
-    Others that lie beside them are somebody else's.
+    Other files beside them may be the user's, and are not included.
     """
     ours = re.compile(
         rf"({'|'.join(choices('artifact'))})(_({'|'.join(STAND_INS)}))?({KERNELS})?\.(csv|md|png|svg)"

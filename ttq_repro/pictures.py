@@ -1,4 +1,4 @@
-"""Image files, and what is said of one that cannot be used."""
+"""Opening image files, with a uniform error for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ttq_repro.errors import DataError
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file for as long as it is worked on.
+    """Open an image file for the body of a ``with`` statement.
 
     Raises:
-        DataError: it cannot be read, or the work met what an image must not be (ValueError).
+        DataError: the file cannot be read, or the body rejected the image with a ValueError.
     """
     try:
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError:
-        # Pillow's message is the path once more, or an object's address.
+        # Pillow's message only repeats the path, or gives an object's address.
         raise _unusable(path, "of no known format") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unusable(path, getattr(error, "strerror", None) or str(error)) from None
@@ -33,12 +33,12 @@ def rgb(image: Image.Image) -> Image.Image:
     """The image with 8 bits for each of red, green and blue.
 
     Raises:
-        ValueError: its pixels are 32-bit numbers, of which nobody says how large white is.
+        ValueError: its pixels are 32-bit numbers, for which the value of white is not defined.
     """
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers")
     if image.mode.startswith("I;16"):
-        # Pillow would clip; of 16-bit colours it takes the upper byte, too.
+        # Pillow would clip; for 16-bit colors it also keeps the upper byte.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("RGB")
 

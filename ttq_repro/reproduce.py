@@ -1,4 +1,4 @@
-"""Reproducing an artifact: its plan, the missing runs, its rendering."""
+"""Reproducing an artifact: plan it, train the missing runs, render it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reproduce(request: Config) -> None:
     print()
     try:
         print(render(request, workspace))
-    except NothingToDrawError as error:  # All failed, or left records of before.
+    except NothingToDrawError as error:  # All runs failed, or their records predate what is drawn.
         print(f"nothing is drawn: {error}")
     if failed:
         raise TrainingError(
@@ -49,9 +49,9 @@ def reproduce(request: Config) -> None:
 
 
 def _unusable(request: Config, plan: Plan) -> DataError | None:
-    """What is wrong with the images of a plan that needs them.
+    """The error about the images of a plan that needs them, if there is one.
 
-    A folder that nobody named is no error in a plan: it says what is to be given.
+    A folder that was not named is not an error yet: the plan says what to provide.
     """
     if request["data_dir"] is None or not plan.missing or not isinstance(plan.data, DataError):
         return None
@@ -59,10 +59,11 @@ def _unusable(request: Config, plan: Plan) -> DataError | None:
 
 
 def render(request: Config, workspace: Workspace) -> str:
-    """Draw an artifact from the records there are, and return what to show in a terminal.
+    """Draw an artifact from the existing records, and return the text to show in a terminal.
 
-    A result is drawn from every cell at every budget of results, in either precision, whatever
-    machine draws it; a trial, and what overrides make other runs of, from what was asked for.
+    A result is drawn from all of its cells, at every budget of results and in either precision,
+    on whatever machine. A trial, or an artifact whose runs differ because of overrides, is drawn
+    from the requested cells only.
 
     Raises:
         NothingToDrawError: there is no record, or none that can be used.
@@ -87,7 +88,7 @@ def render(request: Config, workspace: Workspace) -> str:
 
 
 def _is_recorded(cell: Cell, workspace: Workspace) -> bool:
-    """Whether any seed of a cell has a record, sound or not."""
+    """Whether any seed of a cell has a record, valid or not."""
     return any(workspace.record(cell.run).parent.glob("*.json"))
 
 
@@ -106,7 +107,7 @@ def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:
 
 
 def _smaller(request: Config) -> str | None:
-    """What to ask for instead on a CPU."""
+    """The option that makes the request small enough for a CPU, if there is one."""
     stand_in = request["artifact"].get("stand_in")
     if stand_in and request["dataset"] is None:
         return f"DATA={stand_in}"
@@ -114,7 +115,7 @@ def _smaller(request: Config) -> str | None:
 
 
 def _train(plan: Plan, jobs: int) -> dict[str, str]:
-    """Train the missing runs, and return why which of them failed."""
+    """Train the missing runs, and return the reason of each failed one by its name."""
     if not plan.missing:
         return {}
     from ttq_repro.runs.side_by_side import train_all

@@ -1,6 +1,6 @@
-"""Files that tell when they are damaged: their content stands behind its SHA-256.
+"""Files that reveal damage: the SHA-256 of the content precedes the content.
 
-In one file, because two cannot be replaced at once.
+Both are in one file, because two files cannot be replaced atomically.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SEAL_BYTES = hashlib.sha256().digest_size
 
 
 def write_sealed(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write to ``path``, whole or not at all, what ``write`` puts into the stream that it gets."""
+    """Write atomically to ``path`` the bytes that ``write`` puts into the stream it is given."""
     stream = BytesIO(bytes(SEAL_BYTES))
     stream.seek(SEAL_BYTES)
     write(stream)
-    # Sealed in place: a checkpoint is held in memory once, beside what it is of.
+    # Sealed in place, so that memory holds only one serialized copy of a checkpoint.
     with stream.getbuffer() as whole, whole[SEAL_BYTES:] as content:
         whole[:SEAL_BYTES] = hashlib.sha256(content).digest()
         write_atomically(path, whole)
@@ -30,10 +30,10 @@ def write_sealed(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 @contextmanager
 def open_sealed(path: Path) -> Iterator[BinaryIO]:
-    """The content of a file of :func:`write_sealed`, from where the stream stands.
+    """Open a file of :func:`write_sealed`, positioned at the start of its content.
 
     Raises:
-        ValueError: it is not what was written there.
+        ValueError: the content does not match its checksum.
     """
     with path.open("rb") as stream:
         seal = stream.read(SEAL_BYTES)

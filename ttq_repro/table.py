@@ -31,7 +31,7 @@ class Table:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Table:
-        """What :meth:`write` left; a CSV file alone has neither caption nor note."""
+        """Read the files of :meth:`write`; a CSV file alone has neither caption nor note."""
         with (folder / f"{name}.csv").open(newline="") as stream:
             header, *rows = csv.reader(stream)
         path = folder / f"{name}.md"

@@ -1,4 +1,4 @@
-"""Numbers as a person would say them."""
+"""Human-readable durations and sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 def duration(seconds: float | None) -> str:
-    """A time, rounded to what is worth saying of it."""
+    """A duration, rounded to a sensible precision."""
     if seconds is None:
         return "time unknown"
     if seconds < 90:
@@ -17,7 +17,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, in the largest unit of which there is one."""
+    """A number of bytes in the largest unit of which it holds at least one."""
     for unit, worth in UNITS.items():
         if count >= worth:
             return f"{count / worth:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Processes of one machine that work for another one, and the cores they share."""
+"""Worker processes on this machine, and how they share its cores."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import Any
 
 #: Fresh processes: a forked one would inherit threads and a GPU that it cannot use.
 SPAWN = multiprocessing.get_context("spawn")
-#: Seconds between two looks at processes: what a lost one has started may hide that it is lost.
+#: Seconds between checks of exit codes: a dead process's sentinel stays silent while processes
+#: that it started still hold it open.
 PATIENCE = 0.5
 
 
 class ProcessesError(Exception):
-    """One of several processes failed, and did not say why."""
+    """One of several processes failed without sending an exception."""
 
     def __init__(self, rank: int, code: int) -> None:
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
@@ -29,7 +30,7 @@ class ProcessesError(Exception):
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -44,12 +45,12 @@ def workers_each(workers: int, processes: int) -> int:
 
 
 def in_new_process(function: Callable[..., None], *arguments: Any) -> Any:
-    """What ``function(*arguments, sender)`` sends through the pipe that it gets.
+    """Run ``function(*arguments, sender)`` in a new process and return what it sends.
 
     The process ends when this one does.
 
     Raises:
-        EOFError: it ended without; the message has its exit code.
+        EOFError: the process ended without sending anything; the message has its exit code.
     """
     receiver: Connection
     receiver, sender = SPAWN.Pipe(duplex=False)
@@ -67,21 +68,21 @@ def in_new_process(function: Callable[..., None], *arguments: Any) -> Any:
 def run_together(
     function: Callable[..., None], arguments: tuple[Any, ...], count: int, threads: int
 ) -> None:
-    """Call ``function(*arguments, sender)`` in ``count`` processes until all have ended well.
+    """Call ``function(*arguments, sender)`` in ``count`` processes and wait until all succeed.
 
-    Each has its ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT`` in its environment, as
-    ``torch.distributed`` and Lightning read them, and ``OMP_NUM_THREADS``. None outlives the
+    The environment of each has ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``, which
+    ``torch.distributed`` and Lightning read, and ``OMP_NUM_THREADS``. No process outlives the
     failure of another, this call, or this process, however it ends.
 
     Raises:
-        ProcessesError: one failed. If several did, one that a signal ended is to blame: the others
-            may have failed because they lost it.
-        Exception: what one that failed has sent through the pipe that it gets.
+        ProcessesError: a process failed. If several did, one killed by a signal is reported: the
+            others may have failed because they lost it.
+        Exception: the exception that a failed process sent through its pipe.
     """
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        # Otherwise Lightning gives each a share of all cores, whoever else computes on them.
+        # Otherwise Lightning divides all cores among them, even if others compute on those too.
         "OMP_NUM_THREADS": str(threads),
     }
     pipes = [SPAWN.Pipe(duplex=False) for _ in range(count)]
@@ -90,7 +91,7 @@ def run_together(
         for rank, (_, sender) in enumerate(pipes):
             place = shared | {"LOCAL_RANK": str(rank)}
             processes.append(_started(function, *arguments, sender, **place))
-        # Each code is read once a round: who ends meanwhile is for the next one.
+        # Each exit code is read once per round; a process that ends meanwhile is for the next.
         while None in (codes := [process.exitcode for process in processes]) and not any(codes):
             at_work = zip(processes, codes, strict=True)
             wait([process.sentinel for process, code in at_work if code is None], PATIENCE)
@@ -105,9 +106,9 @@ def run_together(
 
 
 def _started(function: Callable[..., None], *arguments: Any, **environment: str) -> BaseProcess:
-    """A process at work for this one, deaf to Ctrl-C before it can say so itself."""
+    """Start a process that ignores Ctrl-C even before :func:`serve_parent` runs in it."""
     process = SPAWN.Process(target=_serve, args=(pickle.dumps(function), environment, *arguments))
-    resource_tracker.ensure_running()  # Whoever starts it first hears Ctrl-C again.
+    resource_tracker.ensure_running()  # Now, as starting it unblocks SIGINT.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -117,14 +118,14 @@ def _started(function: Callable[..., None], *arguments: Any, **environment: str)
 
 
 def _serve(function: bytes, environment: dict[str, str], *arguments: Any) -> None:
-    """Call a function that takes seconds to import, all the while ready to end."""
+    """Follow the parent first, then unpickle the function, whose import takes seconds."""
     serve_parent()
     os.environ.update(environment)
     pickle.loads(function)(*arguments)
 
 
 def serve_parent() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it ends, even by a kill."""
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends, even if killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,1 +1,1 @@
-"""Data sets as arrays in memory, and the batches that training draws from them."""
+"""Data sets, in memory or stored as photographs, and the batches that training draws from them."""

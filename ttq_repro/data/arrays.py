@@ -27,14 +27,14 @@ class ImageArrays:
     source: str
 
     def held_out(self, share: float) -> ImageArrays:
-        """The same with a share of the training images in place of the test images.
+        """The data set with a share of the training images in place of the test images.
 
-        What is chosen on them, a method or its options, has not seen the test set. They are the
-        same in every run, and wherever the images come from: drawn at random once for all, in an
-        order that depends on the images alone and not on the names of their files.
+        Methods and options can be chosen on these images without seeing the test set. The images
+        are the same in every run, whatever their source: the random draw has a fixed seed, and
+        starts from an order that depends on the images' content, not on their file names.
 
         Raises:
-            ValueError: the share leaves nothing on one of the sides.
+            ValueError: the share leaves no image to train on or none to test on.
         """
         count = len(self.train_labels)
         held = round(share * count)
@@ -55,7 +55,7 @@ class ImageArrays:
         )
 
     def channel_statistics(self) -> ChannelStatistics:
-        """Of the training images."""
+        """The statistics of the training images."""
         return channel_statistics(
             np.stack(
                 [np.bincount(self.train_images[..., c].ravel(), minlength=256) for c in range(3)]

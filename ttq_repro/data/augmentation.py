@@ -11,7 +11,7 @@ CENTRE = 224 / 256
 
 
 class View(NamedTuple):
-    """A rectangle of a photograph in pixels, to be resized to the network's input, or mirrored."""
+    """A rectangle of a photograph in pixels, to be resized to the input size, maybe mirrored."""
 
     top: int
     left: int
@@ -24,18 +24,18 @@ class Augmentation(Protocol):
     """Draws the view of a training photograph."""
 
     def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
-        """For a photograph of that size and an input of ``crop`` x ``crop`` pixels.
+        """Draw it for a photograph of that size and an input of ``crop`` x ``crop`` pixels.
 
         Raises:
-            ValueError: what it crops from is smaller than that.
+            ValueError: the resized image that it crops from is smaller than the crop.
         """
 
 
 @dataclass(frozen=True)
 class SquareCrop:
-    """The paper's: the photograph resized to ``side`` x ``side``, a random crop, mirrored or not.
+    """The paper's: resize to ``side`` x ``side``, crop at random, mirror half of the time.
 
-    Cropping first and resizing after gives the same pixels but for rounding, in one step.
+    Cropping first and resizing afterwards gives the same pixels up to rounding, in one step.
     """
 
     side: int = 256
@@ -47,10 +47,10 @@ class SquareCrop:
 
 @dataclass(frozen=True)
 class ScaledCrop:
-    """The released code's: a random scale and aspect ratio, a random crop, mirrored or not.
+    """The released code's: random scale and aspect ratio, random crop, mirror half of the time.
 
-    The short side becomes ``smallest`` to ``largest`` pixels, then height and width are each
-    stretched by up to the share ``stretch``, but to no less than the crop.
+    The short side becomes ``smallest`` to ``largest`` pixels; then height and width are each
+    stretched by a random share of up to ``stretch``, but never to less than the crop.
     """
 
     smallest: int = 224
@@ -67,7 +67,7 @@ class ScaledCrop:
 
 
 def centre_crop(height: int, width: int) -> View:
-    """The evaluation's: a square of :data:`CENTRE` of the short side, from the centre."""
+    """The view in evaluation: a central square with :data:`CENTRE` of the short side."""
     side = round(min(height, width) * CENTRE)
     return View((height - side) // 2, (width - side) // 2, side, side, False)
 
@@ -81,7 +81,7 @@ def _crop_of_resized(
     flip: bool,
     random: np.random.Generator,
 ) -> View:
-    """A random crop of the photograph resized to the new size, in whole pixels of the original."""
+    """A random crop of the resized photograph, in whole pixels of the original."""
     if min(new_height, new_width) < crop:
         raise ValueError(f"there is none in {new_height} x {new_width} pixels")
     top, left = (

@@ -1,4 +1,4 @@
-"""Decoded arrays on disk: written once, checked by checksum whenever they are read."""
+"""Decoded arrays on disk: written once, verified by checksum at every read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Arrays = dict[str, NDArray]
 def cached_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """The arrays stored at ``path``, or those that ``make`` returns, stored there for next time.
 
-    A cache file that fails its checksum is made again. Processes that ask at the same time wait for
-    the one that makes it.
+    A cache file that fails its checksum is made again. Concurrent processes wait for the one that
+    makes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -35,5 +35,5 @@ def _read(path: Path) -> Arrays | None:
     try:
         with open_sealed(path) as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError):  # Not there, or damaged.
+    except (OSError, ValueError):  # Missing or damaged.
         return None

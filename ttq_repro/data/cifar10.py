@@ -24,12 +24,13 @@ def load_cifar10(root: str | Path, cache: str | Path) -> ImageArrays:
     """The 50,000 training and 10,000 test images.
 
     Args:
-        root: a folder with ``{train,test}/<class>/*.{png,webp,jpg}``, or one that holds (or is to
-            take) torchvision's archive; either may also lie in ``root/cifar10``.
+        root: a folder with ``{train,test}/<class>/*.{png,webp,jpg,jpeg}``, or one that holds
+            torchvision's archive; either may also lie in ``root/cifar10``. If neither is there, the
+            archive is downloaded into ``root``.
         cache: where decoded arrays are kept.
 
     Raises:
-        DataError: neither source is there, or one is damaged.
+        DataError: neither source is there and the download fails, or one is damaged.
     """
     root = Path(root)
     for base in (root, root / "cifar10"):
@@ -72,7 +73,7 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
                 archive = CIFAR10(str(root), train=split == "train", download=download)
             except (OSError, RuntimeError) as error:
                 raise _no_cifar10(root, error, download=download) from None
-            # Class by class, as the folder tree lists them.
+            # Class by class, in the order of the folder tree.
             order = np.argsort(archive.targets, kind="stable")
             arrays[f"{split}_images"] = archive.data[order]
             arrays[f"{split}_labels"] = np.asarray(archive.targets, np.int64)[order]

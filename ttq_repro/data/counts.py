@@ -1,4 +1,4 @@
-"""Whether a data set is all that a config says."""
+"""Checks that a data set is as complete as its config says."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from ttq_repro.errors import DataError
 
 
 def check_classes(where: Path | str, found: int, num_classes: int) -> None:
-    """Raises DataError if there are not as many classes as the config says."""
+    """Raise DataError if there are not as many classes as the config says."""
     if found != num_classes:
         raise DataError(f"{where}: {found} classes, but data.num_classes={num_classes}")
 
 
 def check_images(name: str, found: Mapping[str, int], images: Mapping[str, int] | None) -> None:
-    """Refuse a part of a data set, a copy that was cut short, say, as well as another one.
+    """Refuse an incomplete data set, such as a copy that was cut short, or a different one.
 
     Args:
-        found: images in ``train`` and ``val``.
-        images: how many there have to be; None where any will do.
+        found: number of images in ``train`` and ``val``.
+        images: the required numbers; None if any will do.
 
     Raises:
-        DataError: there are more or fewer.
+        DataError: there are more or fewer images.
     """
     if images is None or all(found[split] == images[split] for split in ("train", "val")):
         return

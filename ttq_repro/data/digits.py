@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's handwritten digits as 32x32 RGB, no download needed."""
+"""The built-in default: scikit-learn's handwritten digits as 32x32 RGB, no download needed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from ttq_repro.data.arrays import ImageArrays
 
-TEST_IMAGES = 360  # The last fifth; scikit-learn's order keeps writers apart.
+TEST_IMAGES = 360  # The last fifth; scikit-learn's order keeps the writers separate.
 
 
 def load_digits() -> ImageArrays:
-    """1,437 training and 360 test images of 10 classes, 8x8 grey values enlarged fourfold."""
+    """1,437 training and 360 test images of 10 classes, 8x8 gray values enlarged fourfold."""
     from sklearn.datasets import load_digits as sklearn_digits
 
     digits = sklearn_digits()

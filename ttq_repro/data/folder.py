@@ -1,4 +1,4 @@
-"""Decoding an image-folder tree of equally sized images."""
+"""Listing image-folder trees, and decoding those of equally sized images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     """Every image below ``split/<class>/`` with its label, in a fixed order.
 
     Raises:
-        DataError: a class folder is missing, empty or unknown, or has something else inside.
+        DataError: a class folder is missing, empty or unknown, or contains something else, or an
+            image lies outside of the class folders.
     """
     found = class_folders(split)
     for name in classes:
@@ -48,7 +49,7 @@ def images_in(folder: Path) -> list[Path]:
     """The image files directly in ``folder``, sorted.
 
     Raises:
-        DataError: something else is there, which may be photographs that would be missed.
+        DataError: something else is there, which might be photographs that would be missed.
     """
     entries = visible(folder)
     for entry in entries:
@@ -58,12 +59,12 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """By its name."""
+    """Whether the suffix is that of an image file."""
     return path.suffix.lower() in SUFFIXES
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in ``folder``, sorted, but for what programs hide there (.DS_Store, say)."""
+    """The entries of ``folder``, sorted, without hidden ones such as .DS_Store."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 

@@ -23,7 +23,7 @@ def find_root(root: Path, name: str) -> Path:
     """The folder that holds ``train/`` and ``val/``: ``root`` itself or ``root/name``.
 
     Raises:
-        DataError: there is none; the message says what lies there instead.
+        DataError: there is no such folder; the message says what was found instead.
     """
     for base in (root, root / name):
         if (base / "train").is_dir():
@@ -45,12 +45,12 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
     """Every image of each split, class by class.
 
     Args:
-        root: as :func:`find_root` returns it.
-        num_classes: how many class folders there have to be.
+        root: as returned by :func:`find_root`.
+        num_classes: the required number of class folders.
 
     Raises:
-        DataError: another number of classes, a class without images, or a validation image
-            without a label.
+        DataError: the number of classes is different, a class has no images, or a validation image
+            has no label.
     """
     classes = tuple(class_folders(root / "train"))
     check_classes(root / "train", len(classes), num_classes)
@@ -64,13 +64,13 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
 
 
 def truth_files(root: Path) -> list[Path]:
-    """The files that label a flat ``val/``; none where it has class folders, or they are missing.
+    """The files that label a flat ``val/``; none if it has class folders, or they are missing.
 
     Args:
-        root: as :func:`find_root` returns it.
+        root: as returned by :func:`find_root`.
 
     Raises:
-        DataError: half of the development kit is there.
+        DataError: only the labels of the development kit are there, without its class names.
     """
     if class_folders(root / "val"):
         return []
@@ -89,7 +89,7 @@ def _by_class(listing: list[tuple[Path, int]], classes: tuple[str, ...]) -> List
 
 
 def _label(val: Path, classes: tuple[str, ...]) -> Listing:
-    """The images of a flat folder by class, as ILSVRC12's ground truth says."""
+    """The images of a flat folder by class, according to ILSVRC12's ground truth."""
     files = images_in(val)
     if not files:
         raise DataError(f"{val}: neither class folders nor images inside")
@@ -107,7 +107,7 @@ def _label(val: Path, classes: tuple[str, ...]) -> Listing:
 
 
 def _ground_truth(root: Path) -> dict[str, str]:
-    """The class of every validation image by the image's name."""
+    """The class of every validation image, by the image's name."""
     match truth_files(root):
         case [truth, meta]:
             return _devkit_truth(truth, meta)
@@ -120,7 +120,7 @@ def _ground_truth(root: Path) -> dict[str, str]:
 
 
 def _kaggle_truth(path: Path) -> dict[str, str]:
-    """A row is an image's name, then its class before each box."""
+    """Each row is an image's name, and a list of boxes that each begin with the class."""
     truth = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -138,7 +138,7 @@ def _kaggle_truth(path: Path) -> dict[str, str]:
 
 
 def _devkit_truth(truth: Path, meta: Path) -> dict[str, str]:
-    """Line k of the development kit's list is the ILSVRC2012_ID of image k, counted from 1."""
+    """Line k of the development kit's list, from 1, is the ILSVRC2012_ID of image k's class."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 

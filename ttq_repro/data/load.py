@@ -1,4 +1,4 @@
-"""From a config's data node to a data set."""
+"""Loading the data set that a config's data node describes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def load_data(
 
     Args:
         cache: where decoded arrays and prepared photographs are kept.
-        workers: processes that decode photographs.
-        whole: whether it has to have as many images as ``node["images"]`` says.
+        workers: number of processes that decode photographs.
+        whole: whether to require as many images as ``node["images"]`` says.
 
     Raises:
-        UserError: there is no such data set, nothing of it to hold out, or no crop of that size.
-        DataError: its files are missing or damaged, or it has another number of classes or images.
+        UserError: the data set is unknown, or its ``held_out`` or ``crop`` is not possible.
+        DataError: files are missing or damaged, or the number of classes or images is wrong.
     """
     if is_of_photographs(node):
         if "held_out" in node:

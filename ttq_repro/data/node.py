@@ -1,4 +1,4 @@
-"""What a node of ``configs/data`` says of a data set before it is read."""
+"""What a node of ``configs/data`` says about a data set, before the data set is read."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ttq_repro.checks import check_option, check_path
 
 
 def is_of_photographs(node: dict[str, Any]) -> bool:
-    """Whether its images are photographs of any size, cropped when they are read.
+    """Whether the images are photographs of any size, cropped when they are read.
 
-    All others are small, of one size, and kept in memory.
+    All other data sets have small images of one size, which are kept in memory.
     """
     return "crop" in node
 
 
 def root_of(node: dict[str, Any]) -> Path:
-    """The folder to look into; a record's config names none.
+    """The folder of the data; ``data`` if the node names none, as in the config of a record.
 
     Raises:
-        UserError: what it names is no path.
+        UserError: ``root`` is not a path.
     """
     root = "data" if node["root"] is None else node["root"]
     check_option("data.root", root, check_path)

@@ -1,4 +1,4 @@
-"""The files of a store, one for each class and split, made of photographs on all cores."""
+"""The files of a store, one for each class and split, made from photographs on all cores."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from ttq_repro.files import remove_leftovers, write_atomically
 from ttq_repro.pictures import opened, rgb
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
-SAMPLE = 200  # Photographs that tell what all take before they are stored.
-UNCERTAINTY = 0.1  # Of what they tell: three standard deviations, as sizes scatter by half.
+SAMPLE = 200  # Photographs from which the cost of all is estimated.
+UNCERTAINTY = 0.1  # Of that estimate: three standard deviations, as sizes vary by half.
 NAMED = 5  # Unreadable photographs that an error names.
-LONGEST = 65500  # Pixels of a side that the JPEG library takes.
+LONGEST = 65500  # Pixels per side that the JPEG library accepts.
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What photographs take: bytes on disk, and seconds to store."""
+    """What storing photographs costs: bytes on disk, and seconds."""
 
     bytes: int
     seconds: float
@@ -48,12 +48,12 @@ class Part:
     path: Path
 
     def made_from(self, stored_as: StoredFormat) -> str:
-        """What the file says of those that it was made from."""
+        """The digest that the file keeps of the photographs that it is made from."""
         return digest([(path.name, path.stat().st_size) for path in self.files], stored_as)
 
 
 def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:
-    """All that a store of these photographs has."""
+    """All parts of a store of these photographs."""
     return [
         Part(split, name, files, part_path(store, split, name))
         for split, by_class in listing.items()
@@ -62,9 +62,9 @@ def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:
 
 
 def cost_of(parts: list[Part], stored_as: StoredFormat) -> Cost:
-    """Estimated from a sample of the photographs that are not stored yet.
+    """Estimate the cost from a sample of the photographs whose parts do not exist yet.
 
-    Unreadable ones take no bytes; :func:`make_parts` names them.
+    Unreadable ones count as zero bytes; :func:`make_parts` reports them.
     """
     missing = [path for part in parts if not part.path.is_file() for path in part.files]
     sample = missing[:: max(1, len(missing) // SAMPLE)]
@@ -79,7 +79,11 @@ def cost_of(parts: list[Part], stored_as: StoredFormat) -> Cost:
 
 
 def make_parts(parts: list[Part], stored_as: StoredFormat) -> None:
-    """Store the classes that are not there as their files are now."""
+    """Store every class whose part is missing or does not match its current files.
+
+    Raises:
+        DataError: photographs are unreadable; the other classes are stored.
+    """
     unreadable: list[str] = []
     with ProcessPoolExecutor(cores(), SPAWN, serve_parent) as pool:
         try:
@@ -99,7 +103,7 @@ def make_parts(parts: list[Part], stored_as: StoredFormat) -> None:
 
 
 def _progress(parts: list[Part], missing: list[Part]) -> tqdm:
-    """Counts photographs; its rate is that of those that are still to be stored."""
+    """A progress bar over photographs, whose rate covers only those stored by this call."""
     total, left = (sum(len(part.files) for part in some) for some in (parts, missing))
     return tqdm(
         total=total, initial=total - left, desc="preparing", unit=" photographs", smoothing=0
@@ -107,13 +111,13 @@ def _progress(parts: list[Part], missing: list[Part]) -> tqdm:
 
 
 def _is_made(part: Part, stored_as: StoredFormat) -> bool:
-    """Whether a class is stored as its files are now."""
+    """Whether the stored part of a class matches its current files."""
     stored = part_made_from(part.path)
     return stored is not None and stored == part.made_from(stored_as)
 
 
 def _make_part(part: Part, stored_as: StoredFormat) -> list[str]:
-    """Store one class; returns what is unreadable, and stores nothing then."""
+    """Store one class, or nothing if a photograph is unreadable; return the errors."""
     made_from = part.made_from(stored_as)
     jpegs, unreadable = [], []
     histogram = np.zeros((3, 256), np.int64)
@@ -138,7 +142,7 @@ def _make_part(part: Part, stored_as: StoredFormat) -> list[str]:
 
 
 def _shrink(path: Path, stored_as: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
-    """A photograph as an RGB or grey-scale JPEG file, and the histogram of its RGB channels."""
+    """A photograph as an RGB or grayscale JPEG file, and the histogram of its RGB channels."""
     with opened(path) as image:
         keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
         pixels = rgb(image)

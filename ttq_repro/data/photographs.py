@@ -21,17 +21,17 @@ from ttq_repro.data.store import ImageStore, StoredSplit
 from ttq_repro.errors import DataError
 
 TEST_BATCH = 200
-ORDER, VIEWS = 0, 1  # The streams of random numbers of an epoch; of views, each batch has one.
+ORDER, VIEWS = 0, 1  # The random streams of an epoch; there is one VIEWS stream per batch.
 
 
 class PhotographSource:
     """A prepared store as a data set.
 
     Args:
-        name: the data set's.
-        crop: side of the images that the network sees, in pixels.
-        augmentation: which part of a training photograph they show.
-        workers: processes that decode; their number changes no batch.
+        name: name of the data set.
+        crop: side of the network's input images, in pixels.
+        augmentation: chooses the part of a training photograph that they show.
+        workers: number of decoding processes; it does not affect the batches.
     """
 
     def __init__(
@@ -71,19 +71,19 @@ class PhotographSource:
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             pin_memory=device.type == "cuda",
-            # Not the global one, from which networks and quantizers sample.
+            # Not the global generator, from which networks and quantizers sample.
             generator=torch.Generator(),
         )
 
 
 class LateLoader(DataLoader[Batch]):
-    """Begins an epoch when its first batch is asked for.
+    """A loader that starts an epoch only when its first batch is requested.
 
-    Lightning makes the iterator of a resumed run before it tells the sampler the epoch; worker
-    processes would have fetched their first batches by then.
+    When a run resumes, Lightning creates the iterator before it tells the sampler the epoch; by
+    then worker processes would already have fetched batches of the wrong epoch.
 
     Raises:
-        DataError: a photograph is damaged; without the worker's traceback that torch puts into it.
+        DataError: a photograph is damaged; the worker's traceback that torch adds is removed.
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -96,8 +96,8 @@ class LateLoader(DataLoader[Batch]):
 class TrainBatches(Dataset[Batch]):
     """Shuffled and augmented batches (:func:`training_batches`).
 
-    Seed and epoch determine the order; seed, epoch and batch the views. Each is drawn from a
-    stream of its own.
+    Seed and epoch determine the order; seed, epoch and batch determine the views. Each is drawn
+    from a stream of its own.
 
     Shapes: ``self[epoch, batch]`` is (share, 3, crop, crop) uint8, channels last, and (batch,)
     int64.
@@ -121,7 +121,7 @@ class TrainBatches(Dataset[Batch]):
         self._epoch: int | None = None
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return len(self.batches)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
@@ -135,13 +135,13 @@ class TrainBatches(Dataset[Batch]):
         return _batch(self.photographs, chosen, self.share, view, self.crop)
 
     def _random(self, epoch: int, *stream: int) -> np.random.Generator:
-        # Not (seed, epoch, *stream): numpy takes (1, 2) and (1, 2, 0) for the same seed.
+        # Not (seed, epoch, *stream): to numpy (1, 2) and (1, 2, 0) are the same seed.
         seed = np.random.SeedSequence((self.seed, epoch), spawn_key=stream)
         return np.random.default_rng(seed)
 
 
 class CentreBatches(Dataset[Batch]):
-    """The centres of all photographs in order; indexed by the batch's number."""
+    """Center crops of all photographs in order; indexed by the batch's number."""
 
     def __init__(self, photographs: StoredSplit, crop: int, share: Share = WHOLE) -> None:
         self.photographs = photographs
@@ -169,7 +169,8 @@ def _batch(
     places = iter(images)
     for number, index in enumerate(chosen):
         with Image.open(BytesIO(photographs[int(index)])) as photograph:
-            # Drawn for the others' photographs as well, of which this reads no more than the size.
+            # Drawn for other processes' photographs too, which are not decoded, so that all
+            # processes draw the same views.
             seen = view(photograph.height, photograph.width)
             if number in own:
                 next(places).copy_(_resize(_pixels(photograph), seen, crop))

@@ -1,4 +1,4 @@
-"""Batches of a data set in memory, in an order that depends on (seed, epoch, batch) alone."""
+"""Batches of a data set in memory, which depend only on (seed, epoch, batch)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ TEST_BATCH = 1000
 class AugmentedBatches(Dataset[Batch]):
     """Shuffled training batches, padded, cropped at random and flipped, a whole batch at once.
 
-    All of an epoch's random numbers are drawn at its start from a generator seeded by (seed,
-    epoch), so that a batch is the same after a resume, and on any device.
+    All random numbers of an epoch are drawn at its start from a generator seeded by (seed, epoch),
+    so that a batch is the same after a resume, and on any device.
 
     Args:
-        images: (count, H, W, 3) uint8. labels: (count,) int64.
-        batch_size: images a batch (:func:`training_batches`).
+        images: (count, H, W, 3) uint8.
+        labels: (count,) int64.
+        batch_size: images per batch (:func:`training_batches`).
         seed: the run's seed.
-        pad: black pixels put on each side before the crop.
-        flip: whether half of the images are mirrored.
-        share: whose images of each batch.
+        pad: black pixels added on each side before the crop.
+        flip: whether each image is mirrored with probability 0.5.
+        share: the process whose images of each batch are returned.
 
     Shapes: ``self[epoch, batch]`` is (share, 3, H, W) uint8, channels last, and (batch,) int64.
     """
@@ -54,7 +55,7 @@ class AugmentedBatches(Dataset[Batch]):
         self._epoch: int | None = None
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return len(self.batches)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
@@ -86,7 +87,7 @@ class AugmentedBatches(Dataset[Batch]):
 
 
 class PlainBatches(Dataset[Batch]):
-    """Test batches in order, as they are; indexed by the batch's number."""
+    """Test batches in order, without augmentation; indexed by the batch's number."""
 
     def __init__(
         self, images: Tensor, labels: Tensor, batch_size: int, share: Share = WHOLE
@@ -109,8 +110,8 @@ class PlainBatches(Dataset[Batch]):
 class ArraySource:
     """A data set in memory, padded, cropped and flipped for training.
 
-    For a GPU its images live there, as uint8, and batches are made there: copied, the batches of
-    CIFAR-10 would take longer than a step on them.
+    When training on a GPU, the images live there as uint8 and batches are made there: copying a
+    batch of CIFAR-10 would take longer than a training step on it.
 
     Args:
         pad, flip: as in :class:`AugmentedBatches`.
@@ -142,9 +143,9 @@ class ArraySource:
             flip=self.flip,
             share=share,
         )
-        # A loader's iterator draws a number when it is made, and Lightning makes it before the
-        # first epoch of a call, but after the start of the others. From the global generator it
-        # would shift what quantizers sample in the first epoch after a resume.
+        # A loader's iterator draws a random number when it is created. Lightning creates it before
+        # the start of the first epoch of a call, but after the start of later ones. Drawn from the
+        # global generator, it would shift what quantizers sample in the first epoch after a resume.
         return DataLoader(
             dataset,
             batch_size=None,

@@ -1,4 +1,4 @@
-"""A store of photographs: what it will take, and making it once, on top of what is there."""
+"""Estimating and making a store of photographs, reusing the parts that already exist."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Photographs:
     Attributes:
         root: a store, or a folder of photographs (:mod:`ttq_repro.data.imagenet`); either may
             also lie in ``root/name``.
-        num_classes: how many there have to be.
+        num_classes: the required number of classes.
         cache: where stores are made.
-        images: how many there have to be of each split; None where any will do.
+        images: the required number of images of each split; None if any will do.
     """
 
     root: Path
@@ -62,10 +62,10 @@ class Photographs:
         """The photographs that a node of ``configs/data`` describes.
 
         Args:
-            whole: whether there have to be as many as ``node["images"]`` says.
+            whole: whether to require as many as ``node["images"]`` says.
 
         Raises:
-            UserError: it describes arrays in memory.
+            UserError: the node describes arrays in memory.
         """
         if not is_of_photographs(node):
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
@@ -76,28 +76,30 @@ class Photographs:
             node["num_classes"],
             stored_as,
             cache,
-            node.get("images") if whole else None,  # The config of an older record has none.
+            node.get("images") if whole else None,  # Missing in the configs of older records.
         )
 
     @property
     def given_store(self) -> Path | None:
-        """The store that lies at ``root``."""
+        """The store that lies at ``root`` or ``root/name``, if there is one."""
         bases = (self.root, self.root / self.name)
         return next((base for base in bases if (base / INDEX).is_file()), None)
 
     def cached_store(self, folder: Path) -> Path:
-        """Where in the cache the store of a folder lies."""
+        """The place of a folder's store in the cache."""
         key = digest(str(folder.resolve()), self.stored_as)
         return self.cache / f"{self.name}-{key[:12]}"
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a store before it is needed.
+    """What is known about a store before it is needed.
 
     Attributes:
-        path: where it is or will be. done: whether it is there.
-        images: photographs of each split. cost: of what is still to be made.
+        path: where it is or will be.
+        done: whether it is there.
+        images: number of photographs of each split.
+        cost: estimate for what is still to be made; if done, the size of the store and 0 seconds.
     """
 
     path: Path
@@ -116,27 +118,27 @@ class Survey:
 
 
 def open_store(wanted: Photographs) -> ImageStore:
-    """The store of these photographs, made now if need be.
+    """The store of these photographs, made now if necessary.
 
     Raises:
-        DataError: they are not there, photographs or labels are unusable, the disk is too small, or
-            the store was made otherwise than asked for.
+        DataError: the photographs are missing, they or their labels are unusable, the disk is too
+            small, or the store does not match the request.
     """
     return ImageStore(prepare(wanted))
 
 
 def prepare(wanted: Photographs, store: Path | None = None) -> Path:
-    """Make a store of photographs on all cores, unless it is there; returns its folder.
+    """Make a store of photographs on all cores, unless it is there; return its folder.
 
-    What an earlier call has finished is kept, class by class; processes that ask at the same time
-    wait for the one that works.
+    Classes that an earlier call has finished are kept. Concurrent processes wait for the one that
+    makes the store.
 
     Args:
-        store: where to, by default where :func:`open_store` looks.
+        store: folder of the store; by default where :func:`open_store` looks.
 
     Raises:
         DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
-        UserError: ``store`` would have to be made of another store.
+        UserError: ``store`` would have to be made from another store.
     """
     with _files_explained(store or wanted.cache):
         path = _given(wanted, store)
@@ -152,8 +154,8 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
     """Find out what :func:`open_store`, or :func:`prepare` with ``store``, would do.
 
     Raises:
-        DataError: the photographs are not there, or not as they have to be.
-        UserError: ``store`` would have to be made of another store.
+        DataError: the photographs are missing or not as required, or the disk is too small.
+        UserError: ``store`` would have to be made from another store.
     """
     with _files_explained(store or wanted.cache):
         path = _given(wanted, store)
@@ -171,7 +173,7 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
 
 
 def _given(wanted: Photographs, store: Path | None) -> Path | None:
-    """The store in the place of the photographs, of which no other one can be made."""
+    """The store that lies in place of the photographs; no other can be made from it."""
     given = wanted.given_store
     if given and store and store.resolve() != given.resolve():
         raise UserError(f"store={store}: data.root={wanted.root} is a store already, {given}")
@@ -180,10 +182,10 @@ def _given(wanted: Photographs, store: Path | None) -> Path | None:
 
 @contextmanager
 def _files_explained(place: Path) -> Iterator[None]:
-    """Turn a folder that cannot be read or written, or a full disk, into a :class:`DataError`.
+    """Turn an OSError, such as an unreadable folder or a full disk, into a :class:`DataError`.
 
     Args:
-        place: named where the error names no file.
+        place: the path to name if the error names no file.
     """
     try:
         yield
@@ -192,7 +194,7 @@ def _files_explained(place: Path) -> Iterator[None]:
 
 
 def _check(store: ImageStore, wanted: Photographs) -> None:
-    """Raises DataError if a store is not as the config asks for it."""
+    """Raise DataError if a store does not match the config."""
     if store.stored_as != wanted.stored_as:
         raise DataError(
             f"{store.root}: stored at {store.stored_as}, but data asks for {wanted.stored_as}"
@@ -212,7 +214,7 @@ def _counts(listing: dict[str, Listing]) -> dict[str, int]:
 
 
 def _make(store: Path, folder: Path, wanted: Photographs) -> None:
-    """Make the store of a folder, unless it is there as the folder is now."""
+    """Make the store of a folder, unless there is one that matches the folder's current state."""
     store.mkdir(parents=True, exist_ok=True)
     with FileLock(store / ".lock"):
         made_from = _fingerprint(folder, wanted.stored_as)
@@ -225,7 +227,7 @@ def _make(store: Path, folder: Path, wanted: Photographs) -> None:
 
 
 def _made_from(store: Path) -> str | None:
-    """What a store was made from; None where there is none, or none that reads."""
+    """What a store was made from; None if it is missing or unreadable."""
     try:
         return ImageStore(store).made_from
     except DataError:
@@ -233,7 +235,7 @@ def _made_from(store: Path) -> str | None:
 
 
 def _fingerprint(folder: Path, stored_as: StoredFormat) -> str:
-    """Changes when a file is added to a class folder, removed or renamed, and with the labels."""
+    """A digest that changes when files are added, removed or renamed, and when labels change."""
     splits = [folder / split for split in SPLITS]
     folders = splits + [split / name for split in splits for name in class_folders(split)]
     state = [(str(f.relative_to(folder)), f.stat().st_mtime_ns) for f in folders]
@@ -266,4 +268,4 @@ def _write_index(store: Path, parts: list[Part], stored_as: StoredFormat, made_f
     found = {path for split in SPLITS for path in (store / split).glob("*.safetensors")}
     for path in found - {part.path for part in parts}:
         if part_made_from(path) is not None:
-            path.unlink()  # Of a class that is no more.
+            path.unlink()  # Of a class that no longer exists.

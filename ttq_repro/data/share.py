@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: Batch norm cannot train on less.
+#: Batch norm cannot train on fewer images.
 SMALLEST = 2
 
 
 def training_batches(count: int, size: int) -> list[slice]:
-    """Which of an epoch's ``count`` images each batch of ``size`` takes.
+    """The slice of an epoch's ``count`` images that forms each batch of ``size``.
 
-    The last batch takes what is left; what batch norm cannot train on goes into the one before.
+    The last batch takes the rest; a rest too small for batch norm joins the batch before it.
     """
     starts = list(range(0, count, size))
     if len(starts) > 1 and count - starts[-1] < SMALLEST <= size:
@@ -22,26 +22,26 @@ def training_batches(count: int, size: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class Share:
-    """Process ``rank`` of ``world`` ones that divide every batch among them.
+    """The share of process ``rank`` among ``world`` processes that divide every batch.
 
-    A batch too small for all of them, such as the last one of an epoch, goes to the first few. The
-    others repeat a share of theirs, since every process has to take part in every step, and it
-    counts for nothing.
+    A batch too small for all of them, such as the last one of an epoch, is divided among the first
+    few. Each of the others repeats one of their shares with weight 0, since every process has to
+    take part in every step.
     """
 
     rank: int = 0
     world: int = 1
 
     def of(self, count: int) -> slice:
-        """Which images of a batch of ``count``, as an index."""
+        """The index of this share's images in a batch of ``count``."""
         busy = self._busy(count)
         return slice(self.rank % busy, count, busy)
 
     def weight(self, count: int) -> float:
-        """What a mean over this share counts in the mean over the processes.
+        """The weight of this share's mean in the mean over the processes.
 
-        So that the latter is the mean over the whole batch of ``count`` images: shares differ by an
-        image where the batch does not divide evenly.
+        It makes the latter the mean over the whole batch of ``count`` images, although shares
+        differ by one image if the batch does not divide evenly.
         """
         if self.rank >= self._busy(count):
             return 0.0
@@ -51,5 +51,5 @@ class Share:
         return max(1, min(self.world, count // SMALLEST))
 
 
-#: A process on its own.
+#: The share of a single process.
 WHOLE = Share()

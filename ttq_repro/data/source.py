@@ -1,4 +1,4 @@
-"""What the trainer asks of a data set, wherever its images are."""
+"""The interface of a data set to the trainer, wherever its images are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ttq_repro.data.statistics import ChannelStatistics
 
 CPU = torch.device("cpu")
 
-#: The images of one process's share (share, 3, H, W) uint8, the labels of the whole batch (batch,)
-#: int64.
+#: The images of one process's share, (share, 3, H, W) uint8, and the labels of the whole batch,
+#: (batch,) int64.
 Batch = tuple[Tensor, Tensor]
 
 
@@ -23,11 +23,12 @@ class DataSource(Protocol):
     """A data set with its augmentation.
 
     Attributes:
-        name: the data set's. classes: the names of its classes, by label.
+        name: name of the data set.
+        classes: the names of its classes, by label.
         source: where the images came from, in words.
-        image_size: height and width of what the network sees, in pixels.
-        train_images: how many there are in an epoch.
-        centre: share of an image's short side that evaluation looks at.
+        image_size: height and width of the network's input, in pixels.
+        train_images: number of training images in an epoch.
+        centre: share of an image's short side that evaluation uses.
     """
 
     name: str
@@ -38,17 +39,17 @@ class DataSource(Protocol):
     centre: float
 
     def channel_statistics(self) -> ChannelStatistics:
-        """Of the training images, before augmentation."""
+        """The statistics of the training images, before augmentation."""
 
     def train_loader(
         self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
     ) -> DataLoader[Batch]:
-        """Shuffled and augmented training batches, one epoch an iteration.
+        """Shuffled and augmented training batches; each iteration is one epoch.
 
-        A batch depends on (seed, epoch, batch) alone, whoever shares it; their sizes are those of
-        :func:`~ttq_repro.data.share.training_batches`. The sampler has ``set_epoch``. Batches are
-        for ``device``: made there of images that are kept there, or where the images are, ready to
-        be sent.
+        A batch depends only on (seed, epoch, batch), not on how many processes share it; the sizes
+        are those of :func:`~ttq_repro.data.share.training_batches`. The sampler has ``set_epoch``.
+        Batches are meant for ``device``: they are made there if the images are kept there, and
+        otherwise made where the images are, ready for transfer.
         """
 
     def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:

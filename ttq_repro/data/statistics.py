@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each colour channel."""
+"""Mean and standard deviation of each color channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ChannelStatistics = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def channel_statistics(histogram: NDArray[np.integer]) -> ChannelStatistics:
-    """From the counts of the 256 values in each channel, shape (3, 256)."""
+    """The statistics from the counts of the 256 values in each channel, shape (3, 256)."""
     values = np.arange(256) / 255
     shares = histogram / histogram.sum(1, keepdims=True)
     mean = shares @ values

@@ -1,4 +1,4 @@
-"""Photographs made small once: a file of JPEGs for each class and split, with checksums.
+"""Photographs shrunk once: a file of JPEGs for each class and split, with checksums.
 
 ``store.json`` beside them is written last; a folder without it is not a store yet. Each
 ``SPLIT/CLASS.safetensors`` holds
@@ -36,7 +36,7 @@ FORMAT = 1
 class StoredFormat:
     """How photographs are stored: ``short_side`` in pixels, JPEG ``quality`` up to 100.
 
-    A smaller photograph stays as it is.
+    Photographs with a shorter short side are not enlarged.
     """
 
     short_side: int
@@ -50,14 +50,14 @@ class ImageStore:
     """A prepared data set.
 
     Attributes:
-        made_from: the state of the folders that it was made from.
+        made_from: digest of the state of the folders that it was made from.
         stored_as: how its photographs were stored.
-        classes: their names by label.
-        counts: photographs of each split.
-        bytes: what it takes on disk.
+        classes: the names of the classes, by label.
+        counts: number of photographs of each split.
+        bytes: size on disk.
 
     Raises:
-        DataError: its index is damaged.
+        DataError: the index is missing or damaged.
     """
 
     def __init__(self, root: Path) -> None:
@@ -82,7 +82,7 @@ class ImageStore:
 
 
 class StoredSplit:
-    """The photographs of one split by number, class by class, each as the bytes of a JPEG file.
+    """The photographs of one split, class by class, indexed by number, as bytes of JPEG files.
 
     Raises:
         DataError: a file is missing, or its index or a photograph fails its checksum.
@@ -108,12 +108,12 @@ class StoredSplit:
         return len(self.labels)
 
     def channel_statistics(self) -> ChannelStatistics:
-        """Of the photographs as stored."""
+        """The statistics of the photographs as stored."""
         return channel_statistics(self._histogram)
 
     def __getitem__(self, index: int) -> bytes:
         label = int(self.labels[index])
-        # Opened on the first use, so that every process that reads has handles of its own.
+        # Opened on first use, so that every reading process has its own handles.
         if label not in self._jpegs:
             self._jpegs[label] = safe_open(self._paths[label], "np").get_slice("jpegs")
         place = slice(int(self._starts[index]), int(self._ends[index]))
@@ -125,7 +125,7 @@ class StoredSplit:
 
 @dataclass(frozen=True)
 class PartIndex:
-    """All of a part but its photographs."""
+    """Everything in a part except its photographs."""
 
     ends: NDArray[np.int64]
     crc32: NDArray[np.uint32]
@@ -150,7 +150,7 @@ def read_part_index(part: Path) -> PartIndex:
 
 
 def part_made_from(part: Path) -> str | None:
-    """What a part says that it was made from; None of a file that is none, or is not there."""
+    """The digest of what a part was made from; None if the file is missing or not a part."""
     try:
         with safe_open(part, "np") as tensors:
             return (tensors.metadata() or {}).get("made_from")
@@ -159,7 +159,7 @@ def part_made_from(part: Path) -> str | None:
 
 
 def digest(*facts: Any) -> str:
-    """Changes when any of them does: what a part or a store was made from."""
+    """A digest that changes when any of the facts does, such as what a store was made from."""
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

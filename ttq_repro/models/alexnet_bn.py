@@ -11,9 +11,9 @@ class AlexNetBN(nn.Module):
     """The AlexNet of the authors' release, which is that of DoReFa-Net (arXiv 1606.06160).
 
     Five convolutions and three fully connected layers; batch norm after each but the first and
-    the last; no local response normalization; no bias but in the last layer. A layer pools after
-    batch norm and before ReLU. Convolutions 2, 4 and 5 see half of the channels each, as on
-    the two GPUs of Krizhevsky et al. 2012. 60,981,224 parameters at 1000 classes.
+    the last; no local response normalization; no bias except in the last layer. Pooling comes after
+    batch norm and before ReLU. Convolutions 2, 4 and 5 have two groups of channels, as on the two
+    GPUs of Krizhevsky et al. 2012. 60,981,224 parameters at 1000 classes.
 
     Args:
         num_classes: the width of the last layer.

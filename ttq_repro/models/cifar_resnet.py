@@ -11,8 +11,8 @@ WIDTHS = (16, 32, 64)
 class CifarResNet(nn.Module):
     """A residual network of three stages (16, 32, 64 channels), (depth - 2) / 6 blocks each.
 
-    ``preactivation=True`` is the network of the authors' release: batch norm and ReLU stand before
-    each convolution (He et al. 2016, arXiv 1603.05027), a last batch norm follows the last
+    ``preactivation=True`` is the network of the authors' release: batch norm and ReLU precede each
+    convolution (He et al. 2016, arXiv 1603.05027), a final batch norm and ReLU follow the last
     block, and shortcuts into a new stage average 2x2 pixels. ``False`` is the network of He et
     al. 2015 (arXiv 1512.03385, section 4.2) with shortcuts of type A, which take every second
     pixel. Both pad new channels with zeros, and both have 269,722 parameters at depth 20.
@@ -20,7 +20,7 @@ class CifarResNet(nn.Module):
     Args:
         depth: 6n + 2, e.g. 20, 32, 44, 56.
         num_classes: the width of the last layer.
-        preactivation: which of the two networks.
+        preactivation: which of the two networks to build.
 
     Shapes: images (batch, 3, H, W), H and W divisible by 4, to logits (batch, num_classes).
 
@@ -60,7 +60,7 @@ class CifarResNet(nn.Module):
 class _PreactivationBlock(nn.Module):
     def __init__(self, channels: int, width: int, *, normalize: bool) -> None:
         super().__init__()
-        # The stem has normalized and rectified what the first block of the network reads.
+        # The stem has already normalized and rectified the input of the network's first block.
         self.preactivation = (
             nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if normalize else nn.Identity()
         )

@@ -17,10 +17,10 @@ class ResNet18(nn.Module):
 
     Args:
         num_classes: the width of the last layer.
-        width: factor on the channels of every stage; 1.5 is the network that TWN
+        width: factor on the channels of every stage; 1.5 gives the network that TWN
             (arXiv 1605.04711, section 3.1) calls ResNet-18B.
 
-    Shapes: images (batch, 3, H, W), H and W from 32, to logits (batch, num_classes).
+    Shapes: images (batch, 3, H, W), H and W at least 32, to logits (batch, num_classes).
     """
 
     def __init__(self, num_classes: int = 1000, width: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""Quantization methods, and the verb that attaches one to a model."""
+"""Quantization methods, and the functions that attach one to a model and train with it."""
 
 from ttq_repro.quantizers.absmean import AbsMean
 from ttq_repro.quantizers.attach import (

@@ -12,19 +12,19 @@ SMALLEST_SCALE = 1e-5
 
 
 class AbsMean(Quantizer):
-    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` at the mean magnitude, nothing trained.
+    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` at the mean magnitude, which is not trained.
 
     Forward (Eq. 1 to 3), over the layer:
 
     .. math:: \gamma = E|w|, \qquad
         w_q = \gamma \cdot \mathrm{clip}(\mathrm{round}(w / \gamma), -1, 1)
 
-    Backward: :math:`\partial L / \partial w = \partial L / \partial w_q`, straight through, beyond
-    the clip too; :math:`\gamma` has no gradient.
+    Backward: :math:`\partial L / \partial w = \partial L / \partial w_q`, straight through, also
+    beyond the clip; :math:`\gamma` has no gradient.
 
-    The trap: :math:`\gamma` is the mean over *all* weights, zeros to be included. TWN, which looks
-    alike, averages those beyond its threshold alone (0.7 against 0.5 here) and so has larger
-    levels; without a normalization behind the layer absmean shrinks its output.
+    The trap: :math:`\gamma` is the mean over *all* weights, including those that become zero. TWN,
+    which looks alike, averages only those beyond its threshold (0.7 means, here 0.5) and so has
+    larger levels; without a normalization after the layer absmean shrinks its output.
 
     Shapes: any; the scale is a scalar in units of the weights, at least 0.00001.
     """

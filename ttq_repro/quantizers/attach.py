@@ -1,4 +1,4 @@
-"""Putting a quantizer on chosen layers of any model, and finding it there again."""
+"""Attaching quantizers to chosen layers of any model, and finding them again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUANTIZABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 class Decision(NamedTuple):
-    """What a policy decided on one layer, and why."""
+    """What a policy decided about one layer, and why."""
 
     name: str
     module: nn.Module
@@ -24,7 +24,7 @@ class Decision(NamedTuple):
 
     @property
     def weights(self) -> int:
-        """How many weights the layer has, biases not counted."""
+        """The number of weights in the layer, without biases."""
         return _weight(self.module).numel()
 
 
@@ -33,13 +33,13 @@ Policy = Callable[[nn.Module], list[Decision]]
 
 @dataclass(frozen=True)
 class FirstLast:
-    """Quantize every convolution and linear layer, with a word on the first and the last.
+    """Quantize every convolution and linear layer, with a choice for the first and the last.
 
-    First and last go by the order in which the model registers its layers.
+    First and last refer to the order in which the model registers its layers.
 
     Args:
         quantize_first: whether the first such layer is quantized.
-        quantize_last: whether the last one is.
+        quantize_last: whether the last such layer is quantized.
     """
 
     quantize_first: bool = False
@@ -59,7 +59,7 @@ class FirstLast:
 
 
 def all_but(*float_modules: nn.Module) -> Policy:
-    """A policy that quantizes every convolution and linear layer but the given module objects.
+    """A policy that quantizes every convolution and linear layer except the given modules.
 
     Raises:
         ValueError: (when applied) one of the modules is not a quantizable layer of the model.
@@ -86,24 +86,25 @@ def quantize_(
 ) -> list[Decision]:
     """Attach a fresh quantizer to every layer that the policy chooses, in place.
 
-    The layer's float weight becomes the latent weight, a parameter like before; whatever reads
-    ``layer.weight`` from now on gets the quantized one. Load parent weights before, not after.
-    Some methods also need the training loop to call ``on_epoch_start`` and ``after_step``.
+    The layer's float weight becomes the latent weight and remains a parameter; ``layer.weight`` now
+    returns the quantized weight. Load the parent's weights before this call, not after. Some
+    methods also need the training loop to call ``on_epoch_start`` and ``after_step``.
 
     Args:
         model: any network of convolutions and linear layers.
-        factory: called without arguments once a layer: ``TTQ``, ``partial(TTQ, threshold=0.1)``.
-        policy: which layers; by default all but the first (:class:`FirstLast`).
+        factory: called without arguments once per layer, such as ``TTQ`` or
+            ``partial(TTQ, threshold=0.1)``.
+        policy: chooses the layers; by default all but the first (:class:`FirstLast`).
 
     Returns:
-        The decision on every convolution and linear layer, in the order of the model.
+        The decision about every convolution and linear layer, in the order of the model.
 
     Raises:
         ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
-            weight is no parameter of its own, not initialized, empty or not finite.
-        TypeError: a module is no convolution or linear layer, a weight not floating point, or what
-            the factory makes no quantizer.
-            No layer is quantized then, nor after an error of a quantizer's own.
+            weight is not a parameter of its own, not initialized, empty or not finite.
+        TypeError: a module is not a convolution or linear layer, a weight is not floating point,
+            or the factory does not make quantizers.
+            After any of these, or an exception from a quantizer, no layer is quantized.
     """
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
@@ -170,15 +171,16 @@ def _weight(module: nn.Module) -> nn.Parameter:
 
 
 def _check_weight(module: nn.Module) -> None:
-    """Refuse a layer whose weight cannot become latent.
+    """Refuse a layer whose weight cannot become a latent weight.
 
     Raises:
         TypeError: the weight is not a floating-point tensor.
-        ValueError: it is no parameter of the layer, or not initialized, empty or not finite.
+        ValueError: the weight is not a parameter of the layer, not initialized, empty or not
+            finite.
     """
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     if weight is None:
-        # torch's older weight_norm, spectral_norm and pruning compute it before each call.
+        # torch's older weight_norm, spectral_norm and pruning recompute it before each call.
         raise ValueError("weight is no parameter of the layer")
     if weight.is_meta or isinstance(weight, nn.UninitializedParameter):
         raise ValueError("weight is not initialized")

@@ -1,4 +1,4 @@
-"""What every quantizer promises to the layers, the trainer and the exporter."""
+"""The interface of every quantizer to the layers, the trainer and the exporter."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ Levels = dict[int, Tensor]
 
 
 class Quantizer(nn.Module):
-    """Maps the latent float weight of one layer to the weight which that layer uses.
+    """Maps the latent float weight of one layer to the weight that the layer uses.
 
     A quantizer is attached by :func:`ttq_repro.quantizers.quantize_` and from then on runs whenever
-    the layer reads its weight. ``forward`` is all a method must define. The other methods are
-    hooks with a neutral default, so that the trainer needs no branch for any method; those of the
-    epoch and the step are called for all layers by :mod:`ttq_repro.quantizers.loop`.
+    the layer reads its weight. A subclass must define only ``forward``. The other methods are
+    hooks with a neutral default, so that the trainer needs no branch for any quantizer;
+    :mod:`ttq_repro.quantizers.loop` calls the epoch and step hooks for all layers.
 
-    What a method keeps over time (masks, codebooks, assignments, its stage) is part of its state
-    dict, so that a checkpoint restores it.
+    All state that lasts (masks, codebooks, assignments, the stage) is part of the state dict, so
+    that a checkpoint restores it.
     """
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The weight in use, of the shape, dtype and device of ``latent``."""
+        """The weight that the layer uses, with the shape, dtype and device of ``latent``."""
         raise NotImplementedError
 
     def codes(self, latent: Tensor) -> Tensor | None:
-        """The level index of every weight that evaluation uses; None if it uses float weights.
+        """The code (level index) of every weight in evaluation; None if evaluation uses floats.
 
-        Shape of ``latent``; int8, or int16 for methods with codes beyond ±127 (DoReFa from 8 bits
-        on, Deep Compression). 0 is the code of the weight zero and no other; the codes of a
-        method's lower side are negative, those of its upper side positive. For every method of at
-        most three levels they are among -1, 0 and 1.
+        Shape of ``latent``; int8, or int16 for methods with codes beyond ±127 (DoReFa at 8 bits,
+        Deep Compression). Code 0 always means a weight of zero, and no other code does; the codes
+        of the lower levels are negative, those of the upper ones positive. Methods of at most three
+        levels use only -1, 0 and 1.
         """
         return None
 
     def levels(self, latent: Tensor) -> Levels | None:
-        """The weight that each code stands for.
+        """The weight that each code stands for; None if ``codes`` is.
 
         Shape () or (1, 1, ...) for the whole layer, (out, 1, ...) if each filter has its own.
         """
@@ -48,13 +48,13 @@ class Quantizer(nn.Module):
         """
 
     def decayed(self) -> list[nn.Parameter]:
-        """The quantizer's own parameters that take part in weight decay."""
+        """The quantizer's own parameters to which weight decay applies."""
         return []
 
     def rate_factors(self, latent: nn.Parameter) -> list[tuple[nn.Parameter, float]]:
-        """Parameters that learn at the recipe's rate times a positive factor, with that factor.
+        """Parameters whose learning rate is the recipe's times a positive factor, with the factor.
 
-        Among ``latent`` and the quantizer's own. Weight decay keeps its pace.
+        They are among ``latent`` and the quantizer's own. Weight decay is not affected.
         """
         return []
 
@@ -62,11 +62,11 @@ class Quantizer(nn.Module):
         """Called before epoch ``epoch`` (from 0) of ``epochs``; may change ``latent`` in place."""
 
     def after_step(self, latent: Tensor) -> None:
-        """Called after every optimizer step, with the latent weight, to be changed in place."""
+        """Called after every optimizer step; may change ``latent`` in place."""
 
     @torch.no_grad()
     def statistics(self, latent: Tensor) -> dict[str, float]:
-        """What the record keeps of the layer each epoch; the names must not change over a run.
+        """The layer's statistics, recorded every epoch; the names must not change during a run.
 
         By default the shares of weights with ``negative``, ``zero`` and ``positive`` codes and,
         for methods of two or three levels, ``positive_scale`` and ``negative_scale`` (means over
@@ -83,7 +83,7 @@ class Quantizer(nn.Module):
 
 
 def sign_shares(values: Tensor) -> dict[str, float]:
-    """Which share of ``values`` is negative, zero and positive."""
+    """The shares of ``values`` that are negative, zero and positive."""
     signs = torch.sign(values)
     return {
         name: (signs == sign).float().mean().item()
@@ -92,7 +92,7 @@ def sign_shares(values: Tensor) -> dict[str, float]:
 
 
 def check_latent(latent: Tensor) -> None:
-    """Refuse a weight that no quantizer can work on.
+    """Refuse a weight that no quantizer can handle.
 
     Raises:
         TypeError: ``latent`` is not a floating-point tensor.

@@ -18,36 +18,36 @@ LatentGradient = Literal["straight_through", "derivative", "released"]
 class BWN(Quantizer):
     r"""Binary weights :math:`\alpha \, \mathrm{sign}(w)` with a scale for every filter.
 
-    Forward, the least-squares answer for a filter of n weights:
+    Forward, the least-squares solution for a filter of n weights:
 
     .. math:: \alpha = \tfrac1n \|w\|_1, \qquad \tilde w = \alpha \, \mathrm{sign}(w)
 
-    Backward, with :math:`g = \partial L / \partial \tilde w`, the source has three answers:
+    Backward, with :math:`g = \partial L / \partial \tilde w`, the source has three versions:
 
     .. math::
         \partial w = g, \qquad
         \partial w = g \left(\tfrac1n + \alpha \, [\,|w| < 1\,]\right), \qquad
         \partial w = n \left(1 - \tfrac1c\right) g \left(\tfrac1n + \alpha \, [\,|w| < 1\,]\right)
 
-    by its Algorithm 1 (straight through, the default), its section 3.1 (``"derivative"``, which
-    leaves out what the other weights' gradients say of :math:`\alpha`) and its code
-    (``"released"``, c input channels).
+    from its Algorithm 1 (straight through, the default), its section 3.1 (``"derivative"``, which
+    omits the gradients that reach a weight from the others through :math:`\alpha`) and its code
+    (``"released"``, with c input channels).
 
-    The trap: the released code does two more things that the paper does not mention. Before each
-    step it subtracts from the latent weights their mean over the input channels (``center``) and
-    clamps them to [-1, 1] (``clamp``). And its gradient is zero where c = 1: depthwise filters
-    never train. sign(0) is +1, so that there are two levels.
+    The trap: the released code does two things that the paper does not mention. Before each step
+    it subtracts from the latent weights their mean over the input channels (``center``) and clamps
+    them to [-1, 1] (``clamp``). And its gradient is zero if c = 1: depthwise filters never train.
+    sign(0) is +1, so that there are only two levels.
 
     Args:
-        center, clamp: these two, before each epoch and after each step. A filter of one input
-            channel is not centred: nothing would be left of it.
+        center, clamp: whether to do each of these, before each epoch and after each step. Filters
+            with one input channel are not centered, which would make them all zeros.
         latent_gradient: ``"straight_through"``, ``"derivative"`` or ``"released"``.
 
     Shapes: (out, in, ...); the scales are (out, 1, ...).
 
     Raises:
-        TypeError: ``center`` or ``clamp`` is neither true nor false.
-        ValueError: ``latent_gradient`` is none of these.
+        TypeError: ``center`` or ``clamp`` is not a bool.
+        ValueError: ``latent_gradient`` is unknown.
     """
 
     def __init__(

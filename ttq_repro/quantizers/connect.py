@@ -19,16 +19,16 @@ UNIFORM_SIZE = 3**-0.5
 
 
 class Connect(Quantizer):
-    r"""Discrete weights while it trains, on latent weights that are clipped to [-1, 1].
+    r"""Discrete weights in training, over latent weights that are clipped to [-1, 1].
 
     Backward: straight through, :math:`\partial w = \partial L / \partial w_q`, also at the clip.
 
     Args:
-        stochastic: whether training samples the weights anew at each step, or rounds them.
-        evaluation: with the latent weights as they are, ``"float"``, or with the rounded ones,
+        stochastic: whether training samples the weights at each step instead of rounding them.
+        evaluation: whether evaluation uses the latent weights, ``"float"``, or the rounded ones,
             ``"quantized"``. By default as in the source: float after stochastic training.
-        rescale: whether the weights are scaled, when the quantizer is attached, to the root mean
-            square of the source's initialization, uniform in [-1, 1].
+        rescale: whether attaching the quantizer scales the weights to the root mean square of the
+            source's initialization, which is uniform in [-1, 1].
         rate_scaling: divides the learning rate of the latent weights by the coefficient
             :math:`c = \sqrt{1.5 / (n_{in} + n_{out})}` of Glorot and Bengio 2010 (``"glorot"``, the
             source's choice under Adam) or by its square (``"glorot_squared"``, under SGD).
@@ -36,11 +36,11 @@ class Connect(Quantizer):
     Shapes: any; the latent weights are in units of the levels, which are -1, +1 (and 0).
 
     Raises:
-        TypeError: ``stochastic`` or ``rescale`` is neither true nor false.
-        ValueError: ``evaluation`` or ``rate_scaling`` is none of these.
+        TypeError: ``stochastic`` or ``rescale`` is not a bool.
+        ValueError: ``evaluation`` or ``rate_scaling`` is unknown.
     """
 
-    #: The codes, which are the levels as well.
+    #: The codes, which are also the levels.
     values: tuple[int, ...]
 
     def __init__(
@@ -75,11 +75,11 @@ class Connect(Quantizer):
         return straight_through(discretize(latent.detach()).to(latent.dtype), latent)
 
     def sample(self, latent: Tensor) -> Tensor:
-        """A random level for each weight, its mean the clipped weight."""
+        """A random level for each weight, with the clipped weight as its expectation."""
         raise NotImplementedError
 
     def round(self, latent: Tensor) -> Tensor:
-        """The level next to each weight."""
+        """The level nearest to each weight."""
         raise NotImplementedError
 
     def codes(self, latent: Tensor) -> Tensor | None:

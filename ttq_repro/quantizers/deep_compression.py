@@ -1,4 +1,4 @@
-"""Deep Compression (Han, Mao, Dally; ICLR 2016; arXiv 1510.00149) but for its Huffman coding."""
+"""Deep Compression (Han, Mao, Dally; ICLR 2016; arXiv 1510.00149) without its Huffman coding."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from ttq_repro.quantizers.magnitude import smallest
 
 # The stages of a run.
 DENSE, PRUNED, CLUSTERED = range(3)
-# k-means ends by itself, after a few hundred rounds; this is against rounding in circles.
+# k-means converges within a few hundred rounds; this guards against cycles from rounding.
 MOST_ROUNDS = 1000
 
 
 class DeepCompression(Quantizer):
-    r"""Pruned weights that share :math:`2^b - 1` trained values beside zero.
+    r"""Pruned weights that share :math:`2^b - 1` trained values besides zero.
 
-    Three stages, each on the weights that training has brought about in the one before:
+    There are three stages, each starting from the weights trained in the one before:
 
     0. dense: :math:`w_q = w`.
-    1. pruned (Han et al., NIPS 2015, arXiv 1506.02626): the weights of smallest magnitude are zero
-       for good, the others are retrained, :math:`w_q = m \odot w`.
-    2. clustered: k-means over the weights that are left, from centroids spaced evenly between the
+    1. pruned (Han et al., NIPS 2015, arXiv 1506.02626): the weights of smallest magnitude become
+       zero permanently, the others are retrained, :math:`w_q = m \odot w`.
+    2. clustered: k-means over the remaining weights, from centroids spaced evenly between the
        smallest and the largest ("linear initialization"), assigns a centroid to each. The
-       assignment i stays as it is and the centroids c are trained,
+       assignment i stays fixed and the centroids c are trained,
        :math:`w_q = m \odot c_i`, by the sum of the gradients of their weights (Eq. 3):
 
        .. math:: \partial c_k = \sum_{i = k} \partial L / \partial w_q
 
-    The trap: a centroid's gradient is a sum over hundreds of weights, not their mean, and it moves
-    them all. At the learning rate of the first stages the centroids are thrown about; cluster when
-    the rate is low. Zero takes one of the :math:`2^b` codes, as in the released network.
+    The trap: a centroid's gradient is the sum over hundreds of weights, not their mean, and moves
+    them all. At the learning rate of the first stages the centroids jump around; cluster when the
+    rate is low. Zero takes one of the :math:`2^b` codes, as in the released network.
 
-    The source prunes a trained network: so does ``prune_at=0`` on a parent's weights. From random
-    weights, leave the dense stage its time.
+    The source prunes a trained network, as ``prune_at=0`` does with a parent's weights. When
+    starting from random weights, set ``prune_at`` above 0 for a dense stage.
 
     Args:
         density: share of a layer's weights that is kept, in (0, 1], exact to one weight; at least
-            one is.
+            one is kept.
         conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 15.
-        prune_at, cluster_at: when the stages begin, in shares of the run's epochs, in [0, 1): with
-            the epoch in which that share is over. 0.75 is where the schedule of the paper's recipe
-            drops for the last time.
+        prune_at, cluster_at: when these stages begin, as shares of the run's epochs, in [0, 1):
+            at the start of the first epoch that ends after this share. At 0.75 the schedule of the
+            fine-tuning recipe drops for the last time.
 
     Shapes: any; the codebook is (2^b - 1,), in units of the weights.
 
     Raises:
-        TypeError: a share is no number.
+        TypeError: a share is not a number.
         ValueError: an argument is outside its range, or ``cluster_at`` lies before ``prune_at``.
     """
 
@@ -92,18 +92,18 @@ class DeepCompression(Quantizer):
         self.codebook = nn.Parameter(torch.zeros(2**bits - 1, device=device))
         self.register_buffer("stage", torch.tensor(DENSE, device=device))
         self.register_buffer("kept", torch.ones_like(latent, dtype=torch.bool))
-        # The kept weights, cluster by cluster, and how many there are of each.
+        # The positions of the kept weights, cluster by cluster, and the size of each cluster.
         self.register_buffer("order", torch.arange(count, device=device))
         self.register_buffer("sizes", F.pad(self.order.new_tensor([count]), (0, 2**bits - 2)))
 
     def forward(self, latent: Tensor) -> Tensor:
         pruned = torch.where(self.kept, latent, 0)
         shared = _Share.apply(self.codebook, self.order, self.sizes, latent.shape)
-        # Not a branch: a compiled graph must not go stale when the stage changes.
+        # Not an if: a compiled graph must stay valid when the stage changes.
         return torch.where(self.stage == CLUSTERED, shared.to(latent.dtype), pruned)
 
     def codes(self, latent: Tensor) -> Tensor | None:
-        """From the lowest centroid to the highest, 0 for pruned weights (int16); None before."""
+        """Ascending with the centroids, 0 for pruned weights (int16); None before clustering."""
         if self.stage != CLUSTERED:
             return None
         return _spread(self._ranks(), self.order, self.sizes, latent.shape)
@@ -126,7 +126,7 @@ class DeepCompression(Quantizer):
 
     @torch.no_grad()
     def statistics(self, latent: Tensor) -> dict[str, float]:
-        """Shares by sign (the density is what is not ``zero``), the stage, and how many values."""
+        """Shares by sign (the density is 1 - ``zero``), stage and number of distinct values."""
         weight = self(latent)
         return sign_shares(weight) | {
             "stage": self.stage.item(),
@@ -150,25 +150,25 @@ class DeepCompression(Quantizer):
         self.stage.fill_(CLUSTERED)
 
     def _ranks(self) -> Tensor:
-        """The code of each centroid: its place among those of its sign, outwards from zero."""
+        """The code of each centroid: its rank among those of its sign, outwards from ±1."""
         codebook = self.codebook.detach()
         rank = codebook.argsort(stable=True).argsort() - (codebook < 0).sum()
         return torch.where(rank < 0, rank, rank + 1).to(torch.int16)
 
 
 def kmeans(values: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm on numbers in ascending order, until nothing moves.
+    """Lloyd's algorithm on numbers in ascending order, until it converges.
 
-    In one dimension a cluster is a stretch of the sorted numbers, so that a round costs a search
-    for the stretches' ends. Centroids that no value is next to (linear initialization leaves many
-    in the gap that pruning has cut) move to the values that are farthest from their own.
+    In one dimension a cluster is a contiguous range of the sorted numbers, so that a round only has
+    to search for the ends of the ranges. Centroids without values (linear initialization leaves
+    many in the gap that pruning cut) move to the values that are farthest from their centroids.
 
     Args:
         values: (count,), ascending.
-        clusters: centroids; the first ones are spaced evenly between the extremes of ``values``.
+        clusters: number of centroids, initially spaced evenly between the extremes of ``values``.
 
     Returns:
-        The centroids (clusters,), ascending, and how many of the values belong to each.
+        The centroids (clusters,), ascending, and the number of values that belong to each.
     """
     values = values.double().cpu()
     sums = F.pad(values.cumsum(0), (1, 0))
@@ -190,16 +190,16 @@ def kmeans(values: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
 
 
 def _bounds(values: Tensor, centroids: Tensor) -> Tensor:
-    """Where the stretch of each centroid begins in ``values``, and where the last one ends."""
+    """Where the range of each centroid begins in ``values``, and where the last one ends."""
     ends = torch.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2)
     return torch.cat([ends.new_tensor([0]), ends, ends.new_tensor([len(values)])])
 
 
 class _Share(torch.autograd.Function):
-    """Each kept weight takes its centroid; each centroid the sum of its weights' gradients.
+    """Each kept weight gets its centroid; each centroid gets the sum of its weights' gradients.
 
-    The sum runs over sorted stretches, in an order that no number of threads changes, unlike that
-    of scattered additions.
+    The sum runs over contiguous ranges, in an order that does not depend on the number of threads,
+    unlike that of scattered additions.
     """
 
     @staticmethod
@@ -218,6 +218,6 @@ class _Share(torch.autograd.Function):
 
 
 def _spread(values: Tensor, order: Tensor, sizes: Tensor, shape: torch.Size) -> Tensor:
-    """``values`` by cluster, (clusters,), at the places of the clusters' weights; 0 elsewhere."""
+    """The value of each cluster, (clusters,), at the positions of its weights; 0 elsewhere."""
     placed = values.repeat_interleave(sizes, output_size=len(order))
     return values.new_zeros(shape.numel()).scatter(0, order, placed).view(shape)

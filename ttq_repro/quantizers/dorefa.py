@@ -1,4 +1,4 @@
-"""DoReFa-Net, its weights alone (Zhou et al.; 2016; arXiv 1606.06160)."""
+"""The weight quantization of DoReFa-Net (Zhou et al.; 2016; arXiv 1606.06160)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class DoReFa(Quantizer):
     .. math:: w_k = \frac{2}{n} \,\mathrm{round}\!\left(
         n \left(\frac{\tanh w}{2 \max|\tanh w|} + \frac12\right)\right) - 1
 
-    Backward, only the rounding is passed straight through; tanh and the division by the maximum
-    are differentiated.
+    Backward, only the rounding is straight through; tanh and the division by the maximum are
+    differentiated.
 
-    The trap: the tanh belongs to the second formula alone, and so does the missing scale: 1 bit is
-    not the second formula at k = 1. The scale is the layer's, where BWN's is the filter's, and it
-    takes no gradient. The source leaves the first and the last layer in full precision, which
-    here is the policy's word. sign(0) is +1, so that there are two levels.
+    The trap: 1 bit is not the second formula at k = 1: only the second formula has the tanh, and
+    only it has no scale. The scale is per layer (BWN's is per filter) and has no gradient. The
+    source leaves the first and the last layer in full precision, which is up to the policy here.
+    sign(0) is +1, so that there are only two levels at 1 bit.
 
     Args:
         bits: k, from 1 to 8.
@@ -77,5 +77,5 @@ class DoReFa(Quantizer):
         return squashed / (2 * largest(squashed)) + 0.5
 
     def _codes(self, unit: Tensor) -> Tensor:
-        """The odd codes, as float32 numbers: bfloat16 does not hold all of 8 bits' levels."""
+        """The odd codes, as float32 because bfloat16 cannot represent all 8-bit levels."""
         return 2 * torch.round(self.steps * unit).float() - self.steps

@@ -1,4 +1,4 @@
-"""Gradients that a method prescribes where the derivative would be zero or too large."""
+"""Gradients that methods prescribe in place of derivatives that are zero or too large."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 def straight_through(value: Tensor, latent: Tensor) -> Tensor:
-    """``value`` going forward, the gradient of ``latent`` going backward.
+    """``value`` in the forward pass, with the gradient going to ``latent`` in the backward pass.
 
-    The result equals ``value`` bit for bit: what is added to it is exactly zero. The more usual
-    ``latent + (value - latent).detach()`` rounds, and a layer of two levels then has a dozen.
+    The result equals ``value`` bit for bit, because the term added to it is exactly zero. The usual
+    ``latent + (value - latent).detach()`` rounds, and turns two levels into a dozen.
 
-    Shapes: both alike.
+    Shapes: the same for both.
     """
     return value.detach() + (latent - latent.detach())
 
 
 def scale_gradient(value: Tensor, factor: float | Tensor) -> Tensor:
-    """``value`` going forward, its gradient times ``factor`` going backward."""
+    """``value`` in the forward pass, with its gradient multiplied by ``factor`` in the backward."""
     return value.detach() + factor * (value - value.detach())

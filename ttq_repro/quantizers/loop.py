@@ -1,4 +1,4 @@
-"""What a training loop does for the quantizers of a model, beside running it."""
+"""What a training loop must call for the quantizers of a model, besides running the model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ttq_repro.quantizers.attach import QUANTIZABLE, QuantizedLayer, quantized_l
 
 @torch.no_grad()
 def on_epoch_start(layers: Iterable[QuantizedLayer], epoch: int, epochs: int) -> None:
-    """To be called before epoch ``epoch`` (from 0) of ``epochs``.
+    """Call this before epoch ``epoch`` (from 0) of ``epochs``.
 
-    Deep Compression prunes and clusters here, and is a float method in a loop that leaves it out;
-    BinaryConnect and TernaryConnect clip the weights they start from, and BWN centres and clamps
-    them if it is told to. The others do nothing.
+    Deep Compression prunes and clusters here; without this call its weights remain float.
+    BinaryConnect and TernaryConnect clip their initial weights, and BWN centers and clamps them if
+    configured to. The others do nothing.
 
     Args:
-        layers: those of the model, from :func:`quantized_layers`; once for all epochs.
+        layers: those of the model from :func:`quantized_layers`, which may be reused every epoch.
     """
     for layer in layers:
         layer.quantizer.on_epoch_start(layer.latent, epoch, epochs)
@@ -28,14 +28,14 @@ def on_epoch_start(layers: Iterable[QuantizedLayer], epoch: int, epochs: int) ->
 
 @torch.no_grad()
 def after_step(layers: Iterable[QuantizedLayer]) -> None:
-    """To be called after every step of the optimizer.
+    """Call this after every optimizer step.
 
-    BinaryConnect and TernaryConnect clip their latent weights here, and BWN centres and clamps them
-    if it is told to; LSQ, SEQ and ``TTQ(positive_scales=True)`` keep their scales above zero. The
+    BinaryConnect and TernaryConnect clip their latent weights here, and BWN centers and clamps them
+    if configured to; LSQ, SEQ and ``TTQ(positive_scales=True)`` keep their scales above zero. The
     others do nothing.
 
     Args:
-        layers: those of the model, from :func:`quantized_layers`; once for all steps.
+        layers: those of the model from :func:`quantized_layers`, which may be reused every step.
     """
     for layer in layers:
         layer.quantizer.after_step(layer.latent)
@@ -44,10 +44,10 @@ def after_step(layers: Iterable[QuantizedLayer]) -> None:
 def split_by_decay(
     network: nn.Module, kinds: tuple[type[nn.Module], ...] = QUANTIZABLE
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that weight decay applies to, in layers of these kinds, and the others.
+    """The parameters that weight decay applies to, in layers of these kinds, and all others.
 
-    To the weights, latent or float, and to what a method says of its own parameters: TTQ's scales
-    decay, the step of LSQ and the ranges of SEQ do not; nor do batch norm and biases.
+    It applies to the weights, latent or float, and to the parameters that a quantizer declares
+    ``decayed``: TTQ's scales decay; LSQ's step, SEQ's ranges, batch norm and biases do not.
     """
     latent = {layer.module: layer for layer in quantized_layers(network)}
     decayed: list[nn.Parameter] = []

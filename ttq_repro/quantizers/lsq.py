@@ -25,14 +25,14 @@ class LSQ(Quantizer):
         \partial s = \frac{1}{\sqrt n} \sum g \cdot
             \begin{cases} \mathrm{round}(w/s) - w/s & |w| < s \\ \pm 1 & \text{else} \end{cases}
 
-    Against TTQ: the two signs share a scale, but the threshold s/2 is trained along with it,
-    because the step's gradient knows how far each weight is from its level.
+    Unlike in TTQ, the two signs share a scale, but the threshold s/2 is trained along with it,
+    because the step's gradient depends on how far each weight is from its level.
 
     The trap: without the factor :math:`1 / \sqrt{n Q_P}` the step, whose gradient sums over the
     layer, learns far faster than the weights and diverges.
 
-    The step starts at :math:`2 E|w|` (section 2.1) and is kept at 0.00001 or above after every
-    step of the optimizer; it has no weight decay.
+    The step starts at :math:`2 E|w|` (section 2.1) and is clamped to at least 0.00001 after every
+    optimizer step; it has no weight decay.
 
     Shapes: any; the step is a scalar in units of the weights.
     """

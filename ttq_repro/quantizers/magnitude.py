@@ -1,4 +1,4 @@
-"""Magnitudes of a layer's weights: their mean, the largest, and the exact number of smallest."""
+"""Magnitudes of a layer's weights: their mean, the largest, and a given number of smallest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Granularity = Literal["layer", "filter"]
 
 
 def dims_of(weight: Tensor, granularity: Granularity) -> tuple[int, ...]:
-    """The dimensions that share one scale: all, or all but the first, that of the filters."""
+    """The dimensions that share one scale: all, or all but the first, which counts the filters."""
     return tuple(range(0 if granularity == "layer" else 1, weight.dim()))
 
 
@@ -21,7 +21,7 @@ def mean_magnitude(weight: Tensor, granularity: Granularity) -> Tensor:
 
 
 def largest(weight: Tensor) -> Tensor:
-    """The largest magnitude, a scalar to divide by: 1 where every weight is zero."""
+    """The largest magnitude as a scalar to divide by: 1 if every weight is zero."""
     peak = weight.abs().amax()
     return torch.where(peak > 0, peak, torch.ones_like(peak))
 
@@ -29,15 +29,15 @@ def largest(weight: Tensor) -> Tensor:
 def smallest(weight: Tensor, count: int) -> Tensor:
     """A mask of exactly ``count`` weights, those of the smallest magnitude.
 
-    A threshold alone cannot promise the number: weights of equal magnitude (in bfloat16 there are
-    many) fall on one side together. Here the ``count``-th smallest magnitude decides, and of the
-    weights that equal it the first ones in memory order are taken. No shape depends on values, so
-    that it compiles into one graph, and it takes linear time, unlike a sort.
+    A threshold alone cannot guarantee the number: weights of equal magnitude (in bfloat16 there are
+    many) all fall on the same side. Here the threshold is the ``count``-th smallest magnitude, and
+    of the weights that equal it the first ones in memory order are taken. No shape depends on
+    values, so that this compiles into one graph, and it takes linear time, unlike a sort.
 
     Args:
         count: from 0 to the number of weights.
 
-    Shapes: any, to a boolean mask of the same.
+    Shapes: any, to a boolean mask of the same shape.
     """
     if count == 0:
         return torch.zeros_like(weight, dtype=torch.bool)

@@ -9,15 +9,15 @@ from ttq_repro.quantizers.base import Levels, Quantizer
 from ttq_repro.quantizers.gradients import scale_gradient, straight_through
 from ttq_repro.quantizers.magnitude import dims_of
 
-# Half of the three levels: the clip range of 2 holds three equal bins, one a level.
+# Half the number of levels: the clip range of 2 holds three equal bins, one per level.
 LEVELS_A_UNIT = 1.5
-# Just inside the bin's outer edge, where rounding would find a fourth level.
+# Just inside the outer edge of the last bin, where rounding would give a fourth level.
 CLIP = 0.99
 SMALLEST_RANGE = 1e-5
 
 
 class SEQ(Quantizer):
-    r"""Ternary weights :math:`\{-\frac23\alpha, 0, +\frac23\alpha\}`, a trained range a filter.
+    r"""Ternary weights :math:`\{-\frac23\alpha, 0, +\frac23\alpha\}`, one trained range per filter.
 
     Forward (section 4 with k = 3 levels), over each output filter of a layer of n weights:
 
@@ -34,17 +34,17 @@ class SEQ(Quantizer):
             \end{cases}
 
     Chosen among the ternary schemes of the 2020s because ParetoQ compared them at equal training
-    and found it best: a ternary model of 600M parameters ahead of the previous best one of 3B. It
-    costs nothing at inference and asks nothing of the recipe.
+    and found it best: its ternary model of 600M parameters beats the previous best one of 3B. It
+    costs nothing at inference and needs no change of the recipe.
 
-    The trap: it is LSQ (step :math:`s = \frac23\alpha`) but for the clip, which lies at 1.5 s and
-    not at s. So the three levels get bins of equal width, and weights of the outer bins still feel
-    a gradient, where LSQ's outermost ones are stuck. The clip at 0.99, where the source writes 1,
-    is its released code's: at 1 rounding would find a fourth level. Beyond the clip that code
-    takes :math:`\pm 1` for the range's gradient, not the derivative's :math:`\pm\frac23`.
+    The trap: it is LSQ (step :math:`s = \frac23\alpha`) except that the clip lies at 1.5 s, not at
+    s. So the three levels get bins of equal width, and weights in the outer bins still receive a
+    gradient, while LSQ's outermost ones are stuck. The source writes a clip at 1; 0.99 is from its
+    released code, because at 1 rounding would give a fourth level. Beyond the clip that code uses
+    :math:`\pm 1` for the range's gradient instead of the derivative :math:`\pm\frac23`.
 
-    The range starts at the filter's largest magnitude (as in the released code) and is kept at
-    0.00001 or above after every step of the optimizer; it has no weight decay.
+    The range starts at the filter's largest magnitude (as in the released code) and is clamped to
+    at least 0.00001 after every optimizer step; it has no weight decay.
 
     Shapes: weights (out, ...); ranges (out, 1, ...) in units of the weights.
     """

@@ -11,8 +11,8 @@ from ttq_repro.quantizers.connect import Connect
 class TernaryConnect(Connect):
     r"""Weights -1, 0 and +1 without a scale, sampled or rounded.
 
-    Forward in training (section 3.2), stochastic; and deterministic, which the source does not
-    have, by the nearest level:
+    Forward in training, stochastic (section 3.2) or, which the source does not have, deterministic
+    by the nearest level:
 
     .. math::
         w_t = \mathrm{sign}(w) \cdot \mathrm{Bernoulli}(|w|), \qquad
@@ -20,10 +20,10 @@ class TernaryConnect(Connect):
 
     Backward, clipping, evaluation and options are those of :class:`Connect`.
 
-    The trap: the levels do not fit trained weights, whose magnitudes are far below 0.5. Rounded,
-    the weights of a full-precision network become all zeros, and a network of zeros has no
-    gradient that would change them; sampled, nearly all are. Initialize them over the whole of
-    [-1, 1], as the source does, or let ``rescale`` bring a parent's weights there.
+    The trap: the levels do not fit trained weights, whose magnitudes are far below 0.5. Rounding
+    makes all weights of a full-precision network zero, and a network of zeros has no gradient that
+    would change them; sampling makes nearly all zero. Initialize them over the whole of [-1, 1], as
+    the source does, or scale a parent's weights to that range with ``rescale``.
     """
 
     values = (-1, 0, 1)

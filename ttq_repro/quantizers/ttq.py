@@ -20,7 +20,7 @@ Normalize = Literal["none", "max"]
 
 THRESHOLD = 0.05
 SMALLEST_SCALE = 1e-3
-#: In place of a threshold: none was asked for. None is an answer.
+#: Marks a threshold that was not given, as None is a valid value.
 UNSET: Any = object()
 
 
@@ -39,42 +39,42 @@ class TTQ(Quantizer):
         \partial w = g \cdot (W_p \mid 1 \mid W_n)
 
     The trap: Eq. 7 as printed has no minus in front of the second sum. Followed literally it
-    *ascends* the loss in :math:`W_n`. The released training log shows the true derivative at work,
-    and so does this class unless ``negative_gradient="as_printed"`` asks for the misprint.
+    *ascends* the loss in :math:`W_n`. The released training log shows that the authors used the
+    true derivative. So does this class, unless ``negative_gradient="as_printed"``.
 
     Args:
         threshold: t, the threshold as a share of the layer's largest magnitude, in [0, 1); by
-            default 0.05, or None where there is a ``sparsity``.
+            default 0.05, or None if ``sparsity`` is given.
         sparsity: the paper's second mode: this share of the layer's weights, in [0, 1), is zero at
-            every step, exact to one weight, and the others go by their sign (0 counts as
-            positive). Excludes ``threshold``.
+            every step, exact to one weight; the sign of each other weight decides its level (0
+            counts as positive). Excludes ``threshold``.
         tie: what a weight with :math:`|w| = \Delta` becomes: ``"zero"`` (the paper) or ``"unit"``,
-            that is +1 or -1, a fourth value (the released code).
+            that is +1 or -1 by its sign, beside the three levels (the released code).
         negative_gradient: ``"true"`` derivative or ``"as_printed"`` in Eq. 7.
-        reduction: the scale gradients are a ``"sum"`` (Eq. 7) or a ``"mean"`` over their weights
-            (the mistake of several ports).
+        reduction: whether the scale gradients are a ``"sum"`` (Eq. 7) or a ``"mean"`` over their
+            weights (the mistake of several ports).
         latent_gradient: ``"scaled"`` by the scales (Eq. 8) or ``"straight_through"``.
-        normalize: ``"none"`` reads Eq. 6 and 8 as they stand; ``"max"`` divides the latent weights
-            by their largest magnitude first, which leaves the forward pass as it is and divides
+        normalize: ``"none"`` takes Eq. 6 and 8 literally; ``"max"`` first divides the latent
+            weights by their largest magnitude, which leaves the forward pass unchanged and divides
             the latent gradient by that magnitude.
-        tanh: whether the latent weights pass through tanh before all else, as in the released
-            code of the fixed-sparsity mode.
+        tanh: whether the latent weights pass through tanh first, as in the released code of the
+            fixed-sparsity mode.
         tied_scales: one scale for both signs, :math:`W_p = W_n` (the ablation of section 4.1);
             ``negative_scale`` is then None.
-        positive_scales: whether a scale below 0.001 is put back there after each step; in the
-            released code nothing keeps the scales positive.
-        granularity: scales for the ``"layer"`` (the paper) or for each ``"filter"``; the threshold
-            or sparsity is the layer's in either case.
+        positive_scales: whether the scales are clamped to at least 0.001 after each step; in the
+            released code nothing keeps them positive.
+        granularity: one scale of each sign for the ``"layer"`` (the paper) or for each
+            ``"filter"``; the threshold or sparsity is the layer's in either case.
         decay_scales: whether weight decay applies to the scales (it does in the released code).
-        init: first value of both scales (1.0 in the released code; the paper gives none).
+        init: initial value of both scales (1.0 in the released code; the paper gives none).
 
     Shapes: latent weights and quantized weights of any shape; the scales are scalars, or
     (out, 1, ...) for each filter.
 
     Raises:
-        TypeError: an argument is no number, or neither true nor false, where it should be.
+        TypeError: an argument that should be a number or a bool is something else.
         ValueError: an argument is outside its range, threshold and sparsity are both given or both
-            None, or ``tie="unit"`` comes with a sparsity, which knows no ties.
+            None, or ``tie="unit"`` is combined with a sparsity, which has no ties.
     """
 
     def __init__(
@@ -154,11 +154,11 @@ class TTQ(Quantizer):
         slope: Tensor | float = 1.0
         if self.latent_gradient == "scaled":
             slope = (up * positive - down * negative + (1 - signs.abs())).detach()
-        # Adds zero, and the latent weights' gradient.
+        # Adds zero to the value, and the gradient of the latent weights.
         return (weight + slope * (latent - latent.detach())).to(latent.dtype)
 
     def scales(self) -> tuple[Tensor, Tensor]:
-        """W_p and W_n, from one parameter if they are tied."""
+        """W_p and W_n, the same parameter if they are tied."""
         return self.positive_scale, (
             self.positive_scale if self.negative_scale is None else self.negative_scale
         )
@@ -194,8 +194,8 @@ class TTQ(Quantizer):
     def _signs(self, weight: Tensor) -> Tensor:
         """1 for the weights that become +W_p, -1 for those that become -W_n, else 0.
 
-        In arithmetic rather than by comparisons: a compiled step would keep their masks for the
-        backward pass, and on a CPU reading and writing booleans costs more than all the rest.
+        Computed by arithmetic rather than by comparisons: a compiled step would keep their masks
+        for the backward pass, and on a CPU reading and writing booleans costs more than all else.
         """
         if self.sparsity is None:
             delta = self._threshold(weight)
@@ -205,5 +205,5 @@ class TTQ(Quantizer):
 
 
 def _per_weight(scale: Tensor, signs: Tensor) -> Tensor:
-    """``scale``, its gradient divided by the number of its weights."""
+    """``scale``, with its gradient divided by the number of weights that use it."""
     return scale_gradient(scale, 1 / signs.abs().sum_to_size(scale.shape).clamp(min=1))

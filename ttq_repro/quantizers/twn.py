@@ -12,10 +12,10 @@ from ttq_repro.quantizers.magnitude import Granularity, dims_of, mean_magnitude
 
 
 class TWN(Quantizer):
-    r"""Ternary weights :math:`\{-\alpha, 0, +\alpha\}`, both numbers computed from the weights.
+    r"""Ternary weights :math:`\{-\alpha, 0, +\alpha\}`; nothing but the latent weights is trained.
 
-    Forward, an approximate minimum of :math:`\|w - \alpha w_t\|^2` for weights that are normally
-    or uniformly distributed:
+    Forward, an approximate minimum of :math:`\|w - w_t\|^2` for weights that are normally or
+    uniformly distributed:
 
     .. math::
         \Delta = 0.7 \, E|w|, \qquad \alpha = E(|w| \;\big|\; |w| > \Delta), \qquad
@@ -24,18 +24,18 @@ class TWN(Quantizer):
     Backward: straight through, :math:`\partial w = \partial L / \partial w_t`; neither
     :math:`\Delta` nor :math:`\alpha` takes a gradient.
 
-    The trap: a widely used port takes 0.75 and computes both numbers for every filter. That is
-    ``TWN(0.75, granularity="filter")``, another method with more scales, not the paper's.
+    The trap: a widely used port uses 0.75 and computes :math:`\Delta` and :math:`\alpha` for every
+    filter. That is ``TWN(0.75, granularity="filter")``, a different method with more scales.
 
     Args:
         factor: the threshold in units of the mean magnitude, at least 0.
-        granularity: whether threshold and scale are the ``"layer"``'s or each ``"filter"``'s own.
+        granularity: whether threshold and scale are per ``"layer"`` or per ``"filter"``.
 
     Shapes: any; the scale is (1, 1, ...), or (out, 1, ...) for each filter.
 
     Raises:
-        TypeError: ``factor`` is no number.
-        ValueError: ``factor`` is negative or not finite, or ``granularity`` unknown.
+        TypeError: ``factor`` is not a number.
+        ValueError: ``factor`` is negative or not finite, or ``granularity`` is unknown.
     """
 
     def __init__(self, factor: float = 0.7, *, granularity: Granularity = "layer") -> None:
@@ -64,12 +64,12 @@ class TWN(Quantizer):
         return f"factor={self.factor}, granularity={self.granularity}"
 
     def _threshold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Which weights stay, and the mean of their magnitudes (0 where none does)."""
+        """A mask of the weights that stay nonzero, and their mean magnitude (0 if none do)."""
         magnitude = weight.abs()
         kept = magnitude > self.factor * mean_magnitude(weight, self.granularity)
         dims = dims_of(weight, self.granularity)
         count = kept.sum(dims, keepdim=True).clamp(min=1)
-        # Sums of millions of weights are beyond float16.
+        # A sum over millions of weights would overflow float16.
         wide = torch.promote_types(weight.dtype, torch.float32)
         total = torch.where(kept, magnitude, 0).sum(dims, keepdim=True, dtype=wide)
         return kept, total / count

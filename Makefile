@@ -1,17 +1,17 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
-# Of their cells alone, where they have such: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
+# To choose among their cells, if they have such: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
 PYTHON ?= python3
-# A stand-in data set is trained at its own, short schedule.
+# A stand-in data set is trained with its own, short schedule.
 BUDGET ?= $(if $(DATA),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
 FALSE := 0 no off false
-# Where results/ and outputs/ are; without, this checkout, whose recorded runs are not trained again.
-# Not from the environment, where others mean something else by that name.
+# The folder of results/ and outputs/; by default this checkout, whose recorded runs are not trained
+# again. Never taken from the environment, where other tools use that name.
 IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),'workspace="$(WORKSPACE)"')
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
@@ -94,7 +94,7 @@ $(ARTIFACTS): reproduce-%: setup
 	$(REPRODUCE) artifact=$(subst -,_,$*)
 
 reproduce-equality: setup ## the fast path against float32, over seeds (BUDGET=short SEEDS=3)
-	@# One after another, whatever becomes of the first.
+	@# One after another, the second even if the first fails.
 	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
 		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16
 

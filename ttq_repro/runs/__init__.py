@@ -1,1 +1,1 @@
-"""What makes two runs the same, where their files lie, what they leave, which are missing."""
+"""Training runs: their identity, files and records, and how they are planned and executed."""

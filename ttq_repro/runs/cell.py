@@ -13,7 +13,7 @@ from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
 
-#: What an entry of ``artifact.cells`` says besides its labels.
+#: The keys of an entry of ``artifact.cells`` that are not labels.
 KEYS = ("experiment", "overrides", "budgets", "at", "precision")
 
 
@@ -22,11 +22,11 @@ class Cell:
     """One experiment of an artifact at one budget.
 
     Attributes:
-        labels: where it belongs in the table or figure, such as ``{"depth": 20}``.
-        overrides: what the artifact changes in its experiment.
+        labels: its place in the table or figure, such as ``{"depth": 20}``.
+        overrides: those that the artifact applies to the experiment.
         run: the run that fills it, at any seed.
         budget: ``paper``, ``short`` or ``smoke``.
-        command: what a user types to fill it.
+        command: the shell command that fills it.
     """
 
     labels: dict[str, Any]
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def setting(self) -> str:
-        """Budget, precision, processes if several: what the runs of a row of a table share."""
+        """Budget, precision, ``plain`` and processes if several: shared by the runs of a row."""
         trainer, processes = self.run.config["trainer"], self.run.processes
         plain = ", plain" if trainer["plain"] else ""
         together = f", {processes} processes" if processes > 1 else ""
@@ -54,8 +54,8 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 
     Raises:
         UserError: ``budget`` or a label in ``request["only"]`` is not one of the artifact's, no
-            cell of the budget has all of the labels, or the data set or the precision is none there
-            is, or none for this artifact.
+            cell of the budget has all of the labels, the data set or the precision is unknown, or
+            the data set does not suit the artifact.
     """
     artifact = request["artifact"]
     check_option("overrides", request["overrides"], check_list, may_be_empty=True)
@@ -68,7 +68,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
     cells = []
     for entry in _chosen(_at(artifact, budget), request["only"]):
         run = _run(request, entry, budget)
-        # Some are of one precision alone.
+        # Some entries are for one precision only.
         if entry.get("precision") in (None, run.config["trainer"]["precision"]):
             labels, overrides = _labels(entry), entry.get("overrides", [])
             command = _command(request, entry, budget)
@@ -83,12 +83,12 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
 def result_cells(request: Config) -> list[Cell]:
     """Every cell of an artifact at every budget of results, in either precision.
 
-    By one process, and by as many together as anything among the results was trained by.
+    Each is listed for one process, and for every number of processes that trained any result.
     """
     counts = Workspace.of(request).process_counts()
     budgets = [budget for budget in request["artifact"]["budgets"] if budget in RESULT_BUDGETS]
     if request["dataset"] is not None:
-        budgets.reverse()  # A stand-in is meant to be trained at the shorter ones.
+        budgets.reverse()  # A stand-in is meant to be trained at the shorter budget: list it first.
     return [
         cell
         for budget in budgets
@@ -101,7 +101,7 @@ def result_cells(request: Config) -> list[Cell]:
 
 
 def _at(artifact: Config, budget: str) -> list[Config]:
-    """The entries of a budget; one with ``at`` is of that budget alone."""
+    """The entries of a budget; one with ``at`` belongs to that budget only."""
     for entry in artifact["cells"]:
         key = f"{artifact['name']}: at of a cell"
         check_option(key, entry.get("at", budget), check_choice, artifact["budgets"])
@@ -133,7 +133,7 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     overrides = [f"experiment={entry['experiment']}", "train_parent=true"]
     if request["dataset"] is not None:
         overrides.append(f"data={request['dataset']}")
-    # An experiment may have a recipe of its own at a budget.
+    # An entry may have a recipe of its own at a budget.
     budgets = artifact["budgets"] | entry.get("budgets", {})
     overrides += [*budgets[budget], *entry.get("overrides", []), *request["overrides"]]
     config = compose_config("train", overrides)

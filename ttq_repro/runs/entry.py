@@ -1,4 +1,4 @@
-"""What the scripts share: Hydra's command line, and one clear line for what ends them early."""
+"""Entry points of the scripts: Hydra's command line, and errors reported in one clear line."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from ttq_repro.runs.overrides import refusals
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
-#: Of a process that Ctrl-C ended, as shells have it.
+#: Exit code of a process that Ctrl-C ended, as is usual in shells.
 INTERRUPTED = 130
-#: Hydra's own switch for those who want its whole stack traces.
+#: Hydra's own switch for full stack traces.
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def entry_point(
     name: str, *, folder: Path = CONFIGS, resumes: str | None = None
 ) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
-    """Make a script of a function of the config ``folder/NAME.yaml``, which it gets as plain data.
+    """Make a script of a function that takes the config ``folder/NAME.yaml`` as plain data.
 
-    It exits on a UserError and on what Hydra refuses, and on Ctrl-C with 130; either is told in one
-    line, the last one.
+    It exits on a UserError, on overrides that Hydra refuses, and on Ctrl-C with 130; each is
+    reported in one line, the last of the output.
 
     Args:
-        resumes: where the same command goes on from after Ctrl-C, if it does.
+        resumes: where the same command continues after Ctrl-C, if it does.
     """
     stopped = f"stopped; the same command goes on from {resumes}" if resumes else "stopped"
 
@@ -63,9 +63,9 @@ def entry_point(
 
 
 def _run(start: Callable[[], None]) -> None:
-    """Tell in a line what Hydra refuses.
+    """Run Hydra, and report what it refuses in one line.
 
-    By itself it prints pages and exits, unless it is told to raise (``HYDRA_FULL_ERROR``).
+    By itself Hydra prints pages and exits, unless it is told to raise (``HYDRA_FULL_ERROR``).
     """
     if os.environ.get(FULL_ERROR) == "1":
         return start()
@@ -76,7 +76,7 @@ def _run(start: Callable[[], None]) -> None:
     except UserError as error:
         _leave(error)
     except Exception:
-        # Here, as a sweep is summed up after it.
+        # Printed here, so that the summary of a sweep comes after it.
         traceback.print_exc()
         sys.exit(1)
 
@@ -87,25 +87,25 @@ def _leave(error: UserError) -> NoReturn:
 
 
 def keep_caches_in(folder: Path) -> None:
-    """Have libraries keep below ``folder`` what they would put elsewhere, once and for all."""
-    # What Lightning imports would put its cache into the home folder.
+    """Make libraries put their caches below ``folder``, unless the environment says where."""
+    # Matplotlib, which Lightning imports, would put its cache into the home folder.
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     compiled = str((folder / "compiled").absolute())
-    # By default in a folder of temporary files, where the next run may not find it any more. But
-    # torch's commands for the compiler come apart at a blank.
+    # By default this is a temporary folder, which the next run may not find any more. But torch's
+    # compiler commands break at a blank in the path.
     if len(compiled.split()) == 1:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled)
 
 
 def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
-    """What Hydra calls: ``main`` itself, or once for every job of a sweep.
+    """The function that Hydra calls with the config, once for every job of a sweep.
 
-    The jobs of a sweep note their errors instead, so that the others go on.
+    The jobs of a sweep note their errors instead of exiting, so that the others continue.
     """
 
     def call(config: DictConfig) -> None:
         hydra_config = HydraConfig.get()
-        # As they were typed, interpolations and all.
+        # As typed, with interpolations unresolved.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
         with refusals(CONFIGS):
             main(completed(config, str(hydra_config.job.config_name), cast(list[str], typed)))
@@ -113,11 +113,11 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     @functools.wraps(main)
     def job(config: DictConfig) -> None:
         keep_caches_in(Workspace.of({"workspace": config.get("workspace")}).cache)
-        # Where a summary tells them in the end; a script without one says them at once.
+        # Errors are noted if a summary reports them at the end, otherwise reported at once.
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):
-            # The default of joblib's workers is a way of its own to start processes, which those
-            # that decode photographs cannot take.
+            # joblib's workers default to a start method of their own, which does not work for the
+            # processes that decode photographs.
             multiprocessing.set_start_method(None, force=True)
             with noted_outcome():
                 call(config)

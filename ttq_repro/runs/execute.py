@@ -1,4 +1,4 @@
-"""Training one run unless its record is there, under a lock, after its parent."""
+"""Execution of one run: after its parent, under a lock, and only if it has no record yet."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ Say = Callable[[str], Any]
 
 
 def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
-    """The record of ``run``: read if it is there, otherwise obtained by training.
+    """Return the record of ``run``: read it if it exists, otherwise train the run.
 
-    Two processes that ask for the same run train it once; the second waits. A killed run goes on
-    from its last whole epoch, and one whose record is damaged is trained again.
+    If two processes ask for the same run, one trains it and the other waits. A killed run resumes
+    after its last complete epoch, and one whose record is damaged is trained again.
 
     Args:
-        weights_too: whether a record without the network's weights counts as no record.
-        say: takes messages and warnings.
+        weights_too: whether a record without the network's weights counts as missing.
+        say: called with messages and warnings.
 
     Raises:
         UserError: an option is invalid, the parent is missing and ``train_parent`` is false, or its
             weights are unusable.
-        TrainingError: the run cannot go on: it diverged, or the machine failed it.
+        TrainingError: the run cannot continue: it diverged, or the machine failed.
     """
     with explained(run):
         workspace = Workspace.of(run.config)
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
-        # Before hours go into a parent.
+        # Check these before spending hours on a parent.
         check_logging(run)
         rehearse(run.config)
         check_shares(run)
@@ -64,7 +64,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
 
 @contextmanager
 def _held(path: Path, run: Run, say: Say) -> Iterator[None]:
-    """The lock at ``path``; a user is told what the hours are for that it may be waited for."""
+    """Hold the lock at ``path``; tell the user if it is taken, as the wait may last hours."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
@@ -96,7 +96,7 @@ def _parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
 
 
 def _warner(say: Say) -> Say:
-    """Says what it is given as a warning."""
+    """A function that says messages as warnings."""
     return lambda message: say(f"warning: {message}")
 
 
@@ -120,7 +120,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         + (", going on from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = run.config["trainer"]
-    # There may be a driver for a GPU that torch cannot use.
+    # Ask torch: there may be a driver for a GPU that torch cannot use.
     device = device_of(trainer["accelerator"])
     if warning := precision_warning(trainer["precision"], device.type):
         warn(warning)
@@ -138,7 +138,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
 
 
 def _fault(checkpoint: Path, parent: Parent | None) -> str | None:
-    """Why a run cannot go on from a checkpoint, None if it can."""
+    """Why a run cannot resume from a checkpoint; None if it can."""
     try:
         started_from = recorded_parent(checkpoint)
     except ValueError:

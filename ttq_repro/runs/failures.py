@@ -1,4 +1,4 @@
-"""What stops a run from outside, as one line that says what to do about it."""
+"""Failures with causes outside of a run, reported in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ttq_repro.checks import headline
 from ttq_repro.errors import TrainingError
 from ttq_repro.runs.run import Run
 
-#: How torch's CPU allocator words it; on a GPU it has an exception of its own.
+#: Messages of torch's CPU allocator; for a GPU, torch has an exception of its own.
 NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
@@ -28,12 +28,12 @@ def explained(run: Run) -> Iterator[None]:
     except MemoryError:
         raise _out_of_memory(run) from None
     except OSError as error:
-        if error.strerror is None:  # Not the system's: of a library that has its own use for it.
+        if error.strerror is None:  # Not the system's: a library raised it for its own purposes.
             raise
         raise TrainingError(f"{error.strerror}: {error.filename or 'writing its files'}") from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in NO_MEMORY):
-            # The next run of a plan needs what this one held.
+            # Free the memory that this run held, for the next run of a plan.
             torch.cuda.empty_cache()
             raise _out_of_memory(run) from None
         if isinstance(error, torch.AcceleratorError):

@@ -1,4 +1,4 @@
-"""What a record keeps of the kernels of ternary convolutions (section 6.3 and Figure 6)."""
+"""The kernels of ternary convolutions, as a record keeps them (section 6.3 and Figure 6)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import nn
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.record import pack_codes
 
-SHOWN = 10  # Outputs and inputs whose kernels Figure 6 shows.
+SHOWN = 10  # Figure 6 shows the kernels of this many outputs and inputs.
 
 
 @torch.no_grad()
 def ternary_kernels(network: nn.Module) -> dict[str, dict[str, Any]]:
-    """``Record.kernels`` of a network: each ternary layer with kernels of more than one weight."""
+    """``Record.kernels`` of a network: its ternary convolutions with kernels larger than 1x1."""
     found = {}
     for layer in quantized_layers(network):
         levels, codes = layer.quantizer.levels(layer.latent), layer.quantizer.codes(layer.latent)

@@ -1,4 +1,4 @@
-"""Windows on a run, CSV and wandb; the record is drawn from neither."""
+"""Loggers of a run, CSV and wandb; the record does not depend on them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WANDB_MODES = ("offline", "online", "disabled")
 
 
 def check_logging(run: Run) -> None:
-    """Refuse, before the data are prepared, what would fail after.
+    """Check the loggers' config before the data are prepared.
 
     Raises:
-        UserError: there is no such mode of wandb, or no key to its server, or what is none.
+        UserError: the mode of wandb is unknown, or the key to its server is missing or invalid.
     """
     mode = run.config["logger"]["wandb"]
     check_option("logger.wandb", mode, check_choice, WANDB_MODES)
@@ -34,10 +34,10 @@ def check_logging(run: Run) -> None:
 def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterator[list[Logger]]:
     """The loggers that the run's config asks for, closed at the end.
 
-    CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, a row an epoch. wandb: offline
-    unless asked otherwise, so that it never prompts and sends nothing; online it gets the network
-    as well, once that is saved. A resumed run starts the next N, and offline another folder of
-    wandb's, each with its past in front.
+    CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, one row per epoch. wandb:
+    offline by default, so that it never prompts and sends nothing; online, the network is uploaded
+    as well, once it is saved. A resumed run starts the next N and, offline, a new wandb folder;
+    both begin with the epochs before.
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
@@ -48,7 +48,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    # Begun here rather than by the logger, which hands over an option that wandb warns about.
+    # Started here rather than by the logger, which passes an option that wandb warns about.
     window = open_window(
         workspace,
         project=config["project"],

@@ -1,4 +1,4 @@
-"""How fast runs will train, from a few steps of each on random images."""
+"""Measuring how fast runs will train, by a few steps of each on random images."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ from ttq_repro.training.fit import fit
 from ttq_repro.training.network import build_network
 from ttq_repro.workers import threads_each, workers_each
 
-#: Steps of the epoch that is timed, and of the one before that warms up.
+#: Steps of the timed epoch, and of the warm-up epoch before it.
 CPU_STEPS, GPU_STEPS = 4, 100
-LOADED = 20  # Batches for which the loader is timed.
-ARRAY_SIZE = (32, 32)  # Of every data set in memory.
+LOADED = 20  # Batches over which the loader is timed.
+ARRAY_SIZE = (32, 32)  # Height and width of every data set in memory.
 
 
 class RandomImages:
     """A :class:`DataSource` that repeats one batch of random images.
 
     Args:
-        image_size: height and width. steps: batches an epoch.
+        image_size: height and width.
+        steps: batches per epoch.
     """
 
     name = source = "random images"
@@ -75,10 +76,10 @@ class RandomImages:
 
 
 def measured(plan: Plan, workspace: Workspace) -> Plan:
-    """The plan with what is measured now of its missing runs, each on its share of the cores.
+    """The plan with the speeds of its missing runs, measured on their share of the cores.
 
-    The loader is timed where its images are at hand: to prepare photographs is not the plan's job.
-    What is wrong with images is left to the plan to tell.
+    The loader is timed only if its images are ready: preparing photographs is not the plan's job.
+    Errors in the images are left to the plan to report.
     """
     found: dict[str, PlannedRun] = {}
     for planned in plan.missing:
@@ -116,9 +117,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
 
 @contextmanager
 def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
-    """Compute with as many threads as one process has of a run that trains beside others.
+    """Use as many threads as a process of ``run`` gets when ``jobs`` runs train side by side.
 
-    On a CPU the processes of a run share its cores, too.
+    On a CPU, the processes of one run share its cores, too.
     """
     before = torch.get_num_threads()
     processes = 1 if has_gpu(run.config["trainer"]["accelerator"]) else run.processes
@@ -131,13 +132,13 @@ def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
 
 
 def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
-    """Images a second of the run's training steps, its images at hand.
+    """Images per second of the run's training steps, without loading images.
 
-    Of several processes one is timed, on a share of the batch: what they take to agree on gradients
-    is left out.
+    Of several processes one is timed, on its share of the batch: the time that they take to average
+    gradients is left out.
 
     Args:
-        images: in an epoch of the run, None if that is unknown, as of a large data set.
+        images: number per epoch of the run; None if unknown, as for a large data set.
     """
     config = run.config
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
@@ -150,7 +151,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
         "trainer": trainer | {"progress": False},
         "recipe": recipe | {"epochs": 2, "warm_up": None, "batch_size": share},
     }
-    # What a teacher costs does not depend on its weights.
+    # The cost of a teacher does not depend on its weights.
     parent = build_network(config, None).state_dict() if config["distillation"] else None
     size = (data["crop"],) * 2 if is_of_photographs(data) else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
 
 
 def loader_speed(data: DataSource, batch_size: int) -> float:
-    """Images a second that a training loader delivers, its first batch left out."""
+    """Images per second that a training loader delivers, not counting its first batch."""
     batches = iter(data.train_loader(batch_size, seed=0))
     next(batches)
     started = time.perf_counter()

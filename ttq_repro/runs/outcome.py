@@ -1,4 +1,4 @@
-"""What is reported of a trained run: its record, and what that says of an earlier one."""
+"""Making the record of a trained run, with a summary of the records that it replaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ttq_repro.training.fit import Fitted
 
 
 def replaced_records(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
-    """What is kept of the record that ``run`` is about to replace, and of those it had replaced."""
+    """Summaries of the record that ``run`` will replace, and of those that it has replaced."""
     record = read_record(workspace.record(run), warn=lambda _: None)
     if record is None:
         return []
@@ -30,7 +30,8 @@ def record_of(
     """The record of a run that has been trained.
 
     Args:
-        weights: SHA-256 of its network. replaced: see :func:`replaced_records`.
+        weights: SHA-256 of its network.
+        replaced: see :func:`replaced_records`.
     """
     layers: dict[str, dict[str, list[float]]] = {}
     metrics: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""What is wrong with overrides of a config, in a line each."""
+"""Errors in overrides of a config, reported in one line each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from omegaconf.errors import OmegaConfBaseException
 from ttq_repro.checks import check_flag, check_number, check_option, headline, in_a_line
 from ttq_repro.errors import UserError
 
-#: How Hydra words GROUP=null, an error of no kind of its own.
+#: How Hydra's message about GROUP=null begins, which has no exception class of its own.
 NO_CHOICE = "Config group override"
-#: Options that are truth values by default and take a word as well, which training checks.
+#: Options that are booleans by default but accept a word as well, which training checks.
 WORDS_TOO = {"trainer.progress"}
 
 
 def check_kinds(value: Any, usual: Any, key: str = "") -> None:
-    """Compare a config, or the node ``key`` of one, with what it is without overrides.
+    """Compare the types in a config, or in its node ``key``, with those without overrides.
 
     Raises:
-        UserError: something else stands where a truth value or a number is usual: `no` is a
-            string, and every string is true.
+        UserError: something else takes the place of a boolean or a number: `no` is a string, and
+            every string is true.
     """
     if isinstance(value, list) and isinstance(usual, list):
         value, usual = dict(enumerate(value)), dict(enumerate(usual))
@@ -41,7 +41,7 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
 
 @contextmanager
 def refusals(configs: Path) -> Iterator[None]:
-    """Tell in one line what Hydra tells in up to forty.
+    """Report in one line what Hydra reports in up to forty.
 
     Args:
         configs: the folder of the configs to choose from.
@@ -65,7 +65,7 @@ def _refusal(error: CompactHydraException, configs: Path) -> UserError:
         return UserError(f"{error.override}: {told}")
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        if not (known := error.options):  # All of the group's lie in folders.
+        if not (known := error.options):  # All choices of the group are in subfolders.
             group, _, name = str(error.missing_cfg_file).partition("/")
             known = _choices_below(configs / group)
         return UserError(f"{group}={name}: must be one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The network that a run starts from, out of the files of its parent or of the user."""
+"""The network that a run starts from, read from the files of its parent or of the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ttq_repro.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class Parent:
-    """What a run starts from: identity (None: a file of the user's), weights and checksum."""
+    """What a run starts from: identity (None for a user's file), weights and checksum."""
 
     identity: str | None
     weights: dict[str, Tensor]
@@ -28,16 +28,16 @@ class Parent:
 
 
 def is_trained(run: Run, workspace: Workspace) -> bool:
-    """Whether the record and the weights of ``run`` are there."""
+    """Whether the record and the weights of ``run`` exist."""
     record = read_record(workspace.record(run), warn=lambda _: None)
     return record is not None and workspace.weights(run).is_file()
 
 
 def read_parent(run: Run, workspace: Workspace, warn: Callable[[str], Any]) -> Parent | None:
-    """What ``run`` starts from; None: random weights.
+    """The network that ``run`` starts from; None for random weights.
 
     Args:
-        warn: hears of a damaged record.
+        warn: called about a damaged record.
 
     Raises:
         UserError: the parent is not trained, or its weights are unusable.

@@ -1,4 +1,4 @@
-"""The plan of an artifact: which runs it needs, which are there, how long the rest will take."""
+"""The plan of an artifact: which runs it needs, which are done, how long the rest will take."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ttq_repro.workers import cores, threads_each
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, whether its record is there, and what tells how fast it will be.
+    """A run, whether its record exists, and what its speed is estimated from.
 
     Attributes:
-        alike: the record that comes closest to it.
-        images: training images of its data set, where that is known beforehand.
-        measured: training images a second, measured just now.
+        alike: the record of the most similar run.
+        images: number of training images, if known beforehand.
+        measured: training images per second, if measured now.
     """
 
     run: Run
@@ -42,14 +42,14 @@ class PlannedRun:
 
     @property
     def speed(self) -> float | None:
-        """Training images a second, measured or as the alike run had them."""
+        """Training images per second, measured or as recorded of the similar run."""
         if self.measured is not None or self.alike is None:
             return self.measured
         return self.alike.speed
 
     @property
     def seconds(self) -> float | None:
-        """The time it takes; by epochs as the alike run had them if that is all there is."""
+        """Estimated duration, from the epoch time of the similar run if only that is known."""
         if self.speed and self.images:
             return self.run.epochs * self.images / self.speed
         if self.measured is None and self.alike and self.alike.is_of_the_same_images:
@@ -73,9 +73,9 @@ class Plan:
 
     Attributes:
         jobs: how many train side by side.
-        at_once: how many of these have the speed that is told of one. Below ``jobs`` where that is
-            known of one that has the device, or more than its share of the cores, to itself.
-        data: what is known of the photographs, or what is wrong with the images; None for arrays.
+        at_once: how many of these train at the estimated speed. Below ``jobs`` if that is the speed
+            of a run that has the device, or more than its share of the cores, to itself.
+        data: the survey of the photographs (None for arrays), or what is wrong with the images.
     """
 
     runs: list[PlannedRun]
@@ -90,7 +90,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """The time that all missing runs take."""
+        """Estimated duration of all missing runs; None if that of any is unknown."""
         seconds = {planned.run.name: planned.seconds for planned in self.missing}
         total = _sum(seconds.values())
         if total is None:
@@ -104,7 +104,7 @@ class Plan:
         return max(total / self.at_once, max(chains, default=0))
 
     def lines(self) -> list[str]:
-        """The plan as text, a line a run."""
+        """The plan as text, one line per run."""
         width = max(len(planned.run.label) for planned in self.runs)
         lines = [f"device: {self.device}", f"speed: {self._speed()}"]
         if self.data is not None:
@@ -136,7 +136,7 @@ class Plan:
 
 
 def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
-    """Order the runs, add their parents, and estimate times from the last recorded speeds.
+    """Order the runs, add their parents, and estimate times from the latest recorded speeds.
 
     Args:
         jobs: how many of them train side by side.
@@ -154,7 +154,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
         if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
             done[run.parent.name] = False
     records = _recorded(workspace)
-    # All runs of an artifact see the same images, but for what some hold out.
+    # All runs of an artifact use the same images, except those that some hold out.
     first = next(iter(ordered.values()))
     data = _survey(first, workspace)
     accelerator = first.config["trainer"]["accelerator"]
@@ -179,15 +179,16 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
 
 
 def at_once(jobs: int, threads: int, *, by_gpu: bool) -> int:
-    """How many of ``jobs`` runs keep the speed that one has alone, ``threads`` each.
+    """How many of ``jobs`` runs, with ``threads`` each, keep the speed of one that runs alone.
 
-    Those that have cores of their own. A GPU they share, and what that gains nobody has measured.
+    On a CPU, as many as can have their own cores. On a GPU one, as the gain of sharing it has not
+    been measured.
     """
     return 1 if by_gpu else min(jobs, max(1, cores() // threads))
 
 
 def _training_images(run: Run, data: Survey | DataError | None) -> int | None:
-    """How many there are, where that is known; a result has those that its config says."""
+    """The number of training images if known; for a result, its config gives it."""
     if isinstance(data, Survey):
         images = data.images["train"]
     elif run.is_result and "images" in run.config["data"]:
@@ -202,7 +203,7 @@ def _print_warning(message: str) -> None:
 
 
 def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
-    """The photographs of a run."""
+    """A survey of a run's photographs, or what is wrong with them; None for arrays."""
     if not is_of_photographs(run.config["data"]):
         return None
     try:
@@ -212,7 +213,7 @@ def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
 
 
 def _recorded(workspace: Workspace) -> list[Record]:
-    """Records of any device, the latest first."""
+    """Records from any device, latest first."""
     found = [
         record
         for home in (workspace.results, workspace.outputs)

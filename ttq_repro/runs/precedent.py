@@ -1,4 +1,4 @@
-"""What records tell of a run to come: how fast it will be."""
+"""Predicting the speed of a run from the records of similar runs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 
-#: What a speed depends on, in words, the most important first; None where that is not known.
+#: The conditions that a speed depends on, in words, most important first; None if unknown.
 Conditions = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
 class Precedent:
-    """The record that comes closest to a run to be trained.
+    """The record of the run that is most similar to one to be trained.
 
     Attributes:
         run: the run to be trained.
-        unlike: under which conditions the record's run trained that this one will not, in words.
+        unlike: the conditions of the recorded run that differ from those of ``run``, in words.
     """
 
     record: Record
@@ -42,16 +42,16 @@ class Precedent:
 
     @property
     def epoch_seconds(self) -> float:
-        """Its median epoch, another depth counted in proportion."""
+        """Its median epoch, scaled in proportion if the networks differ in depth."""
         scale = _work(self.run.config) / _work(self.record.config)
-        # Those of the last stint: earlier ones may have had another machine.
+        # Only epochs since the last resume: earlier ones may be from another machine.
         earlier = sum(stint["epochs"] for stint in self.record.provenance.get("earlier", []))
         seconds = self.record.metrics["seconds"]
         return scale * median(seconds[earlier:] or seconds)
 
     @property
     def speed(self) -> float | None:
-        """Training images a second; None if the record does not say how many there were."""
+        """Training images per second; None if the record lacks their number."""
         images = self.record.provenance.get("train_images")
         return images / self.epoch_seconds if images else None
 
@@ -63,13 +63,13 @@ class Precedent:
 def precedent(
     run: Run, records: Iterable[Record], hardware: str | None, threads: int | None
 ) -> Precedent | None:
-    """The one for ``run`` among records of a kind of device, of equals the first.
+    """The most similar of ``records``, all from one kind of device; the first in a tie.
 
-    It has the same kind of network and images as large as the run's.
+    Only records with the same class of network and the same size of images are considered.
 
     Args:
-        hardware: the GPU or the CPU that the run will have, None if that is unknown.
-        threads: how many it will compute with, None if that is no matter.
+        hardware: the GPU or CPU that the run will use; None if unknown.
+        threads: how many threads it will use; None if that does not matter.
     """
     data = run.config["data"]
     here = _conditions(run, hardware, threads)
@@ -120,5 +120,5 @@ def _hardware(record: Record) -> str:
 
 
 def _work(config: Config) -> float:
-    """Cost of a step in units that compare networks of one kind."""
+    """Relative cost of a step, comparable only between networks of one class."""
     return config["model"].get("depth", 3) - 2

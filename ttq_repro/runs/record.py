@@ -1,4 +1,4 @@
-"""The record: one small JSON file a run, from which tables and figures are drawn."""
+"""The record: one small JSON file per run, from which tables and figures are drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ttq_repro.files import write_atomically
 from ttq_repro.runs.soundness import check
 
 SCHEMA = 1
-#: What stands before and after the checksum that ends a file.
+#: The bytes before and after the checksum at the end of a file.
 SEAL, END = b', "checksum": "', b'"}\n'
 
 
@@ -28,32 +28,34 @@ class Record:
     """Everything a run reports.
 
     Attributes:
-        identity, seed: which run; config: its resolved config; parent: identity and weights of
-            the network it started from.
+        identity, seed: identify the run.
+        config: its resolved config.
+        parent: identity of the run it started from, and the checksum of that network.
         decisions: for every convolution and linear layer, whether it is quantized, why, and how
             many ``weights`` it has (missing from the first records).
-        metrics: one value an epoch by name; errors are shares of images in [0, 1].
-        layers: per quantized layer, one value an epoch of what its quantizer reports: the shares
-            ``negative``, ``zero`` and ``positive``, for methods of two or three levels
-            ``positive_scale`` and ``negative_scale``, and what is the method's own.
-        test_error: ``final`` epoch, ``best`` epoch, and ``trailing`` mean over ``trailing_epochs``,
-            see :func:`last_eighth`.
-        correct: which test images the final network gets right, a bit each, in base64.
+        metrics: values per epoch, by name; errors are fractions of images in [0, 1].
+        layers: per quantized layer, the values per epoch that its quantizer reports: the shares
+            ``negative``, ``zero`` and ``positive``, for methods with two or three levels
+            ``positive_scale`` and ``negative_scale``, and quantities specific to the method.
+        test_error: that of the ``final`` and of the ``best`` epoch, and the ``trailing`` mean over
+            ``trailing_epochs``, see :func:`last_eighth`.
+        correct: which test images the final network gets right, one bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.
-        warnings: what was noticed of degenerate layers while it trained.
-        provenance: commit, versions, hardware, time. Of a run that was stopped and went on that is
-            who ended it, while ``earlier`` lists who trained it before: commit, hardware, epochs.
-            ``replaces`` lists the records, sound ones, whose place it took as their weights were
+        warnings: those given during training, about degenerate layers or failed compilation.
+        provenance: commit, versions, hardware, time. For a resumed run they describe the process
+            that finished it, and ``earlier`` lists commit, hardware and epochs of those before.
+            ``replaces`` lists the sound records that this one replaced because their weights were
             missing: ``final`` error, checksum, commit, device, time.
-        histograms: per quantized layer its latent weights ``before`` and ``after`` training:
+        histograms: per quantized layer, its latent weights ``before`` and ``after`` training:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
-            and scales of that moment. Empty in the first records.
-        kernels: per ternary convolution, of its two-dimensional kernels: how many ``count``, are
-            ``empty`` (all zeros) or hold a ``single`` weight, and the ``codes`` of the first 10
-            outputs x 10 inputs, of ``shape``; see :meth:`kernel_codes`. Empty in the first records.
+            and scales at that time. Empty in the first records.
+        kernels: per ternary convolution, the number of its two-dimensional kernels (``count``), of
+            those that are all zeros (``empty``) and of those with one nonzero weight (``single``),
+            and the ``codes`` of the first 10 outputs x 10 inputs, of ``shape``; see
+            :meth:`kernel_codes`. Empty in the first records.
 
     The last field of the file is the SHA-256 of the bytes before it, so that a flipped bit does not
-    pass for a result.
+    go unnoticed.
     """
 
     identity: str
@@ -74,7 +76,7 @@ class Record:
     schema: int = field(default=SCHEMA)
 
     def write(self, path: Path) -> None:
-        """Write to ``path`` whole or not at all."""
+        """Write to ``path`` atomically."""
         content = json.dumps(asdict(self)).encode().removesuffix(b"}")
         write_atomically(path, content + SEAL + _digest(content) + END)
 
@@ -83,7 +85,7 @@ class Record:
         """The record at ``path``.
 
         Raises:
-            ValueError: the file is damaged or of another schema; the message names it.
+            ValueError: the file is damaged or has another schema; the message names it.
         """
         try:
             stored = path.read_bytes()
@@ -107,7 +109,7 @@ class Record:
 
     @property
     def machine(self) -> str:
-        """What it was trained on, ``CPU`` or ``GPU``; empty if it does not say."""
+        """The device it was trained on, ``CPU`` or ``GPU``; empty if that is not recorded."""
         kind = str(self.provenance.get("accelerator", "")).removesuffix("Accelerator")
         return "GPU" if kind == "CUDA" else kind
 
@@ -119,7 +121,7 @@ class Record:
     def sparsity(self) -> float | None:
         """The share of zeros among all quantized weights at the end.
 
-        None if nothing is quantized to zero, or the record does not say how large its layers are.
+        None if nothing is quantized to zero, or the record lacks the sizes of its layers.
         """
         zeros = {name: layer["zero"][-1] for name, layer in self.layers.items() if "zero" in layer}
         sizes = {d["layer"]: d["weights"] for d in self.decisions if "weights" in d}
@@ -128,7 +130,7 @@ class Record:
         return float(np.average(list(zeros.values()), weights=[sizes[name] for name in zeros]))
 
     def kernel_codes(self, layer: str) -> NDArray[np.int8]:
-        """-1, 0 and 1 of the layer's first kernels, shape (outputs, inputs, height, width)."""
+        """Codes -1, 0 and 1 of the layer's first kernels, (outputs, inputs, height, width)."""
         kept = self.kernels[layer]
         packed = np.frombuffer(base64.b64decode(kept["codes"]), np.uint8)
         unpacked = packed[:, None] >> np.arange(0, 8, 2) & 3
@@ -137,12 +139,12 @@ class Record:
 
 
 def last_eighth(values: list[float]) -> list[float]:
-    """Of one value an epoch, those that trailing means are taken over: one at least."""
+    """The last eighth of values per epoch, at least one, over which trailing means are taken."""
     return values[-max(1, len(values) // 8) :]
 
 
 def pack_codes(codes: NDArray[np.integer]) -> str:
-    """Codes -1, 0 and 1 at two bits each, in base64; undone by :meth:`Record.kernel_codes`."""
+    """Pack codes -1, 0 and 1 into two bits each, the inverse of :meth:`Record.kernel_codes`."""
     flat = np.append(codes.ravel() + 1, np.zeros(-codes.size % 4, codes.dtype)).reshape(-1, 4)
     return base64.b64encode((flat << np.arange(0, 8, 2)).sum(1).astype(np.uint8).tobytes()).decode()
 
@@ -157,9 +159,9 @@ def _digest(content: bytes) -> bytes:
 
 
 def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
-    """The record at ``path`` if it is there and sound; ``warn`` hears of a damaged one.
+    """The record at ``path``; None if it is missing or damaged, which ``warn`` is told of.
 
-    One that lies in the place of another run, copied by hand perhaps, is not sound.
+    A record in another run's place, perhaps copied by hand, counts as damaged.
     """
     if not path.is_file():
         return None
@@ -175,10 +177,10 @@ def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
 
 
 def read_records(folder: Path, warn: Callable[[str], Any]) -> Iterator[Record]:
-    """Every readable record below ``folder``; ``warn`` hears of the others.
+    """Every readable record below ``folder``; ``warn`` is told of the others.
 
-    Seeds of one run that differ in test images, epochs or layers cannot be averaged: of those, the
-    ones that are not like most of them are left out, too.
+    Seeds of one run that differ in test images, epochs or layers cannot be averaged: those that
+    differ from the majority are skipped, too.
     """
     for _, paths in groupby(sorted(folder.rglob("*.json")), key=lambda path: path.parent):
         yield from _alike({path: read_record(path, warn) for path in paths}, warn)

@@ -1,4 +1,4 @@
-"""What makes two runs the same: a name, and a hash over the fields that shape the result."""
+"""Identity of a run: a name, and a hash of the fields that shape the result."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from ttq_repro.runs.config import Config, committed_choice, compose_config
 
 RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
 RESULT_BUDGETS = {"short", "paper"}
-#: Options of a distillation that are no whole numbers, see :func:`_typed`.
+#: Options of a distillation that are floats, see :func:`_typed`.
 FRACTIONS = {"weight": 0.0, "temperature": 0.0}
-#: What torch takes.
+#: The largest seed that torch accepts.
 HIGHEST_SEED = 2**63 - 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, known by its resolved config (``configs/train.yaml``).
+    """One training run, defined by its resolved config (``configs/train.yaml``).
 
     Raises:
-        UserError: the seed or the number of processes is invalid, or a name is unfit for a file's.
+        UserError: the seed, the number of processes or the parent is invalid, or a name cannot be
+            part of a file name.
     """
 
     config: Config
@@ -72,7 +73,7 @@ class Run:
 
     @property
     def processes(self) -> int:
-        """How many processes train it, with a share of every batch each; 1 in the first records."""
+        """How many processes train it, on a share of every batch each; 1 in the first records."""
         return self.config["trainer"].get("devices", 1)
 
     @cached_property
@@ -80,7 +81,7 @@ class Run:
         """The full-precision run that ``parent: auto`` stands for.
 
         It shares model, data, precision and seed with its child and follows the recipe that the
-        child's recipe names, as committed: what is overridden in the child stays there.
+        child's recipe names, as committed: overrides of the child's recipe do not affect it.
         """
         if self.config["parent"] != "auto":
             return None
@@ -92,7 +93,7 @@ class Run:
 
     @cached_property
     def science(self) -> Config:
-        """The fields that shape the result: what :attr:`identity` hashes."""
+        """The fields that shape the result, which :attr:`identity` hashes."""
         config, trainer = self.config, self.config["trainer"]
         model, quantizer, data, recipe = (
             _typed(config[group], committed_choice(group, config[group]["name"]))
@@ -109,7 +110,8 @@ class Run:
         }
         images = config["data"].get("images")
         usual = committed_choice("data", self.dataset) or {}
-        # Younger than the first records: part of it only where they are used, else None.
+        # Added after the first records were written: hashed only where used, so that older
+        # identities still hold.
         younger = {
             "processes": self.processes if self.processes > 1 else None,
             "plain": trainer.get("plain") or None,
@@ -120,9 +122,9 @@ class Run:
 
     @cached_property
     def identity(self) -> str:
-        """Name and hash, equal for runs that differ in seed, paths and logging alone.
+        """Name and hash, equal for runs that differ only in seed, paths and logging.
 
-        ``-xN`` before the hash says that N processes train it together.
+        ``-xN`` before the hash means that N processes train it together.
         """
         digest = hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()
         together = f"-x{self.processes}" if self.processes > 1 else ""
@@ -131,7 +133,7 @@ class Run:
 
     @property
     def public_config(self) -> Config:
-        """The config without where things lie, which is nobody's business but the machine's."""
+        """The config without paths, which only concern the machine that it ran on."""
         config = _without(self.config, "workspace")
         by_path = config["parent"] not in ("auto", "none")
         parent = self._parent_identity() if by_path else config["parent"]
@@ -139,16 +141,16 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Identity and seed: what tells any two runs apart."""
+        """Identity and seed, unique to each run."""
         return f"{self.identity} seed {self.seed}"
 
     @cached_property
     def options(self) -> list[str]:
-        """What sets it apart from runs that its name does not tell it from, for people to read.
+        """Readable differences from runs whose identity differs only in the hash.
 
-        The options in which its model and quantizer are not those of ``configs/``, such as
-        ``sparsity=0.3``, those of a policy other than the usual one, that it goes on from a parent
-        of its own kind, a teacher, and images held out.
+        These are options of its model and quantizer that differ from ``configs/``, such as
+        ``sparsity=0.3``, those of a policy other than the default one, whether it trains a
+        full-precision parent further, whether it is distilled, and the share of images held out.
         """
         usual = compose_config("train", [])
         for group in ("model", "quantizer"):
@@ -159,7 +161,7 @@ class Run:
             for option, value in self.config[group].items()
             if option not in usual[group] or usual[group][option] != value
         ]
-        # Where their recipes are one, its parent has its name but for the hash.
+        # If their recipes are the same, its parent's identity differs only in the hash.
         goes_on = self.quantizer == "full_precision" and self.config["parent"] != "none"
         further = ["trained further"] if goes_on else []
         distilled = ["distilled"] if self.config.get("distillation") else []
@@ -174,7 +176,7 @@ class Run:
 
     @property
     def is_result(self) -> bool:
-        """Whether it belongs into results/: a real data set and an unaltered recipe of a budget."""
+        """Whether it belongs in results/: a real data set and an unaltered recipe of a budget."""
         recipe = self.config["recipe"]
         return (
             self.dataset in RESULT_DATASETS
@@ -197,7 +199,7 @@ class Run:
 
 
 def _typed(node: Any, usual: Any) -> Any:
-    """``node`` with fractions wherever ``usual`` has them, so that 1 and 1.0 are no two runs."""
+    """``node`` with floats wherever ``usual`` has them, so that 1 and 1.0 are the same run."""
     if isinstance(node, dict) and isinstance(usual, dict):
         return {key: _typed(value, usual.get(key)) for key, value in node.items()}
     return float(node) if type(node) is int and type(usual) is float else node

@@ -1,4 +1,4 @@
-"""Training a run as one of its processes, of which the first one leaves weights and record."""
+"""Training a run as one of its processes; the first one writes weights and record."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train_share(
     """Train ``run`` as one of its processes; the first one writes weights and record.
 
     Args:
-        replaced: what the record keeps of those whose place it takes.
+        replaced: summaries of the records that this one replaces, to be kept in it.
     """
     workspace, source = Workspace.of(run.config), commit()
     fit_share = partial(

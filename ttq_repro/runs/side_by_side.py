@@ -22,20 +22,20 @@ Start = Callable[[Run], Future[None]]
 
 
 def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
-    """Train runs that are ordered parents first; those that fail do not stop the others.
+    """Train ``runs``, ordered parents first; those that fail do not stop the others.
 
-    Several at a time share the cores. On small networks they get more done than one with all
-    cores: nobody waits for a thread of its own.
+    Several at a time share the cores. On small networks that is faster than giving each run all
+    cores in turn, since less time is lost to synchronizing threads.
 
     Args:
-        jobs: how many at a time; one is trained in this process.
+        jobs: how many at a time; if 1, they train in this process.
 
     Returns:
-        Why which of them failed, by name: those that raised a :class:`TrainingError`, those whose
-        process was lost, and their children.
+        The reason of each failure, by the run's name: it raised a :class:`TrainingError`, its
+        process was lost, or its parent failed.
 
     Raises:
-        UserError: something that the user is to mend before any run can go on.
+        UserError: something that the user has to fix before any run can continue.
     """
     if jobs == 1:
         return _train_all(runs, jobs, _now)
@@ -43,7 +43,7 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
         try:
             return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, jobs, run))
         finally:
-            # None is left unless this was interrupted, or a run met what all would.
+            # Some are left only after an interrupt, or an error that every run would meet.
             for process in multiprocessing.active_children():
                 process.kill()
 
@@ -78,14 +78,14 @@ def _started(run: Run, failed: dict[str, str], start: Start) -> Future[None]:
 
 
 def _now(run: Run) -> Future[None]:
-    """Train in this process, and only then return."""
+    """Train in this process before returning a future that is done."""
     future: Future[None] = Future()
     try:
         execute(run, weights_too=True)
     except UserError as error:
         future.set_exception(error)
     except Exception as error:
-        # A fault of ours ends one run, as it would one in a process of its own.
+        # A bug ends only this run, as it would in a process of its own.
         traceback.print_exc()
         future.set_exception(TrainingError(f"{type(error).__name__}: {error}"))
     else:
@@ -94,7 +94,7 @@ def _now(run: Run) -> Future[None]:
 
 
 def _in_a_process(jobs: int, run: Run) -> None:
-    """Train in a process of its own, one of ``jobs``, and wait for its end."""
+    """Train in a new process, one of ``jobs``, and wait for its end."""
     threads = threads_each(torch.get_num_threads(), jobs)
     trainer = run.config["trainer"]
     if trainer["progress"]:  # Bars of several runs would overwrite each other.

@@ -1,4 +1,4 @@
-"""What tables and figures rely on in a record, whoever wrote it."""
+"""Checks of everything that tables and figures rely on in a record, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 if TYPE_CHECKING:
     from ttq_repro.runs.record import Record
 
-#: What every record holds by epoch, and of the test error.
+#: The metrics and the test errors that every record holds.
 METRICS = {"train_error", "test_error", "seconds"}
 TEST_ERRORS = {"final", "best", "trailing"}
-#: What it holds of its parent, if it has one, and of each decision.
+#: What it holds about its parent, if it has one, and about each decision.
 PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason"}
 #: The quantizer whose layers figures draw; others need not report on theirs.
 DRAWN = "ttq_repro.quantizers.TTQ"
 
 
 def check(record: Record) -> None:
-    """Raise a ValueError if something is missing, of another length, or contradicts the rest."""
+    """Raise a ValueError if fields are missing, differ in length, or contradict each other."""
     _check_keys(record)
     _check_layers(record)
     _check_curves(record)
@@ -56,7 +56,7 @@ def _check_curves(record: Record) -> None:
         raise ValueError("its metrics and layers are not of one length")
     if not record.metrics["seconds"]:
         raise ValueError("it has no epoch")
-    # A loss is drawn nowhere, and that on the test images may be infinite for an epoch.
+    # Losses are not drawn, and the test loss may be infinite for an epoch.
     metrics = [curve for name, curve in record.metrics.items() if not name.endswith("_loss")]
     if not np.isfinite(np.concatenate([*metrics, *layers, [*record.test_error.values()]])).all():
         raise ValueError("not all of its numbers are finite")
@@ -68,7 +68,7 @@ def _check_final_error(record: Record) -> None:
         raise ValueError(f"its bits are not those of {images} test images")
     if final != record.metrics["test_error"][-1]:
         raise ValueError("its final test error is not that of its last epoch")
-    # Errors are rounded, to less than an image.
+    # Errors are rounded, but by less than one image.
     wrong = images - int(record.correct_images().sum())
     if abs(final * images - wrong) >= 1:
         raise ValueError(f"its final test error is not that of {wrong} in {images} images")

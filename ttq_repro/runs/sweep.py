@@ -1,4 +1,4 @@
-"""What a sweep says at its end: how many jobs are done, which failed, and why."""
+"""The summary at the end of a sweep: how many jobs are done, which failed, and why."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ STOPPED = "stopped before its end, or still at work"
 
 @contextmanager
 def noted_outcome() -> Iterator[None]:
-    """Leave the outcome of the current job where :class:`Summary` finds it; no error passes.
+    """Note the outcome of the current job for the summary; errors are noted, not raised.
 
-    Jobs may run in other processes and on other machines; the sweep's folder is what they share.
-    One whose process is killed leaves what was noted when it began.
+    Jobs may run in other processes and on other machines, but share the sweep's folder. For a job
+    whose process is killed, the outcome noted at its start remains.
     """
     _note(STOPPED)
     try:
@@ -54,32 +54,32 @@ def _note(outcome: str) -> None:
 
 
 class Summary(Callback):
-    """Has the sweep that now begins told at its end, see :func:`summarized`."""
+    """Registers a sweep when it starts, so that :func:`summarized` reports on it."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         global _sweep
-        # Absolute, and before the launcher makes the folder.
+        # Made absolute now, before the launcher makes the folder.
         folder = Path(config.hydra.sweep.dir).absolute() / OUTCOMES
-        # Another sweep may have left its own, of jobs that nobody asks for now.
+        # An earlier sweep may have left outcomes of jobs that are not part of this one.
         for stale in _outcomes(folder):
             stale.unlink()
-        # After Ctrl-C joblib's workers would otherwise have the last word, on what was cleaned up.
+        # Otherwise joblib's workers warn about cleaned-up resources after our last line on Ctrl-C.
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
         _sweep = _Sweep(folder, _planned(config))
 
 
 @dataclass(frozen=True)
 class _Sweep:
-    """Where the jobs of a sweep note their outcomes, and how many of them there are to be."""
+    """The folder where the jobs of a sweep note their outcomes, and how many are planned."""
 
     folder: Path
     planned: int
 
     def tell(self) -> bool:
-        """Print the outcomes; whether any job is not done."""
+        """Print the outcomes, and return whether any job is not done."""
         outcomes = [path.read_text() for path in _outcomes(self.folder)]
         failures = [outcome for outcome in outcomes if outcome != DONE]
-        planned = max(self.planned, len(outcomes))  # Another sweeper may make more of them.
+        planned = max(self.planned, len(outcomes))  # Another sweeper may make more jobs.
         waiting = planned - len(outcomes)
         done = f"{len(outcomes) - len(failures)} of {planned} jobs done"
         print(f"\n{done}, {waiting} not started" if waiting else f"\n{done}", flush=True)
@@ -90,15 +90,16 @@ class _Sweep:
         return len(failures) + waiting > 0
 
 
-#: The one of this process, if it has begun any.
+#: The sweep of this process, if it has started one.
 _sweep: _Sweep | None = None
 
 
 @contextmanager
 def summarized() -> Iterator[None]:
-    """Tell at the end how the jobs of a sweep went, if there was one; exit with 1 if one failed.
+    """Report at the end how the jobs of a sweep went, if any; exit with 1 unless all are done.
 
-    However it ends: a launcher that loses a job raises an error, after which Hydra calls nobody.
+    Not in a Hydra callback: a launcher that loses a job raises an error, after which Hydra calls
+    none.
     """
     try:
         yield
@@ -113,10 +114,10 @@ def _outcomes(folder: Path) -> list[Path]:
 
 
 def _planned(config: DictConfig) -> int:
-    """How many jobs Hydra's own sweeper makes of the command line: each value with each other."""
+    """How many jobs Hydra's own sweeper makes: all combinations of the values to sweep."""
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides(list(config.hydra.overrides.task))
-    # Of two for one key the last counts.
+    # Of two overrides of one key, the last counts.
     values = {
         override.get_key_element(): len(list(override.sweep_string_iterator()))
         for override in overrides

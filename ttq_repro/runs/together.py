@@ -23,13 +23,13 @@ from ttq_repro.workers import ProcessesError, run_together, threads_each
 
 
 def train_together(run: Run, replaced: list[dict[str, Any]]) -> None:
-    """Train a run by ``run.processes`` processes; this one holds its lock.
+    """Train a run in ``run.processes`` processes, while this one holds its lock.
 
-    Processes of our own rather than Lightning's, which would start the command line again: that
-    may be a plan or a sweep of many runs, whose locks this process holds.
+    We start them ourselves, as Lightning would run the command line again: that may be a plan or a
+    sweep of many runs, whose locks this process holds.
 
     Raises:
-        UserError, TrainingError: as the processes report it, or one of them was lost.
+        UserError, TrainingError: one of the processes reported it, or was lost.
     """
     threads = threads_each(torch.get_num_threads(), run.processes)
     try:
@@ -53,17 +53,17 @@ def _train(
     except UserError as error:
         sender.send(error)
         _leave(error.exit_code)
-    except KeyboardInterrupt:  # Made of SIGTERM, which the starter may have got as well.
+    except KeyboardInterrupt:  # From SIGTERM, which the starting process may have received, too.
         _leave(1)
     except Exception as error:
-        # Whoever was lost is to say why.
+        # The cause is reported for the process that was lost.
         if not lost_the_others(error):
             traceback.print_exc()
         _leave(1)
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit without the handlers that would wait for the other processes."""
+    """Exit without running handlers that would wait for the other processes."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -74,7 +74,7 @@ def _nothing(_: str) -> None:
 
 
 def check_shares(run: Run) -> None:
-    """Refuse what one of a run's processes would have too little of.
+    """Refuse a run with too few images or GPUs for its processes.
 
     Raises:
         UserError: its share of a batch is too small, or there are fewer GPUs than processes.

@@ -1,4 +1,4 @@
-"""The network that a run left behind, or starts from, out of its files and its config."""
+"""The network that a run left behind, or starts from, built from its files and config."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
     """The result of the run to which ``path``, its record or its weights, belongs.
 
     Args:
-        data_root: folder of the images; None for that of the data's config.
+        data_root: folder of the images; None for the default, ``data``.
         workspace: where decoded images are cached.
 
     Raises:
-        UserError: record or weights are missing, or not those of one run.
+        UserError: record or weights are missing or damaged, or do not belong together.
         DataError: the data set is missing or damaged.
     """
     record_path, weights = record_and_weights(path.absolute())
@@ -58,7 +58,7 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
 
 
 def starting_network(config: Config) -> nn.Module:
-    """The network of a run at random weights, with its quantizers attached."""
+    """The network of a run with random weights and its quantizers attached."""
     network = build_network(config, None)
     attach_quantizer(network, config)
     return network

@@ -1,4 +1,4 @@
-"""wandb's window on a run: opened to train it, and again for what is made of it later."""
+"""Runs in wandb: opened during training, and again to add what is made of them later."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def has_key(workspace: Workspace) -> bool:
-    """Whether wandb finds a key to its server, wherever it looks for one.
+    """Whether wandb finds an API key for its server, in any place where it looks for one.
 
-    Nothing is sent: ``wandb.login(verify=False)`` would ask the server for the user's name.
+    Nothing is sent, while ``wandb.login(verify=False)`` would ask the server for the user's name.
 
     Args:
         workspace: as in :func:`open_window`.
 
     Raises:
-        UserError: what it finds is no key.
+        UserError: it finds something that is not a key.
     """
     _keep_to(workspace)
     import wandb
@@ -44,10 +44,10 @@ def has_key(workspace: Workspace) -> bool:
 
 
 def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
-    """Begin a run in wandb, or go on with it.
+    """Start or resume a run in wandb.
 
     Args:
-        workspace: whose cache takes what wandb would keep at home.
+        workspace: its cache holds the files that wandb would put into the home folder.
         options: those of ``wandb.init``.
     """
     _keep_to(workspace)
@@ -58,17 +58,17 @@ def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
 
 
 def window_id(identity: str, seed: int) -> str:
-    """Of a run in wandb, and the name of its network."""
+    """The ID of a run in wandb, also the name of its network."""
     return f"{identity}-seed{seed}"
 
 
 def link_trained(window: wandb.Run, run: Run, workspace: Workspace) -> None:
-    """Have wandb keep the network of a run, and know which one it was trained from.
+    """Upload the network of a run to wandb, linked to the one that it was trained from.
 
-    Online only: before, wandb takes no artifact as what a run starts from.
+    Online only: wandb cannot link an artifact to an offline run.
 
     Raises:
-        wandb.Error: the server is lost, or will not have it.
+        wandb.Error: the server is unreachable or refuses it.
     """
     if window.offline:
         return
@@ -77,13 +77,13 @@ def link_trained(window: wandb.Run, run: Run, workspace: Workspace) -> None:
         window.use_artifact(_artifact(name, workspace.weights(run.parent)))
     elif run.config["parent"] != "none":
         path = Path(run.config["parent"])
-        # Its own name may have letters that wandb does not take.
+        # The file's name may have characters that wandb does not accept.
         window.use_artifact(_artifact(f"parent-{sha256(path)[:12]}", path))
     window.log_artifact(_artifact(window.id, workspace.weights(run)))
 
 
 def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspace) -> None:
-    """Have wandb keep a packed network, in the run whose ``weights`` it was packed from.
+    """Upload a packed network to the run in wandb whose ``weights`` it was packed from.
 
     Raises:
         UserError: wandb has no such run, or cannot be reached.
@@ -104,16 +104,16 @@ def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspac
 
 
 def _keep_to(workspace: Workspace) -> None:
-    """Have wandb write nowhere else, and send nothing of its own; it reads this once."""
-    # Its own error reports are the one thing that wandb sends in offline mode.
+    """Keep wandb's caches in ``workspace`` and its own reports unsent; it reads this once."""
+    # Error reports are the only thing that wandb sends in offline mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    # Not the folder of its settings: that is where `wandb login` leaves the server's address.
+    # Not the folder of its settings, where `wandb login` stores the server's address.
     for kind in ("CACHE", "DATA"):
         os.environ.setdefault(f"WANDB_{kind}_DIR", str(workspace.cache / "wandb"))
 
 
 def _artifact(name: str, path: Path) -> wandb.Artifact:
-    """The network in a file; wandb knows by its content whether it has it already."""
+    """A network file as an artifact, which wandb does not store twice if its content is known."""
     import wandb
 
     artifact = wandb.Artifact(name, type="model")

@@ -1,4 +1,4 @@
-"""Where every file of a run lies."""
+"""Where the files of a run are stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.run import Run
 
-#: The end of an identity of several processes, see :attr:`Run.identity`.
+#: The end of the identity of a run by several processes, see :attr:`Run.identity`.
 TOGETHER = re.compile(r"-x(\d+)-[0-9a-f]{8}$")
 
 
@@ -31,7 +31,7 @@ class Workspace:
         """The workspace that a config names, by default this checkout.
 
         Raises:
-            UserError: what it names is no path.
+            UserError: what it names is not a path.
         """
         root = ROOT if config["workspace"] is None else config["workspace"]
         check_option("workspace", root, check_path)
@@ -39,7 +39,7 @@ class Workspace:
 
     @classmethod
     def existing(cls, config: Config) -> Workspace:
-        """The workspace that a config names, for what is only to be read from it.
+        """The workspace that a config names, if it is only to be read and so has to exist.
 
         Raises:
             UserError: there is no such folder.
@@ -59,7 +59,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Decoded data sets, and what libraries keep for themselves."""
+        """Decoded data sets, and the caches of libraries."""
         return self.outputs / "cache"
 
     def home(self, *, is_result: bool) -> Path:
@@ -68,9 +68,9 @@ class Workspace:
 
     @contextmanager
     def drawing(self, home: Path) -> Iterator[None]:
-        """Alone to draw tables and figures into ``home``.
+        """Hold the lock for drawing tables and figures into ``home``.
 
-        Whoever was killed at it left what it was writing, which is removed.
+        Temporary files that killed processes left there are removed.
         """
         self.outputs.mkdir(parents=True, exist_ok=True)
         with FileLock(self.outputs / "drawing.lock"):
@@ -80,7 +80,7 @@ class Workspace:
             yield
 
     def process_counts(self) -> set[int]:
-        """By how many processes together results were trained, as their identities say."""
+        """The numbers of processes, above 1, that trained results, from their identities."""
         names = (folder.name for folder in self.results.glob("records/*/*"))
         return {int(found[1]) for name in names if (found := TOGETHER.search(name))}
 
@@ -108,7 +108,7 @@ def record_and_weights(path: Path) -> tuple[Path, Path]:
     """The record and the weights of the run to which ``path``, one of the two, belongs.
 
     Raises:
-        UserError: ``path`` lies nowhere near either.
+        UserError: ``path`` cannot be either of them.
     """
     if len(path.parents) < 4:
         raise UserError(f"{path}: neither the record nor the weights of a run")

@@ -1,4 +1,4 @@
-"""What tests share: a small run on digits, in a workspace of its own."""
+"""Fixtures that tests share: a small run on digits in its own workspace, folders of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ttq_repro.runs.run import Run
 
 torch.set_num_threads(1)
 
-# The smallest network and schedule that still have everything.
+# The smallest network and schedule that still exercise everything.
 TINY = [
     "data=digits",
     "recipe=smoke",
@@ -89,7 +89,7 @@ def below_data_dir(name: str, holds: str) -> Path:
 def photographs(tmp_path: Path) -> Path:
     """An ImageNet-style folder of three classes with 6 + 2 small photographs each.
 
-    Each has its class's brightness; the first of a class is grey-scale, the second CMYK.
+    Brightness depends on the class; the first of each class is grayscale, the second CMYK.
     """
     root = tmp_path / "photographs"
     random = np.random.default_rng(0)
@@ -108,6 +108,6 @@ def photographs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prepare_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prepares photographs without the seconds that starting processes takes."""
+    """Prepares photographs in threads, as starting processes takes seconds."""
     pool = "ttq_repro.data.parts.ProcessPoolExecutor"
     monkeypatch.setattr(pool, lambda workers, *_: ThreadPoolExecutor(workers))

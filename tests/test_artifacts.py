@@ -1,4 +1,4 @@
-"""Artifacts: the runs they share, their plans, and the way from nothing to what they draw."""
+"""Artifacts: the runs they share, their plans, and drawing them from nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARTIFACTS = {
 
 
 def identities(artifact: str) -> dict[str, str]:
-    """The identity of each run by its title, for Table 1 of ResNet-20 by its column."""
+    """The identity of each run by title, or by column for Table 1, of which only ResNet-20."""
     only = ["+only.depth=[20]"] if artifact == "table1" else []
     return {
         cell.labels.get("title", cell.labels.get("column")): cell.run.identity

@@ -22,9 +22,9 @@ def test_train_composes_without_overrides() -> None:
     assert compose_config("train", [])["data"]["name"] == "cifar10"
 
 
-#: The errors that the paper's tables have of an experiment.
+#: The errors that the paper's tables report for an experiment.
 REPORTED: dict[str, tuple[float, ...]] = {
-    "best_ternary/resnet20": (TABLE1[20].full_precision,),  # What it is to beat.
+    "best_ternary/resnet20": (TABLE1[20].full_precision,),  # The error that it is to beat.
     "table2/alexnet_bn_fp_dropout": TABLE2["full_precision"],
     "table3/resnet18b_fp": TABLE3["full_precision"],
     **{f"table1/resnet{depth}_fp": (pair.full_precision,) for depth, pair in TABLE1.items()},
@@ -35,7 +35,7 @@ REPORTED: dict[str, tuple[float, ...]] = {
 
 
 def header_of(experiment: str) -> list[str]:
-    """The comment that an experiment begins with, line by line."""
+    """The lines of the comment that an experiment begins with."""
     lines = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text().splitlines()
     comment = itertools.takewhile(lambda line: line.startswith("# "), lines)
     return [line.removeprefix("# ") for line in comment]
@@ -54,7 +54,7 @@ def test_the_command_of_an_experiment_trains_it(experiment: str) -> None:
     assert meant.identity in {Run(config).identity for config in configs}
     for config in configs:
         assert config["data"]["root"] == "DATA"
-        # On a fresh clone no parent is there.
+        # A fresh clone has no parents.
         assert config["train_parent"] == (config["parent"] == "auto")
 
 
@@ -67,8 +67,8 @@ def test_an_experiment_quotes_the_paper(experiment: str) -> None:
     assert tuple(map(float, quoted)) == REPORTED.get(experiment, ())
 
 
-#: What each config of a quantizer stands for, by its sources. Spelled out, as a slip in a preset
-#: would make another method of it.
+#: The settings of each quantizer config according to its sources. Spelled out, because a slip in
+#: a preset would turn it into another method.
 METHODS: dict[str, dict[str, object]] = {
     "full_precision": {},
     "ttq": {"threshold": 0.05, "tie": "zero", "normalize": "none"},
@@ -121,7 +121,7 @@ def test_recipe_names_known_classes(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", choices("recipe"))
 def test_the_optimizers_rate_is_the_one_that_counts(recipe: str) -> None:
-    """Of a schedule of its own rates the highest follows it."""
+    """If a schedule has rates of its own, the highest one follows it."""
     node = compose_config("train", [f"recipe={recipe}", "recipe.optimizer.lr=0.0123"])["recipe"]
     assert node["schedule"].get("max_lr", 0.0123) == 0.0123
 

@@ -1,4 +1,4 @@
-"""The workspace draws what runs log."""
+"""The wandb workspace draws what runs log."""
 
 from __future__ import annotations
 

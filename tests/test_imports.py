@@ -1,4 +1,4 @@
-"""Imports between the packages go one way, and planning is free of torch."""
+"""Imports between the packages go one way, and planning does not import torch."""
 
 import ast
 import subprocess
@@ -39,7 +39,7 @@ REPORTS = ", ".join(
 
 
 def imported_by(node: ast.AST) -> list[str]:
-    """The full names of what an import statement takes from this project."""
+    """The full names that an import statement takes from this project."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):

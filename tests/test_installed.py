@@ -44,7 +44,7 @@ assert load("net.safetensors", "dense")(torch.zeros(1, 3, 32, 32)).shape == (1, 
 print(CACHE)
 print(*[m.__file__ for name, m in sys.modules.items() if name.startswith("ttq_repro.")], sep="\\n")
 """
-#: By module, of everything installed here.
+#: The distributions of every top-level module installed here.
 DISTRIBUTIONS = {
     module: {canonicalize_name(name) for name in names}
     for module, names in packages_distributions().items()
@@ -56,7 +56,7 @@ DEPENDENCIES = {
 
 
 def with_theirs(names: Iterable[str]) -> set[str]:
-    """The distributions that come with these, and these."""
+    """These distributions and all that they require."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -71,7 +71,7 @@ def with_theirs(names: Iterable[str]) -> set[str]:
 
 
 def imported_by(path: str) -> set[str]:
-    """The distributions of what a file imports, wherever in it."""
+    """The distributions that a file imports from, anywhere in it."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(Path(path).read_text())):
         if isinstance(node, ast.Import):
@@ -91,7 +91,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a program of the library prints where its dependencies alone are installed."""
+    """Output of a program that uses the library with only its dependencies installed."""
     here = tmp_path_factory.mktemp("here")
     (here / "net.safetensors").write_bytes(serialize(packed(trained())))
     there = with_theirs(DEPENDENCIES) | {"ttq-repro"}

@@ -1,4 +1,4 @@
-"""What the Makefile makes of its variables."""
+"""How the Makefile turns its variables into overrides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECTORS = {"DEPTHS": "depth", "METHODS": "method", "CHANGES": "change"}
 def asked(target: str, script: str = "reproduce", **variables: str) -> list[list[str]]:
     """The overrides of each call of a script that a target would make."""
     given = [f"{name}={value}" for name, value in variables.items()]
-    # It takes variables from the environment as well, where tests have some.
+    # make also takes variables from the environment, which tests may have set.
     path = {"PATH": os.environ["PATH"]}
     told = subprocess.run(
         ["make", "-n", target, *given], cwd=ROOT, env=path, capture_output=True, text=True

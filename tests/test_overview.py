@@ -1,4 +1,4 @@
-"""`make report`: everything under results/ again, from records alone."""
+"""`make report` draws everything under results/ again, from records alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(root: Path, authors_log: Path | None = None) -> str:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables alone: figures take seconds to draw."""
+    """Draws tables alone, because figures take seconds."""
     monkeypatch.setattr("ttq_repro.overview.choices", lambda _: ["comparison", "table1"])
 
 
@@ -139,7 +139,7 @@ def test_it_trains_nothing_and_writes_only_results(workspace: Workspace) -> None
 
 @pytest.mark.usefixtures("few")
 def test_what_was_drawn_before_and_is_not_now_goes(workspace: Workspace) -> None:
-    """Records are gone, a figure has a table no more; what is called otherwise is a user's own."""
+    """A record is gone, or a figure's table no longer made. Files of other names are the user's."""
     report(workspace.root)
     stale = [
         "tables/table1_imagenette_kernels",

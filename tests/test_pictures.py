@@ -1,4 +1,4 @@
-"""What is made of image files, and what is said of those that are none."""
+"""How image files are read, and the errors about files that are none."""
 
 from __future__ import annotations
 

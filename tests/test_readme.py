@@ -1,4 +1,4 @@
-"""What README.md and docs/ say is so."""
+"""README.md and docs/ are up to date and correct."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_named_targets_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_train_the_parents_that_they_need(page: Path) -> None:
-    """A reader has none."""
+    """A reader has no trained parents."""
     lines = page.read_text().replace("\\\n", " ").splitlines()
     for command in (line for line in lines if line.startswith("python scripts/train.py")):
         assert "experiment=" not in command or "train_parent=true" in command

@@ -1,4 +1,4 @@
-"""Processes that work together share the cores, know their place, and end together."""
+"""Processes that work together share the cores, know their rank, and end together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_each_knows_its_place_and_where_the_others_meet(tmp_path: Path) -> None:
 
 
 def is_over(process: str) -> bool:
-    """Whether it has ended, and its parent perhaps not noticed."""
+    """Whether a process has ended, even if its parent has not reaped it yet."""
     try:
         return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -58,7 +58,7 @@ def is_over(process: str) -> bool:
 
 
 def end_one(how: str, others: int | None, ending: Path, sender: Connection) -> None:
-    """Process 1 ends, the others wait, or end with a code of their own after it."""
+    """Process 1 ends; the others wait, or end after it with a code of their own."""
     if os.environ["LOCAL_RANK"] != "1":
         wait_for(lambda: ending.is_file() and is_over(ending.read_text()), "end of process 1")
         if others is None:
@@ -91,7 +91,7 @@ def test_one_that_fails_ends_the_others(
 
 
 def wait_in(folder: Path, _: Connection) -> None:
-    """Leave this process's number in a folder and wait."""
+    """Leave this process's PID in a folder and wait."""
     Path(folder, str(os.getpid())).touch()
     time.sleep(600)
 
@@ -107,7 +107,7 @@ def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None
         [sys.executable, "-c", starter],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
-        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        # If the tests run in the background, SIGINT is ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(alive(tmp_path)) == 2, "two processes")

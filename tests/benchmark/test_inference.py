@@ -1,4 +1,4 @@
-"""The table of inference times, on a network that takes little of it."""
+"""The table of inference times, on a network small enough to be measured quickly."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class SignalStack(ctypes.Structure):
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_signal_stack() -> Iterator[None]:
-    """OpenVINO leaves this thread a stack for signals that the next one overruns, where a process
-    that loads data with workers has asked to be told of the end of its children.
+    """Disable the alternate signal stack that OpenVINO leaves to this thread.
+
+    The next signal would overrun it: SIGCHLD in a process that has loaded data with workers.
     """
     yield
     disabled = SignalStack(None, 2, 0)
@@ -38,7 +39,7 @@ def _own_signal_stack() -> Iterator[None]:
 
 @pytest.fixture
 def request_(monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A ResNet-8 at batch 2, and nothing that takes a compiler half a minute."""
+    """A request for a ResNet-8 at batch 2, without torch.compile, which takes half a minute."""
 
     def eager(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
         return lambda: network(images)
@@ -89,11 +90,11 @@ def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     else:
         assert ours["target"] == f"{exact_targets}, one pass {one_pass}"
     assert theirs["target"] == "-"
-    # Where a CPU has bf16, dense bf16 stands in the table as well.
+    # On a CPU with bf16, the table has a row for dense bf16 as well.
     rounding = ("bf16", "one pass")
     exact = [row for engine, row in rows.items() if not any(kind in engine for kind in rounding)]
     assert max(float(row["error of logits"]) for row in exact) < 2e-5
-    # Two bits against 32, beside float layers and batch norm.
+    # Two bits against 32, but float layers and batch norm count on both sides.
     assert float(theirs["weights, MB"]) > 8 * float(ours["weights, MB"])
 
 

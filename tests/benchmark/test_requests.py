@@ -1,4 +1,4 @@
-"""What the benchmarks are asked for and cannot do is named before anything is measured."""
+"""A request that a benchmark cannot meet is refused before anything is measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEASURES: dict[str, Callable[[Config], Iterable[Any]]] = {
     "benchmark_inference": inference.measure,
     "sizes": sizes.measure,
 }
-#: Those that a script is given are in tests/scripts.
+#: Bad options on a script's command line are tested in tests/scripts.
 LINES = [
     ("benchmark", "parts=training", "parts=training: must be a list with something in it"),
     ("benchmark", "models=[]", "models=[]: must be a list with something in it"),

@@ -32,7 +32,7 @@ def test_every_model_has_its_row(request_: Config) -> None:
     }
     files = [entry["packed"] for entry in request_["networks"] if "packed" in entry]
     named |= {Path(file).parent.name.partition("-")[0] for file in files}
-    # Dropout takes no room.
+    # Dropout has no parameters.
     assert named == set(choices("model")) - {"alexnet_bn_dropout"}
     for entry in request_["networks"]:
         assert entry.get("targets", {}).keys() <= {"1 bit", "2 bits", "entropy-coded"}
@@ -59,9 +59,9 @@ def rows_of(table: Table) -> list[dict[str, str]]:
 
 
 def test_resnet20_meets_its_targets(resnet20: dict[str, Table]) -> None:
-    """Header, scales and the float layers included."""
+    """The ratios of the whole file include header, scales and float layers."""
     rows = {row["format"]: row for row in rows_of(resnet20["sizes"])}
-    # Huffman coding is for codebooks.
+    # One row more for the network as trained, one less as Huffman coding is for codebooks.
     assert len(rows) == len(FORMATS)
     assert float(rows["2 bits"]["layers x"]) >= 16
     assert float(rows["2 bits"]["whole x"]) >= 14

@@ -1,4 +1,4 @@
-"""Candidates take turns, and what comes out is a median with an interval."""
+"""Candidates take turns, and the result is a median with an interval."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_rounds_go_on_until_the_time_is_over(clock: Clock) -> None:
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    """In a round that is slow for both, the ratio is what it always is."""
+    """A round that is slow for both candidates has the same ratio as any other."""
     timings = Timings({"ours": [1, 2, 1, 9, 1, 1, 1, 1, 1], "theirs": [2, 4, 2, 18, 2, 2, 2, 2, 2]})
     assert timings.ratio("ours", "theirs") == Interval(0.5, 0.5, 0.5)
     assert timings.of("ours").median == 1
 
 
 def test_turns_may_say_themselves_what_they_took() -> None:
-    """As epochs do, of which not everything counts alike."""
+    """Epochs do, because not all of their time counts alike."""
     told = iter([3.0, 1.0, 2.0] * LEAST_ROUNDS)
     timings = in_rounds({"epochs": lambda: next(told)}, seconds=0)
     assert timings.seconds["epochs"] == [3.0, 1.0, 2.0] * (LEAST_ROUNDS // 3)
@@ -74,8 +74,8 @@ def test_the_interval_is_that_of_order_statistics(count: int, low: int, high: in
     values = [float(value) for value in range(count, 0, -1)]
     interval = Interval.of(values)
     assert (interval.low, interval.high) == (low, high)
-    # The true median lies between two ranks as often as so many of `count` tosses are heads; one
-    # rank further in on either side that is too seldom.
+    # The probability that the true median lies between two ranks is that of as many heads in
+    # `count` coin tosses. With ranks one further in on either side it is too small.
     assert sum(math.comb(count, heads) for heads in range(low, high)) / 2**count >= 0.95
     assert sum(math.comb(count, heads) for heads in range(low + 1, high - 1)) / 2**count < 0.95
 
@@ -92,7 +92,7 @@ def test_five_values_have_no_interval() -> None:
 
 
 def test_the_fewest_rounds_give_more_than_their_range() -> None:
-    """With one less, the interval is the whole range, and says little."""
+    """With one round less, the interval is the whole range and says little."""
     for count, is_range in ((LEAST_ROUNDS, False), (LEAST_ROUNDS - 1, True)):
         values = [float(value) for value in range(count)]
         interval = Interval.of(values)

@@ -1,4 +1,4 @@
-"""Loops that are compared take real steps, end when told to, and do not hide an error."""
+"""The loops that are compared take real steps, stop when told to, and hide no errors."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own target, and the yardstick's without the condition on a CPU's instructions."""
+    """It has a target of its own; the yardstick's applies whatever instructions the CPU has."""
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(training, "device_of", lambda _: torch.device("cuda"))
     seconds = {"slow": 0.03, "bare": 0.0018, "fitted": 0.0019}
@@ -195,7 +195,7 @@ def test_a_name_says_what_on_which_hardware_and_when() -> None:
 
 
 def test_memory_is_that_of_a_step_alone() -> None:
-    """Not of what this process holds for something else, or once held."""
+    """It excludes what this process holds for something else, or once held."""
 
     class Sender:
         sent: Cost

@@ -1,4 +1,4 @@
-"""ILSVRC12's own layout of the validation images: one folder, their labels in a file beside it."""
+"""ILSVRC12's original layout of the validation images: one folder, labels in a separate file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-#: ILSVRC2012_ID of each class: not the order of their names.
+#: ILSVRC2012_ID of each class, deliberately not in the order of their names.
 IDS = {"n01": 3, "n02": 1, "n03": 2}
 
 
 def flatten(root: Path) -> dict[str, str]:
-    """Make the validation folder flat, in mixed order; returns the class of each image."""
+    """Flatten the validation folder, in mixed order, and return the class of each image."""
     truth = {}
     files = sorted((root / "val").rglob("*.JPEG"), key=lambda path: path.stem[::-1])
     for number, path in enumerate(files, 1):

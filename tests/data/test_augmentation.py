@@ -46,7 +46,8 @@ def test_the_papers_crop_gives_up_the_aspect_ratio() -> None:
 
 def test_the_released_crop_spans_its_scales_and_stretches() -> None:
     views = draw(ScaledCrop(), 308, 308, 4000)
-    # 308 pixels become 224 to 308, stretched by 15%: the crop of 224 is 224/1.15 to all of them.
+    # 308 pixels are resized to 224 to 308 and stretched by up to 15%, so that the crop of 224
+    # covers from 224/1.15 of them to all.
     heights = np.array([view.height for view in views])
     assert heights.min() in range(194, 202)
     assert heights.max() == 308

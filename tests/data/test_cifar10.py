@@ -23,7 +23,7 @@ from ttq_repro.sealed import SEAL_BYTES
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Two images a class and split, in three formats."""
+    """Two images per class and split, one a PNG and one a WebP."""
     root = tmp_path / "tree"
     noise = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -106,7 +106,7 @@ def test_a_damaged_cache_is_made_again(tree: Path, tmp_path: Path, damage: str) 
     content = bytearray(stored.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
-    # Without its seal it is of an earlier version of this code.
+    # Earlier versions of this code wrote caches without a seal.
     part = {"flip": slice(None), "truncate": slice(1000), "unseal": slice(SEAL_BYTES, None)}
     stored.write_bytes(content[part[damage]])
     assert np.array_equal(load_cifar10(tree, cache).train_images, first.train_images)
@@ -149,7 +149,7 @@ def test_no_source_names_the_three_ways_out(
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each of the two batches of torchvision's archive in ``tmp_path`` holds."""
+    """Writes torchvision's archive into ``tmp_path``; returns the content of both its batches."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     labels = np.arange(10).repeat(2)[::-1].tolist()

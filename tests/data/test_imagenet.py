@@ -1,4 +1,4 @@
-"""Layouts of ImageNet-style folders, and what is said where one is wrong."""
+"""Layouts of ImageNet-style folders, and the errors about wrong ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def labels(root: Path) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def flat(photographs: Path) -> dict[str, str]:
-    """Makes the validation folder flat; returns the class of each image."""
+    """Flattens the validation folder; returns the class of each image."""
     return flatten(photographs)
 
 

@@ -1,4 +1,4 @@
-"""What a data node says of itself, for every data set that comes with the project."""
+"""The config node of every data set that comes with the project."""
 
 from pathlib import Path
 

@@ -95,7 +95,7 @@ def test_order_and_views_come_from_streams_of_their_own(
     for seed in (0, 1):
         for epoch in (0, 1):
             epoch_of(source, epoch, seed)
-    default_rng(0)  # What ImageArrays.held_out draws from.
+    default_rng(0)  # The stream of ImageArrays.held_out.
     assert len(set(drawn)) == len(drawn) == 2 * 2 * (1 + 4) + 1
 
 
@@ -118,7 +118,7 @@ AUTHORS = [
 
 @pytest.mark.parametrize("augmentation", [[], AUTHORS], ids=["paper", "authors"])
 def test_processes_share_the_batches_of_one(augmentation: list[str], photographs: Path) -> None:
-    """Although what is drawn for a photograph depends on the sizes of those before."""
+    """Even though the numbers drawn for a photograph depend on the sizes of those before it."""
     source = load(photographs, *augmentation)
     loaders = [source.train_loader(5, 1, Share(rank, 2)) for rank in range(2)]
     for batch, (images, labels) in enumerate(epoch_of(source)):
@@ -135,7 +135,7 @@ def test_processes_share_the_batches_of_one(augmentation: list[str], photographs
 def test_the_epoch_counts_that_is_set_after_the_iterator_is_made(
     photographs: Path, workers: int
 ) -> None:
-    """As Lightning does it when a run is resumed."""
+    """Lightning sets it in this order when it resumes a run."""
     loader = load(photographs, workers=workers).train_loader(5, 1)
     batches = iter(loader)
     loader.sampler.set_epoch(3)
@@ -149,7 +149,7 @@ def test_grey_photographs_have_three_equal_channels(photographs: Path) -> None:
 
 
 def test_a_training_image_is_a_crop_of_the_resized_photograph(photographs: Path) -> None:
-    """Against the paper's own order: resize all of it first, then crop."""
+    """Compared with the paper's order: resize the whole photograph first, then crop."""
     ramp = np.linspace(0, 255, 128)[:, None] * np.linspace(0.2, 1, 256)[None]
     for split in ("train", "val"):
         for path in (photographs / split).rglob("*.JPEG"):

@@ -11,7 +11,7 @@ COUNT = 50
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    # Every image has one colour, its index, so that it can be recognized.
+    # Every image has a single color, its index + 1, so that it can be recognized.
     return torch.arange(COUNT, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(COUNT, 8, 8, 3) + 1
 
 

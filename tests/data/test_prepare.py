@@ -1,4 +1,4 @@
-"""Stores of photographs: what goes in comes out, once, and damage is named."""
+"""Stores of photographs: they return what was stored, are made once, and name damage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decoded(jpeg: bytes) -> Image.Image:
 
 
 def parts(store: Path) -> dict[str, int]:
-    """When each file of a store was written."""
+    """The modification time of each file of a store."""
     return {
         str(path.relative_to(store)): path.stat().st_mtime_ns
         for path in store.rglob("*.safetensors")
@@ -60,7 +60,7 @@ def test_statistics_are_those_of_the_stored_training_photographs(wanted: Photogr
     split = open_store(wanted).split("train")
     pixels = [np.asarray(decoded(split[i]).convert("RGB")).reshape(-1, 3) for i in range(18)]
     mean, std = split.channel_statistics()
-    # The stored pixels have been through JPEG once more than the counted ones.
+    # The stored pixels went through JPEG once more than those that the statistics count.
     np.testing.assert_allclose(mean, np.concatenate(pixels).mean(0) / 255, atol=0.004)
     np.testing.assert_allclose(std, np.concatenate(pixels).std(0) / 255, atol=0.01)
 
@@ -215,7 +215,7 @@ def test_a_store_that_cannot_be_there_is_named(
 def test_a_folder_that_cannot_be_read_is_named(
     step: Callable[[Photographs], object], wanted: Photographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without permissions, which do not stop an administrator's tests."""
+    """Simulated, because file permissions do not stop root, who may run the tests."""
     listed = Path.iterdir
 
     def iterdir(folder: Path) -> Iterator[Path]:

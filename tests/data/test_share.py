@@ -1,4 +1,4 @@
-"""Which images a batch takes, and which part of it each of several processes."""
+"""Which images form a batch, and which of them each of several processes takes."""
 
 from __future__ import annotations
 

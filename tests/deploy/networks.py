@@ -1,4 +1,4 @@
-"""Small quantized networks that look trained: batch norm and scales of all signs and sizes."""
+"""Small quantized networks that look trained: batch norms and scales of all signs and sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trained(name: str = "preactivation", method: str = "ttq") -> nn.Module:
 
 @torch.no_grad()
 def settle(network: nn.Module, method: Callable[[], Any], *, last: bool = True) -> None:
-    """Quantize a network and move its batch norms and scales away from their first values."""
+    """Quantize a network and move its batch norms and scales away from their initial values."""
     quantize_(network, method, FirstLast(quantize_last=last))
     for layer in quantized_layers(network):
         layer.quantizer.on_epoch_start(layer.latent, 0, 1)

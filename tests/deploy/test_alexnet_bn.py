@@ -1,4 +1,4 @@
-"""The one large network: folded whole, and loaded in less memory than its float weights take."""
+"""The one large network folds completely, and loads in less memory than its float weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Exported(NamedTuple):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """First and last layer float, as in the paper, at 1000 classes."""
+    """AlexNet-BN with 1000 classes, first and last layer float, as in the paper."""
     torch.manual_seed(0)
     network = AlexNetBN()
     settle(network, TTQ, last=False)
@@ -56,7 +56,7 @@ def test_it_folds_whole_and_computes_the_same_logits(exported: Exported, weights
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["float", "int2"])
 def test_onnx_computes_the_same_logits(weights: str, exported: Exported) -> None:
-    from tests.deploy.test_to_onnx import run as run_onnx  # Skips where the extra is missing.
+    from tests.deploy.test_to_onnx import run as run_onnx  # Skips if the extra is missing.
 
     out = run_onnx(to_onnx(exported.packed, weights), images(1, 224))
     assert relative_difference(out, exported.logits) < 1e-5
@@ -67,7 +67,7 @@ def test_it_is_almost_eight_times_smaller(exported: Exported) -> None:
 
 
 def alone(path: Path) -> dict[str, Any]:
-    """What the operating system says of a process that loads the file, and nothing else."""
+    """Memory and modules of a process that loads the file, computes once, and does nothing else."""
     command = [sys.executable, "-c", PROGRAM, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Codes on disk: they come back as they were, and take the room that they should."""
+"""Codes on disk: they come back unchanged, and take as much space as they should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a run to a file to the classes of a picture."""
+"""From a run to a packed file to the predicted classes of a picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TO_BE_TURNED_RIGHT = 6
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A TWN run on digits, trained."""
+    """A trained TWN run on digits."""
     config = compose_config("train", [*TINY, "quantizer=twn"])
     run = Run(config | {"workspace": str(tmp_path_factory.mktemp("run"))})
     execute(run)
@@ -77,7 +77,7 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
     predicted = network((images / 255 - statistics[0]) / statistics[1]).argmax(1)
     correct = (predicted == labels).numpy()
     assert len(predicted.unique()) > 5, "the network tells the images apart"
-    # Folding may turn a tie.
+    # Folding may flip a tie.
     assert (correct != record.correct_images()).sum() <= 1
 
 

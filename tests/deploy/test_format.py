@@ -1,4 +1,4 @@
-"""The packed file: what it says, and that nothing damaged, altered or hostile is let in."""
+"""The packed file: its content, and that damaged, altered or hostile files are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opened(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def sealed(tensors: dict[str, Tensor], manifest: Any) -> bytes:
-    """A file with the checksum that the documented rule gives."""
+    """A file with a checksum computed by the documented rule."""
     if isinstance(manifest, dict) and "sha256" in manifest:
         manifest = manifest | {"sha256": ZEROS}
     content = safetensors.torch.save(tensors, {"ttq_repro": json.dumps(manifest)})
@@ -78,7 +78,7 @@ def test_the_file_is_laid_out_as_documented(content: bytes) -> None:
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
-    """One of the ways in which a file gets damaged or tampered with."""
+    """The file, damaged at random in one of several ways."""
     altered = bytearray(content)
     # Half of the damage goes to the header, which is less than a tenth of the file.
     end = len(altered) if generator.random() < 0.5 else 2000
@@ -128,7 +128,7 @@ def places(node: Any) -> list[tuple[Any, Any]]:
 
 
 def tampered(content: bytes, generator: random.Random) -> bytes:
-    """A file altered by somebody who knows the format and mends the checksum."""
+    """The file, altered by somebody who knows the format and recomputes the checksum."""
     tensors, manifest = opened(content)
     shapes = manifest["layers"][0]["shapes"]
     if manifest["coding"] == "packed" and "linear" in shapes and generator.random() < 0.05:
@@ -158,7 +158,7 @@ def tampered(content: bytes, generator: random.Random) -> bytes:
 
 
 def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
-    """Each is refused with a ValueError, or is another sound network. How many were refused."""
+    """Check that each raises a ValueError or is a sound network; return how many were refused."""
     generator = random.Random(seed)
     refused = 0
     for _ in range(count):
@@ -174,7 +174,7 @@ def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
 
 @pytest.fixture(scope="module")
 def contents(content: bytes) -> list[bytes]:
-    """Every method, architecture and coding."""
+    """Packed files of every method, architecture and coding."""
     codings = ("packed", "zstd", "huffman")
     made = [packed(trained(method=method)) for method in METHODS if method not in FLOAT]
     made += [packed(trained(name), name, fold=True) for name in ARCHITECTURES]
@@ -216,7 +216,7 @@ def put(value: Any, *keys: Any) -> Change:
 
 
 def leave_no_class(tensors: dict[str, Tensor], manifest: dict[str, Any]) -> None:
-    """In the last layer: 320 weights of two bits, and five biases, the last of all floats."""
+    """Remove the last layer's 320 two-bit weights and its five biases, which end the floats."""
     tensors["codes"], tensors["floats"] = tensors["codes"][:-80], tensors["floats"][:-5]
     manifest["architecture"][1]["num_classes"] = 0
     manifest["layers"][0]["shapes"]["linear"][0] = 0

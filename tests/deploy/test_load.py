@@ -1,4 +1,4 @@
-"""What a loaded network is made of."""
+"""What a loaded network consists of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a trained network to a file and back: nothing changes on the way."""
+"""From a trained network to a file and back without any change."""
 
 from __future__ import annotations
 

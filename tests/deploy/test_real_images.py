@@ -1,4 +1,4 @@
-"""A ternary network on real photographs: packed, folded and as ONNX, the same predictions."""
+"""A ternary network predicts the same on real images when packed, folded or in ONNX."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def photographs(cifar10_root: Path) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    """The ResNet-20 that TTQ has trained at the paper's budget."""
+    """The ResNet-20 that TTQ trained at the paper's budget."""
     record, weights = record_and_weights(WEIGHTS)
     network = starting_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))

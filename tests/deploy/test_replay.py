@@ -1,4 +1,4 @@
-"""A network as one CUDA graph, and as itself where there is no GPU."""
+"""A network replayed as one CUDA graph, or itself if there is no GPU."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_float_weights_are_the_ternary_ones(ttq: PackedNetwork) -> None:
     ("method", "terms"), [("ttq", 2), pytest.param("seq", 1, marks=pytest.mark.slow)]
 )
 def test_2_bit_integers_compute_the_same(method: str, terms: int) -> None:
-    """One scale for both signs takes one term, W_p and W_n two."""
+    """A scale shared by both signs takes one term, separate W_p and W_n take two."""
     made = packed(trained(method=method), fold=True)
     model = to_onnx(made, "int2")
     stored = initializers(model)
@@ -76,7 +76,7 @@ def test_2_bit_integers_compute_the_same(method: str, terms: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_computes_the_same(method: str) -> None:
-    """With 2-bit integers where its levels allow them."""
+    """With 2-bit integers too, if its levels allow them."""
     made = packed(trained(method=method))
     few = any(layer.lower == layer.upper == 1 for layer in made.layers)
     expected = build(made)(images(7))

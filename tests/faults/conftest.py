@@ -1,4 +1,4 @@
-"""How many faults to try, processes to try them on, and the table of what came of it."""
+"""How often to try faults, processes to try them on, and the table of the outcomes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def forkserver() -> ForkServerContext:
-    """Starts real processes at once: what they import is imported already."""
+    """Starts real processes quickly, because their imports are preloaded."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.processes"])
     return context
@@ -58,7 +58,7 @@ def forkserver() -> ForkServerContext:
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> random.Random:
-    """Random moments and places, the same ones for the same test."""
+    """A random generator for moments and places, which repeats them for the same test."""
     return random.Random(request.node.name)
 
 

@@ -1,4 +1,4 @@
-"""What the processes under test do."""
+"""Functions that the processes under test run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SLOW_WRITE = 0.2
 
 
 def carry_out(request: Config, output: Path, writing: Event | None = None) -> None:
-    """Reproduce what is requested; with ``writing``, slowly enough to be killed at a write."""
+    """Reproduce what is requested; with ``writing``, slowly enough to be killed during a write."""
     ttq_repro.data.load.load_digits = few_digits
     if writing is not None:
         _announce_writes(writing)
@@ -37,7 +37,7 @@ def carry_out(request: Config, output: Path, writing: Event | None = None) -> No
 
 
 def train_within(config: Config, extra_bytes: int, output: Path) -> None:
-    """Train one run with so much more address space than the process has by now."""
+    """Train one run with at most ``extra_bytes`` more address space than the process has now."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + extra_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

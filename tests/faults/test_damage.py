@@ -62,7 +62,7 @@ def test_every_damaged_record_is_noticed(
         made.write(path)
         DAMAGE[damage](path, chance)
         try:
-            # Other white space is other bytes, but the same record.
+            # Damage that leaves the record equal would do no harm.
             noticed += Record.read(path) == made
         except ValueError as error:
             noticed += str(error).startswith(f"{path}: not a readable record")
@@ -92,7 +92,7 @@ def test_every_damaged_checkpoint_is_noticed(
 
 
 def stop_before_its_record(run: Run) -> None:
-    """Train a run whose record is not written: what is left of it is a checkpoint."""
+    """Train a run, but stop before its record is written, which leaves its checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Record, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -133,7 +133,7 @@ def test_a_run_does_not_go_on_from_another_parents_network(
     assert run.parent is not None
     execute(run.parent)
     stop_before_its_record(run)
-    # As another machine would have trained it.
+    # As if another machine had trained the parent.
     workspace = Workspace.of(run.config)
     other = Run(run.parent.config | {"seed": 2, "workspace": str(tmp_path / "other")})
     trained = execute(other)
@@ -215,7 +215,7 @@ def test_a_pickle_for_a_parent_is_refused(tiny_run: MakeRun, tmp_path: Path) -> 
 def test_a_hostile_checkpoint_executes_nothing(tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "last.ckpt"
     SealedCheckpointIO().save_checkpoint({"state": Hostile(trace)}, path)
-    # Whoever writes a file can write its checksum.
+    # The checksum does not protect: whoever writes a file can compute it.
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         SealedCheckpointIO().load_checkpoint(path, weights_only=False)
     assert not trace.exists()

@@ -1,4 +1,4 @@
-"""Same seed, same machine, same record: alone, in a sweep, with a cold and a warm compile cache."""
+"""Same seed and machine, same record: alone, in a sweep, with a cold or a warm compile cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a plan: the same call goes on and ends as if nothing had happened."""
+"""SIGKILL at any moment of a plan: the same call resumes it, with the same results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 
 MakeRequest = Callable[..., Config]
-#: Of a record, what another machine time cannot change.
+#: Fields of a record that do not depend on timing.
 COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
 
 
@@ -44,7 +44,7 @@ def kill_often(
     overrides: list[str],
     strike: Callable[[ForkServerContext, Config], bool],
 ) -> int:
-    """Strike ``kills`` times at plans that are started anew when they end; return what survived."""
+    """Strike at plans ``kills`` times, starting a new plan when one ends; return what survived."""
     finish(server, make_request("undisturbed", *overrides), output)
     expected = results(Path(make_request("undisturbed")["workspace"]))
     assert len(expected) == 3
@@ -112,7 +112,7 @@ def test_while_a_file_is_being_written(
         writing = server.Event()
         process = server.Process(target=carry_out, args=(request, tmp_path / "output", writing))
         process.start()
-        # Some writes are let pass, so that the kills spread over checkpoints, weights and records.
+        # Let some writes pass, so that the kills spread over checkpoints, weights and records.
         for _ in range(chance.randint(1, 4)):
             while process.is_alive() and not writing.wait(0.05):
                 pass

@@ -1,4 +1,4 @@
-"""Many runs in one process: no growth of memory, no file left open."""
+"""Many runs in one process do not grow its memory, and leave no file open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 
 MIB = 2**20
-#: A leak of one network with its optimizer (0.6 MiB) a run would be 270 in the 450 that count.
+#: Leaking one network with its optimizer (0.6 MiB) per run would add 270 MiB in the 450 counted.
 TOLERATED_MIB = 100
 
 
@@ -29,7 +29,7 @@ def live_tensors() -> int:
 
 
 def resident_bytes() -> int:
-    """What is in use: not what malloc keeps for later, hundreds of megabytes now and then."""
+    """Memory in use, without what malloc keeps for later, sometimes hundreds of megabytes."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -26,7 +26,7 @@ LOOPBACK = {"127.0.0.1", "::1"}
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """For a socket of wandb's, which goes elsewhere when the name of its folder is a long one."""
+    """A folder with a short name: wandb puts its socket elsewhere if the name is long."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 

@@ -31,7 +31,7 @@ def mount(*arguments: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that holds no checkpoint."""
+    """A file system of its own that is too small for a checkpoint."""
     folder = tmp_path / "workspace"
     folder.mkdir()
     try:

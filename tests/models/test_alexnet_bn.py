@@ -17,7 +17,7 @@ WEIGHTS = [
     (4096, 4096),
     (1000, 4096),
 ]
-#: What they put out for an image of 224x224: channels and side, or units.
+#: Their outputs for an image of 224x224: channels and side, or units.
 OUTPUTS = [(96, 54), (256, 54), (384, 27), (384, 14), (256, 14), (4096,), (4096,), (1000,)]
 
 

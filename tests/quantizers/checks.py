@@ -1,4 +1,4 @@
-"""What tests of values and gradients share: weights to try, and derivatives to compare with."""
+"""Helpers for tests of values and gradients: weights to try, derivatives to compare with."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def ready(method: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
 
 
 def pull(latent: Tensor) -> Array:
-    """A gradient of the loss by the quantized weights, no two of its values alike."""
+    """A gradient of the loss with respect to the quantized weights, all of its values distinct."""
     return np.cos(np.arange(latent.numel(), dtype=np.float64)).reshape(latent.shape)
 
 
 def gradients(quantizer: Quantizer, latent: Tensor, g: Array, *parameters: Tensor) -> list[Array]:
-    """What arrives at the latent weights and ``parameters`` when g is at the quantized ones."""
+    """Gradients of the latent weights and ``parameters`` if that of the quantized weights is g."""
     latent = latent.clone().requires_grad_()
     loss = (quantizer(latent) * torch.from_numpy(g)).sum()
     return [found.numpy() for found in torch.autograd.grad(loss, [latent, *parameters])]
 
 
 def numeric_gradient(quantizer: Quantizer, latent: Tensor, g: Array, parameter: Tensor) -> Array:
-    """The same by central differences, for a parameter that moves no weight over a threshold."""
+    """The same by central differences, for a parameter that moves no weight across a threshold."""
     found = np.zeros(parameter.shape)
     step = 1e-6
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every method under test, and how to bring one to work on a weight outside a network."""
+"""Every method under test, and helpers to apply one to a weight outside a network."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ METHODS: dict[str, Callable[[], Quantizer]] = {
     "seq": SEQ,
 }
 
-#: Those that evaluate float weights, and so have no codes.
+#: Methods that evaluate with float weights, and so have no codes.
 FLOAT = {"full_precision", "binary_connect", "ternary_connect"}
 
-#: The most distinct weights of one filter; no entry: as many as there are weights.
+#: The most distinct weights in one filter; methods without an entry have no limit.
 LEVELS = {
     "ttq": 3,
     "ttq_released": 5,
@@ -80,7 +80,7 @@ LEVELS = {
 
 
 def prepare(make: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
-    """A quantizer after the hooks that a run of one epoch calls before its first step."""
+    """A quantizer after the hooks that a one-epoch run calls before its first step."""
     quantizer = make()
     quantizer.initialize(latent)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def prepare(make: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
 
 
 def decode(quantizer: Quantizer, latent: Tensor) -> Tensor | None:
-    """The weight that codes and levels stand for."""
+    """The weight that codes and levels represent."""
     codes, levels = quantizer.codes(latent), quantizer.levels(latent)
     if codes is None or levels is None:
         assert codes is None

@@ -77,7 +77,7 @@ def test_a_function_is_a_policy() -> None:
 
 
 def test_all_but_the_first_of_the_papers_network() -> None:
-    """The log counts 38 scales at depth 20."""
+    """The released log counts 38 scales at depth 20."""
     model = CifarResNet(20)
     before = sum(parameter.numel() for parameter in model.parameters())
     quantize_(model, TTQ)
@@ -101,7 +101,7 @@ def test_the_latent_weight_is_the_parameter_that_was_there() -> None:
     assert layer.module is model[2]
 
 
-# What it refuses.
+# What quantize_ refuses.
 
 
 def test_a_policy_that_chooses_nothing() -> None:

@@ -1,4 +1,4 @@
-"""LSQ, absmean and SEQ against their sources' equations, written down once more in NumPy."""
+"""LSQ, absmean and SEQ against the equations of their sources in NumPy."""
 
 from __future__ import annotations
 

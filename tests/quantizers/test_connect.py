@@ -56,7 +56,7 @@ def test_deterministic_values(latent: Tensor, method: type[Connect]) -> None:
 def test_sampled_levels_come_as_often_as_the_source_says(
     values: list[float], method: type[Connect], seed: int
 ) -> None:
-    """Within five standard errors, and three draws for the rarest levels."""
+    """Within five standard errors, plus three draws for the rarest levels."""
     torch.manual_seed(seed)
     count = 4000
     latent = torch.tensor(values, dtype=torch.float64)[:, None].expand(-1, count)
@@ -125,7 +125,7 @@ def test_latent_weights_are_clipped_before_training_and_after_each_step(
 
 
 def test_without_the_clip_a_weight_takes_long_to_come_back() -> None:
-    """Thirty steps one way and five back: clipped, the sign has turned; unclipped it has not."""
+    """After 30 steps up and 5 back down, the sign has flipped only if the weight was clipped."""
     signs = {}
     for clipped in (True, False):
         quantizer, latent = BinaryConnect(stochastic=False), torch.zeros(1, 1)
@@ -139,7 +139,7 @@ def test_without_the_clip_a_weight_takes_long_to_come_back() -> None:
 
 @pytest.mark.parametrize(("scaling", "power"), [("none", 0), ("glorot", 1), ("glorot_squared", 2)])
 def test_glorot_rates(scaling: str, power: int) -> None:
-    """The coefficient counts the kernel's positions: sqrt(1.5 / (9 * 4 + 9 * 8)) here."""
+    """Fan-in and fan-out count kernel positions: here sqrt(1.5 / (9 * 4 + 9 * 8))."""
     latent = nn.Parameter(torch.zeros(8, 4, 3, 3))
     ((parameter, factor),) = BinaryConnect(rate_scaling=scaling).rate_factors(latent)
     assert parameter is latent

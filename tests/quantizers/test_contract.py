@@ -69,7 +69,7 @@ def test_weights_and_gradients_are_sound(name: str, shape: str, content: str, dt
 
 
 def test_no_level_goes_unused(method: str) -> None:
-    """A layer of zeros would have few enough of them."""
+    """A limit on the number of levels alone would let a layer of zeros pass."""
     torch.manual_seed(0)
     latent = latent_of((64, 32, 3, 3))
     quantizer = prepare(METHODS[method], latent)
@@ -77,7 +77,7 @@ def test_no_level_goes_unused(method: str) -> None:
     if LEVELS.get(method, 256) == 256:
         assert used > 30  # Of a filter of 288 weights.
     else:
-        # Ties, the fourth and fifth value of the released TTQ, need equal magnitudes.
+        # The fourth and fifth value of the released TTQ are for ties, which need equal magnitudes.
         assert used == {"ttq_released": 3}.get(method, LEVELS[method])
 
 
@@ -97,7 +97,7 @@ def test_codes_and_levels_spell_out_the_weight_of_evaluation(method: str, shape:
         assert (torch.sign(level) == (code > 0) - (code < 0)).all() or (level == 0).all()
 
 
-#: The parameters of their own that take part in weight decay; no entry: none.
+#: How many of a method's own parameters weight decay applies to; 0 without an entry.
 DECAYED = {
     "ttq": 2, "ttq_released": 2, "ttq_sparsity": 2, "ttq_tied": 1, "ttq_per_filter": 2,
     "deep_compression": 1, "deep_compression_2bit": 1,
@@ -130,7 +130,7 @@ def test_a_copy_is_independent_and_alike(method: str) -> None:
 
 
 def test_the_state_dict_restores_everything(method: str) -> None:
-    """As a resumed run does it: attached anew to other weights, then loaded strictly."""
+    """As in a resumed run: attached anew to other weights, then loaded strictly."""
     latent, other = latent_of(SHAPES["conv"]), latent_of(SHAPES["conv"]) * -2
     quantizer = prepare(METHODS[method], latent).eval()
     for parameter in quantizer.parameters():
@@ -164,7 +164,7 @@ def test_memory_format_changes_no_value(method: str) -> None:
     latent = latent_of((4, 3, 3, 3)).detach()
     quantizer = prepare(METHODS[method], latent).eval()
     expected = quantizer(latent)
-    # Means may be summed in another order.
+    # Means may be summed in a different order.
     torch.testing.assert_close(quantizer(latent.to(memory_format=torch.channels_last)), expected)
 
 

@@ -1,4 +1,4 @@
-"""Deep Compression: its stages, its k-means, its gradients, and that nothing is done twice."""
+"""Deep Compression: its stages, k-means and gradients, and that no stage is entered twice."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def at(epoch: int, latent: Tensor, **options: Any) -> DeepCompression:
 
 
 def lloyd(values: Array, clusters: int) -> Array | None:
-    """The value that k-means gives each number, from evenly spaced centroids; brute force.
+    """The centroid that k-means assigns to each value, starting evenly spaced, by brute force.
 
-    An empty cluster's centroid goes to the number farthest from its own, as in scikit-learn. None
-    where two are equally far, as the two of a cluster of two are: rounding chooses between them.
+    The centroid of an empty cluster moves to the value farthest from its own centroid, as in
+    scikit-learn. None if two values are equally far, as in a cluster of two: rounding would decide.
     """
     centroids = np.linspace(values.min(), values.max(), clusters)
     while True:
@@ -95,7 +95,7 @@ def test_clustered_values_are_those_of_k_means(latent: Tensor, density: float, b
     kept = quantizer.kept
     assert not found[~kept].any()
     assert len(found.unique()) <= 2**bits
-    if kept.sum() >= 2**bits:  # otherwise every weight is its own centroid, in any order
+    if kept.sum() >= 2**bits:  # otherwise each weight is its own centroid, in any order
         expected = lloyd(latent[kept].numpy(), 2**bits - 1)
         if expected is not None:
             np.testing.assert_allclose(found[kept], expected, rtol=1e-6)
@@ -204,7 +204,7 @@ def test_stages(shares: tuple[float, float], epochs: int, stages: list[int]) -> 
 
 
 def test_each_stage_is_entered_once() -> None:
-    """Whatever training has made of the weights since, and after a resume as well."""
+    """However training has changed the weights since."""
     torch.manual_seed(0)
     latent = torch.randn(4, 5, 3, 3)
     quantizer = at(0, latent, cluster_at=0.5)
@@ -222,7 +222,7 @@ def test_each_stage_is_entered_once() -> None:
 
 
 def train(network: nn.Module, epochs: range, total: int = 4) -> None:
-    """Two steps an epoch of SGD without state, so that it can go on from weights alone."""
+    """Two steps per epoch of stateless SGD, which can resume from the weights alone."""
     optimizer = torch.optim.SGD(network.parameters(), 0.02, weight_decay=2e-4)
     for epoch in epochs:
         torch.manual_seed(epoch)
@@ -258,7 +258,7 @@ def test_density_and_values_hold_in_a_network_through_training() -> None:
 
 @pytest.mark.parametrize("killed_after", [0, 1, 2])
 def test_a_resumed_run_prunes_and_clusters_as_if_never_killed(killed_after: int) -> None:
-    """From before the pruning, between the stages, and after the clustering."""
+    """Killed before pruning, between the stages, or after clustering."""
 
     def network() -> nn.Module:
         torch.manual_seed(0)

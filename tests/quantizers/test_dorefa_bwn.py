@@ -1,4 +1,4 @@
-"""DoReFa's weights and BWN: one binary scale a layer, one a filter, and their variants."""
+"""DoReFa's weights and BWN: binary with one scale per layer or per filter, and variants."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_values_of_more_bits(latent: Tensor, bits: int) -> None:
 
 
 def test_one_bit_is_not_the_formula_of_more() -> None:
-    """A port that puts k = 1 into Eq. 9 has levels -1 and +1 in place of -E|w| and E|w|."""
+    """A port that uses Eq. 9 with k = 1 has levels -1 and +1 instead of -E|w| and E|w|."""
     latent = torch.tensor([[-0.3, 0.1, 0.2]], dtype=torch.float64)
     w = latent.numpy()
     formula = 2 * np.rint(np.tanh(w) / (2 * np.tanh(0.3)) + 0.5) - 1
@@ -67,7 +67,7 @@ def test_one_bit_gradients_go_straight_through(latent: Tensor) -> None:
 @settings(deadline=None, max_examples=50)
 @given(weights(), st.integers(2, 8))
 def test_gradients_of_more_bits_pass_the_rounding_alone(latent: Tensor, bits: int) -> None:
-    """The derivative of tanh(w) / max|tanh(w)|, which is what is rounded, maximum and all."""
+    """The derivative of tanh(w) / max|tanh(w)|, the value that is rounded, maximum included."""
     w, g = latent.numpy(), pull(latent)
     (found,) = gradients(DoReFa(bits), latent, g)
     squashed, slope = np.tanh(w), 1 - np.tanh(w) ** 2
@@ -75,9 +75,9 @@ def test_gradients_of_more_bits_pass_the_rounding_alone(latent: Tensor, bits: in
     peak = np.abs(squashed).max()
     of_peak = -(g * squashed).sum() / peak**2
     expected = slope * (g / peak + of_peak * np.sign(squashed) * tops / tops.sum())
-    # Its two parts may cancel: all of it, where a layer has one weight.
+    # Its two parts may cancel, completely if the layer has a single weight.
     size = np.abs(slope * g / peak).max()
-    # Far out, 1 - tanh^2 is what rounding left of 1.
+    # For large weights, 1 - tanh^2 is a rounding error.
     rounding = 1e-14 * np.abs(g / peak).max()
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9 * size + rounding)
 

@@ -1,4 +1,4 @@
-"""What a training loop of one's own calls: the hooks, and which parameters decay."""
+"""What a custom training loop uses: the hooks, and which parameters decay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EPOCHS = 4
 
 
 def trained(method: Callable[[], Quantizer], rate: float = 0.1) -> nn.Module:
-    """A network after the loop of the README: one step in each of the epochs."""
+    """A network trained by the loop of the README, one step per epoch."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
     quantize_(network, method)
@@ -45,7 +45,7 @@ def trained(method: Callable[[], Quantizer], rate: float = 0.1) -> nn.Module:
 
 
 def the_layer(network: nn.Module) -> tuple[Tensor, Tensor]:
-    """Latent weight and weight in use."""
+    """The latent and the quantized weight."""
     (layer,) = quantized_layers(network)
     return layer.latent, layer.module.weight
 

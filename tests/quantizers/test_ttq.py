@@ -1,4 +1,4 @@
-"""TTQ against its equations, in NumPy once more, and against ports known to be wrong."""
+"""TTQ against its equations in NumPy, and against ports known to be wrong."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ LATENT = torch.tensor([[-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 0.9]], dtype=torch.floa
         ({"threshold": 0.5, "tie": "unit"}, [-3, -1, 0, 0, 0, 1, 2]),
         ({"threshold": 0.0}, [-3, -3, -3, 0, 2, 2, 2]),
         ({"threshold": 0.5, "normalize": "max"}, [-3, 0, 0, 0, 0, 0, 2]),
-        # tanh draws the weights together: 0.5 is now more than half of the largest.
+        # tanh compresses large weights: 0.5 is now more than half of the largest.
         ({"threshold": 0.5, "tanh": True}, [-3, -3, 0, 0, 0, 2, 2]),
         ({"sparsity": 3 / 7}, [-3, -3, 0, 0, 0, 2, 2]),
-        # Of weights that are equally small the first in memory becomes zero.
+        # Among equally small weights, the first in memory becomes zero.
         ({"sparsity": 2 / 7}, [-3, -3, 0, 0, 2, 2, 2]),
     ],
 )
@@ -136,7 +136,7 @@ def test_positive_scales_are_held_up_on_request_only() -> None:
 
 
 def test_the_sign_as_printed_climbs_the_loss() -> None:
-    """A step against the gradient of W_n lowers the loss, and under Eq. 7 as printed raises it."""
+    """A step against the gradient of W_n lowers the loss; with Eq. 7 as printed it raises it."""
     g = pull(LATENT)
     changes = {}
     for rule in ("true", "as_printed"):
@@ -174,7 +174,7 @@ def test_the_mean_reduction_is_too_small_by_the_number_of_weights() -> None:
 
 
 class NegativeParameterPort(nn.Module):
-    """The port whose second parameter stands for -W_n and scales the latent gradients as it is."""
+    """A port whose second parameter is -W_n and scales the latent gradients with that sign."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ def test_a_negative_parameter_flips_latent_gradients() -> None:
 
 
 def scales_over_training(negative_gradient: str, steps: int) -> Array:
-    """(steps, 2): W_p and W_n under batch norm and Adam at a rate of 1e-4, without decay."""
+    """W_p and W_n, shape (steps, 2), under batch norm and Adam at a rate of 1e-4, without decay."""
     torch.manual_seed(1)
     network = nn.Sequential(
         nn.Linear(12, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)
@@ -225,9 +225,9 @@ def scales_over_training(negative_gradient: str, steps: int) -> Array:
 
 
 def test_batch_norm_and_adam_hold_the_sum_of_the_scales() -> None:
-    """As in the authors' AlexNet log.
+    """The authors' AlexNet log shows the same.
 
-    Batch norm makes the loss blind to the size of all weights together, so the gradients of W_p
+    Batch norm makes the loss invariant to a common factor of all weights, so the gradients of W_p
     and W_n (of equal size at first) are opposite, and Adam takes opposite steps. With the sign as
     printed it takes the same steps for both.
     """
@@ -295,6 +295,6 @@ def test_what_is_no_number_is_named(argument: str, value: Any) -> None:
 
 @pytest.mark.parametrize("argument", ["tanh", "tied_scales", "positive_scales", "decay_scales"])
 def test_a_word_is_no_truth_value(argument: str) -> None:
-    """A command line hands over `no` as a string, which Python takes for true."""
+    """A command line passes `no` as a string, which is truthy in Python."""
     with pytest.raises(TypeError, match=f"{argument} must be true or false, got 'no'"):
         TTQ(**{argument: "no"})

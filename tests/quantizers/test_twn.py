@@ -1,4 +1,4 @@
-"""TWN against its equations, and against the port that computes them for every filter."""
+"""TWN against its equations, and against the port that computes them per filter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ttq_repro.quantizers import TWN
 
 
 def twn(w: Array, factor: float) -> Array:
-    """Equations for one set of weights that share threshold and scale."""
+    """The equations for a set of weights that share threshold and scale."""
     delta = factor * np.abs(w).mean()
     kept = np.abs(w) > delta
     scale = np.abs(w)[kept].mean() if kept.any() else 0.0
@@ -45,7 +45,7 @@ def test_the_default_is_the_papers_and_not_the_ports() -> None:
 
 @pytest.mark.parametrize("draw", [torch.randn, lambda *shape: 2 * torch.rand(*shape) - 1])
 def test_the_threshold_is_nearly_the_best_there_is(draw: object) -> None:
-    """0.7 minimizes the squared error of normal and of uniform weights, roughly, as derived."""
+    """0.7 roughly minimizes the squared error of normal and of uniform weights, as derived."""
     torch.manual_seed(0)
     latent = draw(100, 100)
 

@@ -1,4 +1,4 @@
-"""Records of AlexNet-BN as training would leave them, made up for drawing."""
+"""Made-up records of AlexNet-BN, as training would leave them, to draw."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TERNARY = list(LAYERS)[1:-1]
 
 
 def alexnet(cell: Cell, seed: int = 1, error: float = 0.425, **fields: Any) -> Record:
-    """A record of TTQ whose ternary layers have 70% zeros, the k-th of them a k-th point more."""
+    """A record of TTQ whose k-th ternary layer, counted from 0, ends with 70 + k % zeros."""
     epochs = cell.run.epochs
 
     def shares(first: float, last: float = 0.1) -> list[float]:

@@ -1,4 +1,4 @@
-"""Records as training would leave them, made up from a seed."""
+"""Made-up records, as training would leave them, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def made(cell: Cell, seed: int, error: float, epochs: int = 30) -> Record:
 
 
 def put(workspace: Workspace, cell: Cell, seeds: Iterable[int], error: float) -> None:
-    """Leave records of a cell where training would."""
+    """Write records of a cell where training would put them."""
     for seed in seeds:
         made(cell, seed, error).write(workspace.record(cell.run.with_seed(seed)))

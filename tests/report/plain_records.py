@@ -1,4 +1,4 @@
-"""Records and a released log whose every number is known, for what figures draw of them."""
+"""Records and a released log with known numbers, to check what figures draw from them."""
 
 from __future__ import annotations
 

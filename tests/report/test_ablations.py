@@ -101,12 +101,12 @@ def test_each_change_is_one_field_away_from_the_baseline() -> None:
         after = leaves(cell.run.science)
         differing = {key for key in before | after if before.get(key) != after.get(key)}
         if cell.labels["change"] == "postactivation":
-            # The parent is another network, too.
+            # The parent is a different network, too.
             assert differing == {("model", "preactivation"), ("parent",)}
         elif cell.labels["change"] == "no_warm_up":
             assert {key[:2] for key in differing} == {("recipe", "warm_up")}
         elif cell.labels["change"] == "log_batches":
-            # All of it is one thing: how much of the data a step and an epoch see.
+            # These fields are one change: how much of the data a step and an epoch see.
             fields = {"batch_size", "epochs", "schedule"}
             assert {key[:2] for key in differing} == {("recipe", field) for field in fields}
         else:

@@ -1,4 +1,4 @@
-"""The table of our own target."""
+"""The table of our own target, a ternary network that beats full precision."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
     "on_gpu", [("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")]
 )
 def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], tmp_path: Path) -> None:
-    """Held out or tested, ours or what it is compared with."""
+    """Whichever run is on the GPU: held out or tested, ours or the one it is compared with."""
     workspace, planned = Workspace(tmp_path), cells("best_ternary")
     place = by_place(planned)
     for stage, method in (("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")):

@@ -1,4 +1,4 @@
-"""The report in a real browser: Chromium without a screen, on phone and desk, light and dark."""
+"""The report in headless Chromium, as wide as a phone and a desktop screen, light and dark."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = 390, 1280
 LIGHT, DARK = 1, 0
 
-#: Shows the report in a frame of a given width, opens all of it, and leaves what it measures in
-#: the page's own text. A contrast is that of WCAG 2.2, against the first opaque background.
+#: Shows the report in a frame of a given width, expands all of it, and writes its measurements
+#: into the page's text. Contrast is that of WCAG 2.2, against the nearest opaque background.
 HARNESS = """<!doctype html><iframe src="report.html" style="border:0;width:WIDTHpx;height:900px">
 </iframe><pre id="measured"></pre><script>
 const frame = document.querySelector("iframe");

@@ -1,4 +1,4 @@
-"""What stands below a table of single runs."""
+"""The caveats below a table about single runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def of(*seeds: dict[str, Any]) -> list[str]:
 
 
 def ending(**scales: list[float]) -> dict[str, Any]:
-    """The fields of a run of one layer for each value of its scales."""
+    """Record fields of a run that ends with these scales, one value per layer."""
     count = len(next(iter(scales.values())))
     layers = {
         f"layer{n}": {name: [1.0, values[n]] for name, values in scales.items()}

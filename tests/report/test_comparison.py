@@ -86,7 +86,7 @@ def test_a_method_at_another_setting_stands_with_its_own_references(workspace: W
 def test_differences_pair_images_and_seeds() -> None:
     two = {seed: made(range(100), seed) for seed in (1, 2)}
     assert difference(two, two) == "+0.00 [+0.00, +0.00] (n=2)"
-    # A second seed that fails on the same images says nothing new about images.
+    # A second seed that fails on the same images tells nothing new about images.
     disjoint = {seed: made(range(500, 600), seed) for seed in (1, 2)}
     assert difference(two, disjoint) == "+0.00 [-2.77, +2.77] (n=2)"
     others = {1: made(range(500, 600), 1), 2: made(range(600, 700), 2)}

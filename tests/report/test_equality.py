@@ -1,4 +1,4 @@
-"""Mixed bfloat16 beside float32."""
+"""The comparison of mixed bfloat16 with float32."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ def fill(
     compiled: Sequence[bool] = (),
     images: int = IMAGES,
 ) -> None:
-    """Records of full precision at ``short``, seed by seed, wrong on so many images.
+    """Write full-precision records at ``short``, one per seed.
 
-    ``machines``: C or G for each seed's, a CPU or a GPU; ``compiled``: whether each was.
+    Args:
+        wrong: on how many images each fails.
+        machines: C or G for each, a CPU or a GPU.
+        compiled: whether each was.
     """
     (cell,) = (
         cell

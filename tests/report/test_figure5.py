@@ -10,7 +10,7 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
-#: One layer holds as many weights as the eighteen others together.
+#: One layer has as many weights as the eighteen others together.
 SIZES = [
     {"layer": name, "quantize": True, "reason": "", "weights": 18 if name == "linear" else 1}
     for name in LAYERS
@@ -18,7 +18,7 @@ SIZES = [
 
 
 def sparse(cell: Cell, seed: int, zero: float, error: float, **fields: object) -> Record:
-    """A record whose last layer has a share of ``zero`` zeros, all others none."""
+    """A record whose last layer has a share ``zero`` of zeros, and all others none."""
     start = [0.9] * (cell.run.epochs - 1)
     layers = {name: {"zero": [*start, zero if name == "linear" else 0]} for name in LAYERS}
     return trained(cell, seed, error, **({"layers": layers, "decisions": SIZES} | fields))

@@ -1,4 +1,4 @@
-"""Verdicts, from records made up to deserve them."""
+"""Verdicts from made-up records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
 
 IMAGES = 10_000
-#: Has no records of several processes.
+#: Has no records of runs by several processes.
 NOWHERE = Workspace(Path("nowhere"))
 BY_ID = {claim.id: claim for claim in CLAIMS}
 LEVEL, DIFFERENCE = "table1-resnet20-ttq", "table1-resnet20-difference"
@@ -39,7 +39,7 @@ def cell(depth: int, column: str, setting: str = PAPER) -> Cell:
 
 
 def made(cell: Cell, seed: int, wrong: int, start: int = 0) -> Record:
-    """A record that is wrong on ``wrong`` images from ``start`` on."""
+    """A record of a network that fails on ``wrong`` images, from ``start`` on."""
     correct = np.ones(IMAGES, bool)
     correct[start : start + wrong] = False
     return record(
@@ -82,11 +82,11 @@ def test_a_level_is_judged_by_its_interval_over_seeds(
 
 
 def pairs(depth: int, *gains: int, setting: str = PAPER) -> list[Record]:
-    """TTQ and full precision, seed by seed, TTQ wrong on ``gain`` images more."""
+    """Records of TTQ and full precision, one pair per gain: TTQ fails on that many more images."""
     ttq, parent = cell(depth, "ttq", setting), cell(depth, "full_precision", setting)
     records = []
     for seed, gain in enumerate(gains):
-        # Seeds scatter by whole points, which pairing takes out.
+        # Seeds differ by whole points, which pairing cancels.
         start, wrong = 1000 * seed, 800 + 100 * seed
         records += [made(parent, seed, wrong, start), made(ttq, seed, wrong + gain, start)]
     return records
@@ -117,7 +117,7 @@ def test_a_difference_is_taken_seed_by_seed(
 
 @pytest.mark.parametrize(("final", "told"), [(0.12, True), (0.0999, False)])
 def test_an_outlying_final_epoch_has_the_trailing_means_beside_it(final: float, told: bool) -> None:
-    """The final epoch is what is judged all the same."""
+    """The verdict still rests on the final epoch."""
     parent = made(cell(20, "full_precision"), 1, 800)
     curve = [0.09] * 15 + [final]
     child = record(
@@ -324,7 +324,7 @@ def test_what_is_left_out_says_what_to_delete_and_to_train() -> None:
 
 
 def test_the_recorded_parent_says_which_child_is_mismatched() -> None:
-    """Also where the parent is not part of the claim, and whichever child comes first."""
+    """Even if the parent is not part of the claim, and whichever child comes first."""
     claim = "ttq-beats-twn-resnet20"
     ttq, twn = (network for _, network in BY_ID[claim].rule.terms)
     assert (ttq.labels["method"], twn.labels["method"]) == ("ttq", "twn")

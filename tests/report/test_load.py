@@ -1,4 +1,4 @@
-"""Many records in one report: time and memory."""
+"""Time and memory of a report on many records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEEDS = 5
 
 
 def leave_records(workspace: Workspace, count: int) -> None:
-    """Write ``count`` records, five seeds an identity, every other one of a ternary network.
+    """Write ``count`` records, five seeds per identity; every other identity is ternary.
 
     Those of Table 1 come first, so that there is something to judge.
     """
@@ -55,13 +55,13 @@ def test_a_record_leaves_no_more_than_its_row(tmp_path: Path) -> None:
     for count in (100, 400):
         workspace = Workspace(tmp_path / str(count))
         leave_records(workspace, count)
-        _read(workspace, None)  # What is imported and composed at first use stays.
+        _read(workspace, None)  # Modules and configs of the first use stay in memory.
         tracemalloc.start()
         _, runs = _read(workspace, None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(runs) == count
-    # A file is 7 or 32 kB, and what it is read into ten times that.
+    # A file has 7 or 32 kB, and takes ten times as much in memory when read.
     assert peaks[1] - peaks[0] < 300 * 8_000
 
 
@@ -72,7 +72,7 @@ def test_ten_thousand_records_in_ten_seconds(tmp_path: Path) -> None:
         workspace = Workspace(tmp_path / str(count))
         leave_records(workspace, count)
         report = f"{ROOT / 'scripts' / 'report.py'}"
-        # The peak of a child is that of all before it, so each needs a parent of its own.
+        # The peak counts all earlier children too, so each child needs a parent of its own.
         program = (
             "import resource, subprocess, sys\n"
             "done = subprocess.run([sys.executable, *sys.argv[1:]], check=True)\n"

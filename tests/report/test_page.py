@@ -1,4 +1,4 @@
-"""The page and its parts: what they say, and that they need nothing else."""
+"""The page and its parts: their content, and that they are self-contained."""
 
 from __future__ import annotations
 

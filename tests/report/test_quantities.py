@@ -1,4 +1,4 @@
-"""What the claims read off a record."""
+"""The quantities that claims read from a record."""
 
 from __future__ import annotations
 

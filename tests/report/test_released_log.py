@@ -1,4 +1,4 @@
-"""The released logs, recomputed and laid beside ours."""
+"""The released logs, summarized and drawn beside ours."""
 
 from __future__ import annotations
 

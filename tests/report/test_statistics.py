@@ -1,4 +1,4 @@
-"""The intervals, against textbook values and against their own promise."""
+"""The intervals, against textbook values and their promised coverage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_one_seed_has_no_interval() -> None:
 
 
 def test_welch_of_two_groups() -> None:
-    """Variances of the means of 1/3 and 1/12 make three degrees of freedom, t = 3.18245."""
+    """The means have variances of 1/3 and 1/12: three degrees of freedom, t = 3.18245."""
     three, four = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [1.0], [2.0], [2.0]])
     estimate = difference_of_groups(three, four)
     half_width = 3.18245 * math.sqrt(1 / 3 + 1 / 12)
@@ -37,11 +37,11 @@ def test_welch_of_two_groups() -> None:
 
 
 def test_groups_whose_seeds_agree_by_chance_are_not_certain() -> None:
-    """Errors of 2% each, on other images: a variance of 2 * 20 / 2 images, of 1,000, a seed."""
+    """Two seeds fail on 20 of 1,000 images, none in common: the count has variance 2 * 20 / 2."""
     group = np.zeros((2, 1000))
     group[0, :20] = group[1, 500:520] = 1
     estimate = difference_of_groups(group, np.zeros((2, 1000)))
-    # All of the scatter is in one group of two: one degree of freedom.
+    # Only one group, of two seeds, has any scatter: one degree of freedom.
     half_width = 12.7062 * math.sqrt(20 / 1000**2 / 2)
     assert estimate.interval == pytest.approx((0.02 - half_width, 0.02 + half_width), rel=1e-4)
     alike = difference_of_groups(np.ones((2, 10)), np.zeros((3, 10)))
@@ -49,7 +49,7 @@ def test_groups_whose_seeds_agree_by_chance_are_not_certain() -> None:
 
 
 def test_the_interval_of_two_groups_covers_the_truth() -> None:
-    """Of 800 experiments whose true difference is 0, at least 95% less 2 s.d. cover it."""
+    """The true difference is 0; at least 95% minus 2 s.d. of 800 intervals cover it."""
     generator = np.random.default_rng(0)
     hard = generator.uniform(size=500) ** 4
     covered = 0
@@ -70,7 +70,7 @@ def test_images_that_all_seeds_share_widen_the_interval() -> None:
 
 
 def test_seeds_that_agree_by_chance_do_not_make_images_certain() -> None:
-    """Two seeds with the same mean over other images each."""
+    """Two seeds with the same mean, each from different images."""
     per_image = np.zeros((2, 1000))
     per_image[0, :20] = per_image[1, 500:520] = 1
     estimate = over_seeds_and_images(per_image)
@@ -90,7 +90,7 @@ def test_networks_that_are_wrong_on_the_same_images_do_not_differ() -> None:
 def test_intervals_cover_the_truth(
     seeds: int, of_seed: float, of_image: float, rest: float
 ) -> None:
-    """Of 800 experiments whose true difference is 0, at least 95% less 2 s.d. cover it."""
+    """The true difference is 0; at least 95% minus 2 s.d. of 800 intervals cover it."""
     generator = np.random.default_rng(seeds)
     covered = 0
     for _ in range(800):

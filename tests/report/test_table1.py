@@ -21,7 +21,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def put(cell: Cell, workspace: Workspace, *errors: float, machine: str = "CPU") -> None:
-    """A record a seed, whose trailing mean is a point below its final error."""
+    """Write a record per seed, whose trailing mean is a point below its final error."""
     for seed, error in enumerate(errors, 1):
         run = cell.run.with_seed(seed)
         made = record(
@@ -105,7 +105,7 @@ def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
 
 
 def test_a_row_across_machines_says_so(workspace: Workspace) -> None:
-    """Though each of its columns is of one kind of machine."""
+    """Even though each of its columns is of one kind of machine."""
     made = cells()
     put(made[0], workspace, 0.08, machine="CPU")
     put(made[1], workspace, 0.09, machine="CUDA")

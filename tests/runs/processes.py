@@ -1,4 +1,4 @@
-"""Scripts as processes of their own: started, watched, and the processes that they start."""
+"""Scripts as processes: start them, wait for what they do, find the processes they start."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @contextmanager
 def started(name: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A script at work, whose standard error can be read; ``options`` are those of Popen."""
+    """Run a script, whose standard error can be read; ``options`` are those of Popen."""
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    # A shell that runs the tests in the background has them ignore Ctrl-C, which is inherited.
+    # A shell makes tests in the background ignore Ctrl-C, and their children inherit that.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **options
@@ -34,7 +34,7 @@ def wait_for_file(pattern: str, folder: Path) -> Path:
 
 
 def wait_for(find: Callable[[], T], name: str) -> T:
-    """What ``find`` finds, once that is anything."""
+    """Wait until ``find`` returns something true, and return that."""
     for _ in range(1200):
         if found := find():
             return found
@@ -43,7 +43,7 @@ def wait_for(find: Callable[[], T], name: str) -> T:
 
 
 def children(starter: int, named: str) -> list[int]:
-    """The processes that another started, by their numbers, oldest first.
+    """The PIDs of the processes that ``starter`` started, oldest first.
 
     Args:
         named: a part of their command lines.

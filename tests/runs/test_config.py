@@ -1,4 +1,4 @@
-"""Compositions are kept, and made again as soon as anything they depend on has changed."""
+"""Compositions are cached, and made again as soon as anything they depend on has changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME, OVERRIDES = "train", ["recipe=smoke", "seed=7"]
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
-    """The overrides that Hydra was asked to compose, from an empty cache in ``tmp_path``."""
+    """The overrides that Hydra is asked to compose, given an empty cache in ``tmp_path``."""
     asked: list[list[str]] = []
 
     def compose(name: str, overrides: list[str]) -> Config:
@@ -34,7 +34,7 @@ def composed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
 
 
 def forget() -> None:
-    """What a new process does not know."""
+    """Clear what a new process would not know."""
     config._composed.cache_clear()
     config._ingredients.cache_clear()
     config._usual.cache_clear()
@@ -43,7 +43,7 @@ def forget() -> None:
 def test_a_composition_is_kept_for_the_next_process(composed: list[list[str]]) -> None:
     first = compose_config(NAME, OVERRIDES)
     assert first["seed"] == 7
-    first["seed"] = 8  # Its receiver may change it.
+    first["seed"] = 8  # Callers may change what they get.
     forget()
     assert compose_config(NAME, OVERRIDES)["seed"] == 7
     assert composed == [OVERRIDES]

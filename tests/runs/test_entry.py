@@ -1,4 +1,4 @@
-"""What the scripts set before they begin."""
+"""The environment variables that scripts set before they begin."""
 
 from __future__ import annotations
 

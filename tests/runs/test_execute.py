@@ -148,7 +148,7 @@ def test_what_no_run_can_have_is_named_before_its_parent_is_trained(
 
 
 def test_a_record_discloses_those_whose_place_it_took(tiny_run: MakeRun) -> None:
-    """Their weights were not there, as on another machine: a child needs them."""
+    """A child needs weights, and those of the earlier runs are missing, as on another machine."""
     run = tiny_run("recipe.epochs=1")
     weights = Workspace.of(run.config).weights(run)
     first = execute(run)

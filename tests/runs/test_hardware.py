@@ -1,4 +1,4 @@
-"""What the machine can do, and what follows for a run's precision."""
+"""What the machine can do, and which precision a run gets accordingly."""
 
 from pathlib import Path
 

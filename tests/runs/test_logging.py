@@ -1,4 +1,4 @@
-"""What wandb keeps of an offline run, read back by its own viewer, and what it gets online."""
+"""What wandb keeps of an offline run, read by its own viewer, and what it is sent online."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def history_of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def folder_offered(said: list[str]) -> Path:
-    """That of the last line about wandb, whose commands are for a shell."""
+    """The folder in the shell commands of the last line about wandb."""
     *_, hint = (line for line in said if line.startswith("wandb:"))
     (_, show, shown), (_, upload, uploaded) = map(shlex.split, re.findall("`(.*?)`", hint))
     assert (show, upload) == ("leet", "sync")
@@ -113,7 +113,7 @@ def epochs_in_csv(run: Run, version: int) -> list[str]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
-    """What wandb would have sent, were it online: the verb, the artifact's name, its files."""
+    """What wandb would send if it were online: the verb, the artifact's name, its files."""
     sent: list[tuple[str, str, list[str]]] = []
     begin = wandb.init
 

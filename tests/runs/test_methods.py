@@ -1,4 +1,4 @@
-"""Every method from its config to its record, and on from where a run was stopped."""
+"""Every method from its config to its record, also when a stopped run is resumed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_config_of_a_quantizer_is_tried() -> None:
 def test_latent_weights_are_clipped_after_the_last_step_too(
     tiny_run: MakeRun, quantizer: str
 ) -> None:
-    """From weights far outside of [-1, 1] that one epoch would not bring back."""
+    """Training starts so far outside of [-1, 1] that one epoch alone would not lead back."""
     parent = tiny_run()
     execute(parent)
     path = Workspace.of(parent.config).weights(parent)

@@ -47,7 +47,7 @@ def test_a_ternary_resnet18_leaves_a_record(make_run: MakeRun, photographs: Path
     assert [d["layer"] for d in record.decisions if not d["quantize"]] == ["stem.0", "linear"]
     assert record.provenance["train_images"] == 18
     assert record.test_images == 6
-    # 16 of 3x3 and three shortcuts of 1x1, which have no kernels to show.
+    # 16 layers of 3x3, and three shortcuts of 1x1, which have no kernels to show.
     assert len(record.layers) == 19
     assert len(record.kernels) == 16
     name = next(iter(record.kernels))
@@ -57,7 +57,7 @@ def test_a_ternary_resnet18_leaves_a_record(make_run: MakeRun, photographs: Path
 
 
 def test_one_photograph_left_over_is_trained_on(make_run: MakeRun, photographs: Path) -> None:
-    """Where a batch norm sees one pixel of each, as ResNet-18's last ones do here."""
+    """Even though the last batch norms of ResNet-18 see a single pixel of each image here."""
     record = execute(make_run(photographs, *SMALL, "recipe.batch_size=17"))
     assert np.isfinite(record.metrics["train_loss"]).all()
 
@@ -133,7 +133,7 @@ EXPERIMENTS = [
 
 @pytest.fixture(scope="session")
 def an_epoch(imagenette_root: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
-    """Makes a run that trains an experiment on all photographs once, from a parent that did so."""
+    """Makes a run that trains an experiment for one epoch, from a parent trained as long."""
     workspace = tmp_path_factory.mktemp("epochs")
 
     def make(experiment: str) -> Run:
@@ -164,5 +164,5 @@ def test_an_epoch_of_every_network_and_method_on_real_photographs(
     record = execute(an_epoch(experiment))
     assert record.provenance["train_images"] == 4500
     assert record.test_images == 1100
-    # A guess is wrong nine times in ten.
+    # Guessing is wrong nine times in ten.
     assert record.metrics["train_error"][0] < 0.85

@@ -119,7 +119,7 @@ def test_side_by_side_counts_what_trained_with_as_many_threads(tmp_path: Path) -
     plan = make_plan(runs, workspace, jobs=2)
     assert plan.runs[0].seconds == 164 * 45
     assert plan.lines()[-1] == "4 of 4 runs to train, about 4.1 h, 2 side by side"
-    # More than there are cores for, at a thread each: no record of that, hence no gain.
+    # More runs than cores, at a thread each: without a record of that no gain is assumed.
     plan = make_plan(runs, workspace, jobs=8)
     assert "at 1,389 images/s (recorded: 4 threads)" in plan.runs[0].state()
     assert plan.lines()[-1].endswith("about 6.6 h, 8 side by side, counted as 1 at a time")
@@ -160,7 +160,7 @@ def test_the_speed_of_a_gpu_is_that_of_the_same_gpu_if_it_was_recorded(tmp_path:
     text = "\n".join(plan.lines())
     assert "device: an A100\nspeed: as recorded on an H100, in " in text
     assert "at 12,500 images/s (recorded: an H100)" in text
-    # Another CPU beside it is no matter.
+    # It does not matter that the CPU beside it is another.
     write(cell("resnet20_fp", "seed=8"), workspace, 8, "another CPU", 1, gpu="an A100")
     (planned,) = make_plan([run], workspace).runs
     assert planned.state().endswith("at 6,250 images/s")
@@ -205,7 +205,7 @@ def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
 
 
 def on_photographs(root: Path, *given: str, data: str = "ilsvrc12") -> Run:
-    """A run on tiny photographs, of which there are 18 and 6."""
+    """A run on tiny photographs, 18 to train and 6 to test on."""
     images = [] if data == "imagenette" else ["data.images={train:18,val:6}"]
     overrides = [f"data={data}", f"data.root={root}", "data.num_classes=3", *images, *given]
     named = ["experiment=table2/alexnet_bn_ttq", "trainer.precision=fp32"]
@@ -213,7 +213,7 @@ def on_photographs(root: Path, *given: str, data: str = "ilsvrc12") -> Run:
 
 
 def write_imagenette(workspace: Workspace, accelerator: str = "CPUAccelerator") -> None:
-    """A record of 4,500 photographs at 50 of them a second."""
+    """Write a record of training on 4,500 photographs at 50 images/s."""
     provenance = {
         "accelerator": accelerator, "device": "a GPU", "finished": "2026-01-01",
         "processor": "a CPU", "threads": 4, "train_images": 4500,

@@ -16,7 +16,7 @@ LAST = ', "checksum": "' + "0" * 64 + '"}\n'
 
 
 def record(**fields: Any) -> Record:
-    """A record with the fields that matter to a test, and what every record has to go with them."""
+    """A record with the fields that matter to a test, and consistent defaults for the others."""
     metrics, errors = fields.pop("metrics", {}), fields.pop("test_error", {})
     epochs = max([len(curve) for curve in metrics.values()], default=1)
     final = errors.get("final", [0.5, *metrics.get("test_error", ())][-1])
@@ -140,7 +140,7 @@ def test_an_infinite_loss_on_the_test_images_is_no_damage(tmp_path: Path) -> Non
 
 
 def test_the_committed_records_read() -> None:
-    """The first of them know neither histograms nor the size of a layer."""
+    """The earliest have neither histograms nor layer sizes."""
     paths = list((ROOT / "results" / "records").rglob("*.json"))
     assert len(list(read_records(ROOT / "results" / "records", pytest.fail))) == len(paths) > 0
 

@@ -1,4 +1,4 @@
-"""Identity, parents, and where files go."""
+"""Identities and parents of runs, and where their files go."""
 
 import hashlib
 from pathlib import Path

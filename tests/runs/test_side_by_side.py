@@ -1,4 +1,4 @@
-"""Runs trained several at a time: parents first, none lost to the failure of another."""
+"""Runs trained several at a time: parents first, and a failure costs no unrelated run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAN = [
     "artifact=table1", "+only.depth=[20]", "+only.column=[control,ttq]", "budget=smoke",
     "dataset=digits", "jobs=2", f"overrides={[*TINY[2:], 'recipe.epochs=8']}",
 ]  # fmt: skip
-#: What the command line of a run's own process has, as Python starts it.
+#: Part of the command line with which Python starts the process of a run.
 WORKER = "spawn_main"
 
 

@@ -1,4 +1,4 @@
-"""Whole runs by two processes on digits: the record, a kill and its resume, a plan, bad input."""
+"""Whole runs by two processes on digits: records, kill and resume, a plan, bad input."""
 
 from __future__ import annotations
 

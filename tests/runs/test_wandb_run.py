@@ -19,21 +19,21 @@ KEY = "0" * 40
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """Of a user who has not logged in, in a process where wandb has not begun."""
+    """That of a user who has not logged in, in a process that has not set up wandb."""
     for name in ("API_KEY", "BASE_URL", "MODE", "CONFIG_DIR"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
-    for name in ("CACHE", "DATA"):  # To be restored: what is tested here sets them.
+    for name in ("CACHE", "DATA"):  # Otherwise the code under test would set them for good.
         monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # It reads its settings once.
+    wandb.teardown()  # wandb reads its settings only once.
     yield Workspace(tmp_path)
     wandb.teardown()
 
 
 def log_in(server: str) -> None:
-    """What ``wandb login --host`` writes; itself it would ask the server who that is."""
+    """Write what ``wandb login --host`` does, which would also ask the server for the user."""
     wbauth.write_netrc_auth(host=server, api_key=KEY)
     settings = wandb_setup.singleton().settings.read_system_settings()
     settings.set("base_url", server, globally=True)

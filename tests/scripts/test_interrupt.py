@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal, which all processes of a command get: one line, the last, and code 130."""
+"""Ctrl-C in a terminal reaches all processes of a command: one last line, and exit code 130."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_last_word_says_how_to_go_on(name: str, arguments: list[str], tmp_pa
 def test_what_cannot_go_on_says_only_that_it_stopped(tmp_path: Path) -> None:
     arguments = ["parts=[training]", "threads=1", f"workspace={tmp_path}"]
     with started("benchmark", *arguments, cwd=tmp_path, start_new_session=True) as process:
-        # Matplotlib's cache: the first that it leaves, long before it is done.
+        # Matplotlib's cache, the first file it writes, long before it is done.
         wait_for_file("*.json", tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate()

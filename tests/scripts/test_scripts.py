@@ -181,7 +181,7 @@ def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     assert "Not the paper's numbers" in table
     assert table.count("(n=1)") == 2
     again = script("reproduce", *arguments, cwd=tmp_path)
-    # Overrides stay with the children: the parent of TTQ is the unaltered smoke run.
+    # Overrides apply to the children alone: TTQ's parent is the unaltered smoke run.
     assert "0 of 3 runs to train" in again.stdout
     assert "| 20 | smoke, fp32 |" in again.stdout
 
@@ -230,14 +230,14 @@ def test_a_stopped_preparation_says_how_to_go_on(photographs: Path, tmp_path: Pa
     with started("prepare", *given, f"workspace={tmp_path}") as process:
         writer = wait_for(lambda: opened_by_reader(waits), "reader")
         process.send_signal(signal.SIGINT)
-        os.close(writer)  # Or the signal, if it comes just before the read, waits for its end.
+        os.close(writer)  # Otherwise a signal just before the read waits for it to end.
         _, said = process.communicate()
     assert process.returncode == 130
     assert said == "\nstopped; the same command goes on from the finished classes\n"
 
 
 def opened_by_reader(pipe: Path) -> int | None:
-    """A handle to write to a pipe, once somebody reads it."""
+    """A descriptor to write to a pipe, or None until somebody reads it."""
     try:
         return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:

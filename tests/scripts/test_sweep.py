@@ -1,4 +1,4 @@
-"""Sweeps by Hydra's launchers: shared parents once, finished runs never again, a summary."""
+"""Sweeps by Hydra's launchers: parents train once, finished runs never again, and a summary."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
-    # slurm.conf beside this file is a cluster for it.
+    # slurm.conf beside this file sets up a cluster for it.
     "submitit_slurm": [
         "hydra/launcher=submitit_slurm",
         "hydra.launcher.cpus_per_task=1",
         "hydra.launcher.timeout_min=5",
     ],
 }
-# An epoch of a parent's in place of the three of `smoke`, and few steps in it.
+# One epoch for the parent instead of the three of `smoke`, and few steps per epoch.
 SHORT = ["recipe.epochs=1", "recipe.parent=smoke_photographs", "recipe.batch_size=480"]
 
 
@@ -47,7 +47,7 @@ def cluster_answers() -> bool:
     [pytest.param(name, marks=[] if name == "basic" else pytest.mark.slow) for name in LAUNCHERS],
 )
 def test_a_sweep(launcher: str, tmp_path: Path) -> None:
-    """On a cluster of several nodes tmp_path has to be on all of them: --basetemp says where."""
+    """On a cluster of several nodes, --basetemp has to name a folder that all of them share."""
     if launcher == "submitit_slurm" and not cluster_answers():
         pytest.skip("no Slurm: sbatch is not installed, or no node of a cluster is free")
     arguments = [
@@ -83,7 +83,7 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
 def test_photographs_are_prepared_and_decoded_by_jobs_side_by_side(
     photographs: Path, tmp_path: Path
 ) -> None:
-    """By processes of joblib's workers, whose own way to start processes is another."""
+    """By child processes of joblib's workers, which by default start processes differently."""
     arguments = [
         "-m", "experiment=table3/resnet18b_fp", "recipe=smoke_photographs", "data=imagenette",
         f"data.root={photographs}", "data.num_classes=3", "data.short_side=32", "data.crop=32",
@@ -97,7 +97,7 @@ def test_photographs_are_prepared_and_decoded_by_jobs_side_by_side(
 
 
 def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
-    """Jobs of another sweep into the same folder, and those that never begin."""
+    """Not jobs of another sweep in the same folder; jobs that never start are counted."""
     arguments = ["-m", *TINY, f"workspace={tmp_path}", "hydra.sweep.dir=sweep"]
     refused = script("train", *arguments, "recipe.epochs=0,-1", cwd=tmp_path)
     assert "0 of 2 jobs done\n" in refused.stdout
@@ -112,7 +112,7 @@ def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
-    """Its launcher then fails, too: what it says of the job is not the last word."""
+    """Its launcher then fails as well, but the summary has the last word."""
     command = [
         sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *TINY, "recipe.epochs=1000",
         "seed=1,2", f"workspace={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep",
@@ -132,7 +132,7 @@ def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
 
 
 def processes_with(*arguments: bytes) -> list[int]:
-    """Those in whose command lines all of these occur."""
+    """PIDs of the processes whose command lines contain all ``arguments``."""
     commands = {path.parent: path for path in Path("/proc").glob("[0-9]*/cmdline")}
     return [
         int(process.name)

@@ -1,4 +1,4 @@
-"""What two processes do that train together."""
+"""What each of two processes that train together does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ttq_repro.training.module import Classifier
 
 WORLD = 2
 METHODS = ("full_precision", "ttq", "ternary_connect")
-# The last training batch of an epoch is too small to share, the one before divides unevenly.
+# An epoch's last training batch is too small to share, and the one before divides unevenly.
 TRAIN, BATCH, TEST, TEST_BATCH = 53, 25, 33, 10
 
 
@@ -47,7 +47,7 @@ def few_digits() -> ArraySource:
 
 
 def trained(config: Config, folder: Path, **options: Any) -> Fitted:
-    """A run on few digits, in silence, its checkpoint in ``folder``; options are those of fit."""
+    """Train silently on few digits, with the checkpoint in ``folder``; ``options`` go to fit."""
     return ttq_repro.training.fit.fit(
         config,
         few_digits(),
@@ -79,7 +79,7 @@ class Recorded(Classifier):
 
 
 def train_share(folder: Path, _: Connection) -> None:
-    """Leave in ``folder`` what each of two processes has seen, by method."""
+    """Train this process's share with each method, and save to ``folder`` what it has seen."""
     ttq_repro.data.pipeline.TEST_BATCH = TEST_BATCH
     ttq_repro.training.graphed.Classifier = Recorded
     share = Share(int(os.environ["LOCAL_RANK"]), WORLD)

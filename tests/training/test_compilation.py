@@ -1,4 +1,4 @@
-"""Which runs are compiled; one that does not compile trains all the same, and says so."""
+"""Which runs are compiled; one that fails to compile trains uncompiled, with a warning."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(
 def test_runs_of_one_process_are_compiled_each(
     tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dynamo compiles a class's code a few times, for all its networks, and then gives up."""
+    """Dynamo compiles the code of a class only a few times, over all networks, then gives up."""
     compiled = []
     monkeypatch.setattr(compilation, "lookup_backend", lambda _: counted)
 

@@ -1,4 +1,4 @@
-"""Learning from the parent: the loss by its equation, and runs that ask for it."""
+"""Distillation from the parent: the loss against its equation, and runs that use it."""
 
 from __future__ import annotations
 

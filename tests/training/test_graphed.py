@@ -1,4 +1,4 @@
-"""A GPU's replayed step against the usual one, on a CPU with a stand-in that repeats the step."""
+"""A GPU's replayed step against the usual one; on a CPU, a stand-in calls the step again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import attach_quantizer, build_network
 from ttq_repro.training.optimization import Recipe
 
-#: As tests.conftest.TINY has it.
+#: As in tests.conftest.TINY.
 EPOCHS = 2
 METHODS = ("full_precision", "ttq", "ternary_connect", "deep_compression")
 WARNED: list[str] = []
@@ -33,9 +33,9 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def repeated(function: Callable[..., Tensor], *example: Tensor) -> Callable[..., Tensor]:
-    """As :func:`capture`, but each replay is a call: it writes where the first one wrote.
+    """As :func:`capture`, but each replay is a call, which writes where the first one wrote.
 
-    All of it, so that the optimizer and the next replay find the gradients where they were.
+    That includes gradients, where the optimizer and the next replay expect them.
     """
     module: Any = function.__self__  # type: ignore[attr-defined]
     inputs = [given.clone() for given in example]
@@ -74,7 +74,7 @@ def without_seconds(history: dict[str, list[float]]) -> dict[str, list[float]]:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[GraphedClassifier]:
-    """Has the CPU train as a GPU does; the modules that were made for it."""
+    """Makes the CPU train as a GPU does; returns the modules that are made for it."""
     made: list[GraphedClassifier] = []
     WARNED.clear()
 
@@ -175,8 +175,8 @@ def test_on_a_gpu_as_on_the_cpu(method: str, compiled: bool, tmp_path: Path) -> 
     assert on_gpu.execution["compiled"] == compiled
     assert on_gpu.execution["accelerator"] == "CUDAAccelerator"
     if method == "ternary_connect":
-        return  # Its samples come from another generator on a GPU.
-    # Later ones part: a weight that rounding moves over the threshold makes a difference.
+        return  # On a GPU its samples come from a different generator.
+    # Later losses diverge, as rounding moves some weights over the threshold.
     first = [fitted.history["train_loss"][0] for fitted in (on_gpu, on_cpu)]
     assert first[0] == pytest.approx(first[1], rel=1e-3)
 
@@ -201,13 +201,13 @@ def test_gradients_on_a_gpu_are_those_of_the_cpu(method: str, compiled: bool) ->
         arguments = (network, Recipe(**config["recipe"]), half, half, 1)
         graphs = GraphedClassifier(*arguments, warn=pytest.fail)
         module = (Classifier(*arguments) if device == "cpu" else graphs).to(device)
-        for _ in range(2):  # The second one is a replay of what the first one recorded.
+        for _ in range(2):  # The second step replays what the first one recorded.
             loss = module.training_step((images.to(device), labels.to(device)), 0)
             module.optimizer_zero_grad(0, 0, torch.optim.SGD(module.parameters()))
             module.backward(loss)
         found.append({name: p.grad.double().cpu() for name, p in network.named_parameters()})
     for name, expected in found[0].items():
-        # Not number by number: where an input of a ReLU is next to zero, rounding decides.
+        # Not element by element: if the input of a ReLU is close to zero, rounding decides.
         error = (found[1][name] - expected).norm() / expected.norm()
         assert error < 0.05, name
 

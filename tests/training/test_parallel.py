@@ -1,4 +1,4 @@
-"""Two processes over gloo against one that averages the two halves of every batch."""
+"""Two processes over gloo, against one process that averages the halves of every batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kept = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
-    """What each of the processes keeps, by method."""
+    """What each of the processes has saved, by method."""
     folder = tmp_path_factory.mktemp("shared")
     run_together(train_share, (folder,), WORLD, threads=1)
     return {
@@ -31,8 +31,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
 
 
 def one_process(method: str) -> Kept:
-    """The same in one process: a network for each half, with the same weights, but its own
-    running statistics.
+    """The same training in one process.
+
+    Each half has a network of its own: the same weights, but separate running statistics.
     """
     config, data = config_of(method), few_digits()
     recipe, seed = Recipe(**config["recipe"]), config["seed"]
@@ -53,7 +54,7 @@ def one_process(method: str) -> Kept:
         for images, labels in loader:
             optimizer.zero_grad()
             loss, random = 0.0, torch.get_rng_state()
-            # Nobody can share three images: both take them, and they count half.
+            # Three images are too few to share: both halves take all of them, at half weight.
             halves = [slice(0, None, 2), slice(1, None, 2)] if len(labels) > 3 else [slice(3)] * 2
             count = sum(len(labels[half]) for half in halves)
             for module, half in zip(modules, halves, strict=True):

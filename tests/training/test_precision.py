@@ -1,4 +1,4 @@
-"""The fast path, mixed bfloat16 and compiled, against plain float32."""
+"""The fast path (mixed bfloat16, compiled) against plain float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.training.sharing import config_of, trained
 
-# Of logits, and so of the loss of the one image that ends an epoch; over a batch they average out.
+# Of logits, and so of the loss of the three images that end an epoch; larger batches average it.
 ROUNDING = torch.finfo(torch.bfloat16).eps
 
 
@@ -32,7 +32,7 @@ class Steps(pl.Callback):
 def steps_of(method: str, folder: Path, **trainer: Any) -> Steps:
     config = config_of(method)
     config["trainer"] |= trainer
-    # At the start of the cycle: how fast paths part is a matter of how far they go.
+    # As low as when the cycle starts: the longer the steps, the sooner the two paths diverge.
     config["recipe"]["schedule"] |= {"max_lr": 1e-3}
     steps = Steps()
     trained(config, folder, observers=[steps])

@@ -1,4 +1,4 @@
-"""What a user sees of a run that trains."""
+"""What a user sees while a run trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Not a fixture: pytest puts its own stream into place after those."""
+    """Not a fixture, because pytest installs its own stream after fixtures have run."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     return terminal

@@ -1,4 +1,4 @@
-"""The quantizer is really in the network that trains, compiled or not."""
+"""The network that trains really is quantized, compiled or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that goes wrong is noticed in that epoch, by layer, and the sound epochs are kept."""
+"""A fault in training is noticed in its epoch, with its layer; sound epochs are kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Run]
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, in_epoch: int, value: float) -> None:
-    """Let something go wrong with the weights of the last layer in one epoch."""
+    """Set a weight of the last layer to ``value`` as one epoch starts."""
 
     def hook(_: TTQ, latent: Tensor, epoch: int, __: int) -> None:
         if epoch == in_epoch and len(latent) == 10:

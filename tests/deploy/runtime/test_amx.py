@@ -1,4 +1,4 @@
-"""The kernel for AMX, on emulated tile registers where the processor has none."""
+"""The AMX kernel, on emulated tile registers if the processor has none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ttq_repro.runs.hardware import cpu_flags
 @pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")
 @pytest.mark.skipif("avx512_bf16" not in cpu_flags(), reason="needs AVX512-BF16")
 def test_the_kernels_tests_on_emulated_tiles() -> None:
-    """In a process of its own, as operators that are registered once stay."""
+    """In a process of its own, because registered operators cannot be replaced."""
     compiler = os.environ.get("CXX", "g++")
     done = subprocess.run(
         [
-            # One v takes back the q of pyproject.toml, the other names the tests.
+            # One v cancels the -q of pyproject.toml, the other prints the names of the tests.
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vv"),
             *("-k", "amx or threads", str(Path(__file__).with_name("test_kernels.py"))),
         ],

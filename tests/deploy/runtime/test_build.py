@@ -1,4 +1,4 @@
-"""Compiling the runtime, and what happens where that does not work."""
+"""Compiling the runtime, and what happens if that fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ echo "$$" > "$2"
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One that is fast, and whose libraries no loader would take."""
+    """A fast stand-in for a compiler, whose libraries no loader would accept."""
     path = tmp_path / "compiler"
     path.write_text(COMPILER)
     path.chmod(0o755)
@@ -81,7 +81,7 @@ def test_libraries_of_other_sources_are_removed(
     assert list(folder.iterdir()) == [third]
 
 
-#: A process of its own, as operators that are registered once stay.
+#: Runs in a process of its own, because registered operators cannot be replaced.
 PROGRAM = """
 import warnings
 import torch
@@ -138,7 +138,7 @@ def test_without_vector_instructions_there_is_one_warning(monkeypatch: pytest.Mo
 
 
 def test_where_there_is_a_compiler_there_is_a_runtime() -> None:
-    """Without it most tests of the runtime are skipped, whatever is wrong with it."""
+    """Otherwise most tests of a broken runtime would be skipped instead of failing."""
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     try:
         subprocess.run([*compiler, "--version"], capture_output=True, check=True)

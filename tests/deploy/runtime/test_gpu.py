@@ -17,7 +17,7 @@ from ttq_repro.files import ROOT
 pytest.importorskip("triton", reason="needs Triton")
 from ttq_repro.deploy.runtime import gpu
 
-#: Triton's names of types.
+#: Triton's names for dtypes.
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 #: Triton decides whether to interpret a kernel when it is defined.

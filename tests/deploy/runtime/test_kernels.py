@@ -1,4 +1,4 @@
-"""The C++ kernels against torch in float64, at every level that this processor can run."""
+"""The C++ kernels against torch in float64, at every level that this processor supports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _level(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(params=[level for level in RUNTIME.supported if "amx" not in level])
 def _plain_levels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Those at which products are worth saving."""
+    """The levels at which saving multiplications pays."""
     RUNTIME.use(request.param)
     yield
     RUNTIME.use(BEST)
@@ -52,9 +52,10 @@ pairs = st.tuples(sizes, sizes)
 
 
 def close(ours: Tensor, exact: Tensor, size: Tensor) -> None:
-    """But for rounding, in sums of terms whose magnitudes add up to ``size``.
+    """Check equality up to rounding, in sums of terms whose magnitudes add up to ``size``.
 
-    That of float32, of the three products of bfloat16 that AMX takes in its place, or of one.
+    The rounding is that of float32, of the three bfloat16 products that AMX computes in place of
+    one in float32, or of a single bfloat16 product.
     """
     assert ours.shape == exact.shape
     error = (ours.double() - exact).abs() / size
@@ -87,7 +88,7 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
 )
 @given(
     images=sizes,
-    # Those of Winograd convolutions are below.
+    # Those of Winograd convolutions are tested below.
     channels=st.integers(1, 17).filter(lambda channels: channels != 16),
     filters=st.integers(1, 40),
     side=st.tuples(st.integers(1, 12), st.integers(1, 12)),
@@ -151,14 +152,14 @@ def test_conv2d_by_minimal_filtering(
     window = Window((size, size), (1, 1), padding, groups)
     x = random_input(images, groups * channels, *side)
     exact = exact_conv2d(x, codes, window)
-    # An error depends on all inputs that are transformed together, and not on those of one place.
+    # An error depends on all inputs that are transformed together, not on those of one output.
     magnitude = exact_conv2d(x.abs(), magnitudes(codes), window).max()
     close(conv2d(x, *codes, *window), exact, magnitude)
 
 
 @pytest.mark.usefixtures("_plain_levels")
 def test_a_transformed_window_shares_what_is_not_finite() -> None:
-    """Which shows where products are saved; far from it nothing changes."""
+    """Only levels that save multiplications show this; outputs far from it do not change."""
     codes = random_codes(16 * 9, 20)
     x = random_input(1, 16, 12, 12)
     x[0, 3, 0, 0] = torch.inf
@@ -187,7 +188,7 @@ def test_weights_that_are_all_zero_leave_the_bias() -> None:
 
 @on_every_level
 def test_numbers_that_are_not_finite_stay_in_their_rows() -> None:
-    """And spread over them as in torch: 0 x infinity is none either."""
+    """Within their rows they spread as in torch, because 0 x infinity is not finite either."""
     codes = random_codes(8, 20)._replace(levels=torch.tensor([[-1.0, 0.0, 1.0, 0.0]]))
     x = random_input(3, 8)
     x[1, 2], x[2, 5] = torch.inf, torch.nan
@@ -221,7 +222,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 
 
 def test_a_call_is_computed_at_one_level() -> None:
-    """Whatever other threads ask for meanwhile, between the frames of its images, too."""
+    """Even if other threads switch levels meanwhile, also between images of the batch."""
     levels = ["portable", BEST]
     codes, x = random_codes(9 * 9, 20), random_input(60, 9, 40, 40)
     window = Window((3, 3), (2, 2), (1, 1), 1)
@@ -306,7 +307,7 @@ def test_windows_that_do_not_fit_are_named(
     ],
 )
 def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, message: str) -> None:
-    """An expanded input takes no memory."""
+    """An expanded input takes no memory, so that these sizes can be tested."""
     x = torch.zeros(1).expand(shape)
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
         conv2d(x, *GOOD, (1, 1), (1, 1), (padding, 0), 1)

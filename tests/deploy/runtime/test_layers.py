@@ -25,11 +25,11 @@ from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import covers, layers, runtime
 from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
 
-#: Terms (codes.Codes) that the layers of a method take; no entry: one.
+#: Terms (see codes.Codes) per layer of each method; methods without an entry need one.
 TERMS = {"ttq_per_filter": 2}
-#: Of the logits; AMX takes three products of bfloat16 in place of one of float32.
+#: Of the logits; AMX computes three bfloat16 products in place of one in float32.
 ROUNDING = 1e-5 if (found := runtime()) and found.level == "amx" else 2e-6
-#: Methods of more than four levels.
+#: Methods with more than four levels.
 TOO_MANY = {"dorefa_8bit", "deep_compression"}
 
 
@@ -68,7 +68,7 @@ def test_other_precisions_and_copies_compute_the_same() -> None:
 def test_on_a_gpu_convolutions_keep_a_dense_weight_that_goes_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As far as that shows without one."""
+    """As far as this can be tested without a GPU."""
     network = build(packed(trained()), "packed")
     expected = network(images())
     keys = network.state_dict().keys()
@@ -91,7 +91,7 @@ def test_on_a_gpu_convolutions_keep_a_dense_weight_that_goes_nowhere(
 def test_a_weight_takes_two_bits_in_memory() -> None:
     made = packed(trained("resnet18"), "resnet18")
     words = sum(layer.words.nbytes for layer in packed_layers(build(made, "packed")))
-    # Widths that are no multiple of sixteen take the rest of it; here only 5 classes do.
+    # Layers are padded to a multiple of 16 filters, here only the one of 5 classes.
     assert 8 * words <= 2.05 * sum(layer.weights for layer in made.layers)
 
 

@@ -47,7 +47,7 @@ def test_opcheck() -> None:
     ],
 )
 def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window: Window) -> None:
-    """As torch.compile and torch.export trace a network."""
+    """torch.compile and torch.export trace networks that way."""
     on_meta = [tensor.to("meta") for tensor in CONV]
     with pytest.raises((ValueError, RuntimeError), match=r"do(es)? not fit"):
         torch.ops.ternary.conv2d(torch.empty(shape, device="meta"), *on_meta, *window)
@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window:
 
 
 def test_torch_s_own_way_to_compute_them() -> None:
-    """What everything but float32 on a CPU takes."""
+    """The fallback for everything but float32 on a CPU."""
     x, picture = random_input(2, 9), random_input(2, 6, 5, 4)
     close = {"rtol": 1e-5, "atol": 1e-5}
     out = dense_linear(x, LINEAR)
@@ -67,7 +67,7 @@ def test_torch_s_own_way_to_compute_them() -> None:
 
 
 class Storages(TorchDispatchMode):
-    """Bytes of what operators make, by its place."""
+    """Records the bytes of every storage that operators return, by address."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def test_a_gradient_through_packed_layers_is_an_error() -> None:
     assert x.grad is not None
 
 
-#: A layer that unpacks 256 KiB of weights, in a process that has no such piece of memory left.
+#: A layer that unpacks 256 KiB of weights, in a process without a free block of that size.
 PROGRAM = """
 import resource
 import torch

@@ -1,4 +1,4 @@
-"""Random 2-bit weights, and what a layer of them computes in float64."""
+"""Random 2-bit weights, and the exact outputs of their layers in float64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes, Window
 
 
 def random_codes(depth: int, filters: int, groups: int = 1, terms: int = 1, seed: int = 0) -> Codes:
-    """Weights with all four codes, in the unused filters of the last block, too."""
+    """Weights with all four codes, also in the unused filters of the last block."""
     generator = torch.Generator().manual_seed(seed)
     blocks = groups * -(-(filters // groups) // FILTERS_A_BLOCK)
     words = torch.randint(-(2**31), 2**31, (blocks, depth), generator=generator)
@@ -31,7 +31,7 @@ def in_float64(codes: Codes) -> Codes:
 
 
 def magnitudes(codes: Codes) -> Codes:
-    """Weights of which nothing cancels: what they sum up to is the scale of rounding."""
+    """The absolute weights: as nothing cancels, their sums give the scale of rounding errors."""
     return Codes(codes.words, *(tensor.abs() for tensor in codes[1:]))
 
 

@@ -127,7 +127,7 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
         assert row[4].removeprefix("<= 1.05: ") in ("met", "not met", "undecided")
     for table in (training, cost):
         assert "Epochs of 3 steps" in table.caption
-        assert "that of one session" in table.caption
+        assert "covers one session only" in table.caption
         assert "Batch 16; ours not compiled. " in table.caption
         assert "Not the usual runs: model.depth=8, " in table.caption
 

@@ -112,4 +112,4 @@ def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
     assert "n = 2" not in text
     assert "s.d." not in text
     put(Workspace(tmp_path), child, sparse(child, 2, 0.4, 0.10))
-    assert "Means over seeds ± s.d." in render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    assert "means ± s.d. over the seeds" in render(cells("figure5"), Workspace(tmp_path), tmp_path)

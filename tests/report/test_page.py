@@ -199,7 +199,7 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
 def test_the_answer_tells_what_became_of_the_first_network(judgement: Judgement, says: str) -> None:
     text = answer(with_one(judgement))
     assert "These four claims: all not run.**" in text
-    assert f"TTQ minus full precision is +0.64 points in the paper; {says}\n" in text
+    assert f"TTQ minus that of full precision is +0.64 points in the paper; {says}\n" in text
 
 
 def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:

@@ -24,11 +24,11 @@ LAYERS = [(9216, 4096), (4096, 4096)]
 CALLS = 50
 FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
 CAPTION = (
-    f"Time of {CALLS} calls of a fully connected layer as one CUDA graph, median and its 95% "
-    "interval, which is that of one session, in turns in one process; {hardware}, torch {torch}, "
-    "triton {triton}, {date}. Percent: of cuBLAS in float32, round by round. The calls share their "
-    "weights, so that what fits the GPU's L2 cache stays there. Weights are random. Error: the "
-    "largest difference from the outputs in float64, over the largest output."
+    f"Time of {CALLS} calls of a fully connected layer as one CUDA graph, interleaved in one "
+    "process: median and 95% interval, which covers one session only. {hardware}, torch {torch}, "
+    "triton {triton}, {date}. Percent: of cuBLAS's time in float32 in the same round. All calls "
+    "use the same weights, which stay in the GPU's L2 cache if they fit. Weights are random. Error: "
+    "the largest difference from the outputs in float64, relative to the largest output."
 )
 #: The most time that the kernel may take, in percent of that of cuBLAS.
 TARGETS = {FLOAT: 15, HALF: 30}

@@ -32,12 +32,11 @@ EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
 PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
-    "Time of one call, median and its 95% interval, which is that of one session, all engines in "
-    "turns in one process; "
-    "{hardware}, {threads} thread(s), {date}; {versions}; runtime at level {level}. "
-    "Percent: of the fastest float32 engine, round by round. Weights are random, at sparsity 0.5; "
-    "batch norm is folded; AlexNet-BN's first and last layer are float. Error: the largest "
-    "difference from the logits in float64, over the largest logit."
+    "Time of one call, all engines interleaved in one process: median and 95% interval, which "
+    "covers one session only. {hardware}, {threads} thread(s), {date}; {versions}; runtime at "
+    "level {level}. Percent: of the fastest float32 engine's time in the same round. Weights are "
+    "random, at sparsity 0.5; batch norm is folded; AlexNet-BN's first and last layer are float. "
+    "Error: the largest difference from the logits in float64, relative to the largest logit."
 )
 EMULATED = "bf16: this CPU would emulate it, not measured."
 

@@ -25,13 +25,12 @@ HEADER = [
 ]  # fmt: skip
 CAPTION = (
     "Operations of the convolutions and linear layers for one image, with zeros skipped: inputs "
-    "that meet the same magnitude in a filter are added up before they are multiplied by it. An "
-    "output: one of the quantized layers'. "
-    "float32: the same network with float weights, which adds as often as it multiplies. Energy at "
-    "45 nm (Horowitz, ISSCC 2014): 3.7 pJ a float32 multiplication, 0.9 pJ an addition, and 640 pJ "
-    "for 32 bits from DRAM, each weight read once; activations are not counted. How many weights "
-    "are zero depends on the network, which the second column names: a trained one where one is "
-    "committed."
+    "whose weights in a filter have the same magnitude are added up first, then multiplied by it. "
+    "Multiplications an output: of the quantized layers. float32: the same network with float "
+    "weights, which has as many additions as multiplications. Energy at 45 nm (Horowitz, ISSCC "
+    "2014): 3.7 pJ for a float32 multiplication, 0.9 pJ for an addition, and 640 pJ for 32 bits "
+    "from DRAM, each weight read once; activations are not counted. The number of zeros depends on "
+    "the network, which the second column names: a trained one if one is committed."
 )
 
 

@@ -49,12 +49,12 @@ HEADER = [
     "layers x", "whole x", "target",
 ]  # fmt: skip
 CAPTION = (
-    "Bytes on disk by part. Layers x and whole x: how many times smaller than float32 the codes of "
-    "the quantized layers are, and the whole file, scales and header included, against the float "
-    "network with its running statistics and no header. Batch norm is folded where the format does "
-    "not say otherwise. Scales of Deep Compression are its codebooks and, as trained, masks. How "
-    "far codes compress depends on the weights: the second column says where they come from, a "
-    "trained network where one is committed."
+    "Bytes on disk by part. Layers x: how many times smaller than in float32 the codes of the "
+    "quantized layers are. Whole x: the same for the whole file, scales and header included, "
+    "against the float network with its running statistics and no header. Batch norm is folded "
+    "unless the format says otherwise. The scales of Deep Compression are its codebooks and, as "
+    "trained, its masks. How far codes compress depends on the weights: the second column states "
+    "their origin, a trained network if one is committed."
 )
 
 

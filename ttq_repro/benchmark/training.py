@@ -42,12 +42,13 @@ YARDSTICK = "yardstick: float32, eager, transforms image by image"
 CIFAR10 = ("data=cifar10", "recipe=paper")
 
 IN_TURNS = (
-    "Epochs of {steps} steps on random images shaped like CIFAR-10, taken in turns in one process: "
-    "medians, and ratios round by round with their 95% interval, which is that of one session."
+    "Epochs of {steps} steps on random images shaped like CIFAR-10, interleaved in one process: "
+    "medians over the rounds, and ratios within a round with their 95% interval, which covers one "
+    "session only."
 )
 ONCE_AN_EPOCH = (
-    f"What comes between two epochs (logging, checkpoint) counts as in one of {EPOCH:,} images; "
-    "evaluation is of one test image, and so as good as left out."
+    f"The work between two epochs (logging, checkpoint) is scaled to epochs of {EPOCH:,} images. "
+    "Evaluation takes a single test image, and so practically no time."
 )
 
 
@@ -88,7 +89,7 @@ def loops_table(request: Config) -> Table:
         "times as fast as the yardstick", "time over our step", "targets",
     ]  # fmt: skip
     caption = (
-        f"Training in full precision. The yardstick is the fastest of its three. "
+        "Training in full precision. The yardstick is the fastest of its three variants. "
         f"{_in_turns(config)} {ONCE_AN_EPOCH} {_setting(request, config)}"
     )
     return Table(caption, header, rows)
@@ -190,8 +191,8 @@ def scale_table(request: Config) -> Table:
             rows.append([model, str(batch), f"{cost.megabytes:,.0f}", f"{cost.seconds:.3f}", speed])
     header = ["network", "batch", "memory, MB", "step, s", "images/s"]
     caption = (
-        "A training step of TTQ, uncompiled: the most memory that network, optimizer and step take "
-        "beside a single batch of data, and its median time alone in a process. "
+        "A training step of TTQ, uncompiled: the peak memory of network, optimizer and step, with a "
+        "single batch as data, and the median time in a process of its own. "
         f"{_hardware(request, config)}"
     )
     return Table(caption, header, rows)
@@ -240,8 +241,8 @@ def photographs_table(request: Config) -> Table:
     needed = speeds["step, ttq"]
     rows = [[what, f"{speed:,.0f}", f"{speed / needed:.2f}"] for what, speed in speeds.items()]
     caption = (
-        f"Photographs: generated ones, {SIZE[0]}x{SIZE[1]} pixels, and AlexNet-BN in batches of "
-        f"{batch}. Each alone, in images a second. {_hardware(request, config)}"
+        f"Generated photographs of {SIZE[0]}x{SIZE[1]} pixels, and AlexNet-BN in batches of "
+        f"{batch}: images per second of each stage by itself. {_hardware(request, config)}"
     )
     return Table(caption, ["what", "images/s", "over the step of TTQ"], rows)
 

@@ -92,10 +92,10 @@ def answer(judgements: Sequence[Judgement]) -> str:
     """
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     text = (
-        "**Does TTQ beat full precision, as the paper has it for ResNet-32, 44 and 56 and for "
+        "**Does TTQ beat full precision, as the paper claims for ResNet-32, 44 and 56 and for "
         f"AlexNet-BN? These four claims: {_counts([by_id[id_] for id_ in HEADLINE])}.** On "
-        f"ResNet-20 TTQ minus full precision is {paper_number(by_id[FIRST].claim)} points in the "
-        f"paper; {_first(by_id[FIRST])}.\n\n"
+        "ResNet-20 the error of TTQ minus that of full precision is "
+        f"{paper_number(by_id[FIRST].claim)} points in the paper; {_first(by_id[FIRST])}.\n\n"
     )
     counted = []
     for area, subjects in AREAS.items():

@@ -45,7 +45,7 @@ def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(tmp_path: Path
     planned = cells("figure3")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
     text = render(planned, Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
-    assert "of the 160 epochs drawn; the error of its last one, 400, is 40.00%." in text
+    assert "to the 160 epochs drawn; the error of its last epoch, 400, is 40.00%." in text
 
 
 def test_a_line_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:

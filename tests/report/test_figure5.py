@@ -68,7 +68,7 @@ def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
     put(workspace, planned["t = 0.05"], old)
     put(workspace, planned["r = 0.2"], sparse(planned["r = 0.2"], 1, 0.4, 0.1))
     text = render(list(planned.values()), workspace, tmp_path)
-    assert "do not say how large the layers are: t = 0.05." in text
+    assert "do not state the sizes of the layers: t = 0.05." in text
     assert "n = 1: r = 0.2, t = 0.05." in text
     assert "r = 0.7" in text.split("Not run:")[1]
 

@@ -27,8 +27,8 @@ CAPTION = (
     f"Time of {CALLS} calls of a fully connected layer as one CUDA graph, interleaved in one "
     "process: median and 95% interval, which covers one session only. {hardware}, torch {torch}, "
     "triton {triton}, {date}. Percent: of cuBLAS's time in float32 in the same round. All calls "
-    "use the same weights, which stay in the GPU's L2 cache if they fit. Weights are random. Error: "
-    "the largest difference from the outputs in float64, relative to the largest output."
+    "use the same weights, which stay in the GPU's L2 cache if they fit. Weights are random. "
+    "Error: the largest difference from the outputs in float64, relative to the largest output."
 )
 #: The most time that the kernel may take, in percent of that of cuBLAS.
 TARGETS = {FLOAT: 15, HALF: 30}

@@ -191,8 +191,8 @@ def scale_table(request: Config) -> Table:
             rows.append([model, str(batch), f"{cost.megabytes:,.0f}", f"{cost.seconds:.3f}", speed])
     header = ["network", "batch", "memory, MB", "step, s", "images/s"]
     caption = (
-        "A training step of TTQ, uncompiled: the peak memory of network, optimizer and step, with a "
-        "single batch as data, and the median time in a process of its own. "
+        "A training step of TTQ, uncompiled: the peak memory of network, optimizer and step, with "
+        "a single batch as data, and the median time in a process of its own. "
         f"{_hardware(request, config)}"
     )
     return Table(caption, header, rows)

@@ -19,7 +19,7 @@ SHARED = {
     "pictures",
     "sealed",
     "table",
-    "words",
+    "humanize",
     "workers",
 }
 ALLOWED = {

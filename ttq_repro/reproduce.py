@@ -118,6 +118,6 @@ def _train(plan: Plan, jobs: int) -> dict[str, str]:
     """Train the missing runs, and return the reason of each failed one by its name."""
     if not plan.missing:
         return {}
-    from ttq_repro.runs.side_by_side import train_all
+    from ttq_repro.runs.jobs import train_all
 
     return train_all([planned.run for planned in plan.missing], jobs)

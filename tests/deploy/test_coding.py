@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttq_repro.deploy.bits import pack, packed_size, unpack, width_of
 from ttq_repro.deploy.coding import CODINGS, PIECE, decode, encode
 from ttq_repro.deploy.packed import Layer
-from ttq_repro.deploy.packing import pack, packed_size, unpack, width_of
 
 
 def layer(

@@ -9,9 +9,9 @@ import torch
 
 from tests.deploy.networks import images, packed, trained
 from ttq_repro.deploy import load
+from ttq_repro.deploy.bits import pack
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import CHUNK, PackedWeight, build, packed_weight
-from ttq_repro.deploy.packing import pack
 from ttq_repro.errors import UserError
 
 

@@ -19,10 +19,10 @@ from tests.deploy.networks import (
 )
 from tests.quantizers.methods import METHODS
 from ttq_repro.deploy import PackedNetwork, pack
+from ttq_repro.deploy.bits import unpack
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import parse, serialize
 from ttq_repro.deploy.load import build, packed_weight
-from ttq_repro.deploy.packing import unpack
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import TTQ, TWN, FirstLast, quantize_, quantized_layers
 

@@ -12,6 +12,7 @@ from tests.runs.test_record import record
 from ttq_repro.data.prepare import Photographs, prepare
 from ttq_repro.errors import DataError
 from ttq_repro.files import write_atomically
+from ttq_repro.humanize import duration
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.hardware import UNKNOWN_GPU
 from ttq_repro.runs.measure import measured
@@ -19,7 +20,6 @@ from ttq_repro.runs.plan import at_once, make_plan
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.words import duration
 
 
 def cell(name: str, *overrides: str) -> Run:

@@ -9,7 +9,7 @@ import pytest
 
 from ttq_repro.files import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
-from ttq_repro.runs.soundness import METRICS, TEST_ERRORS
+from ttq_repro.runs.validation import METRICS, TEST_ERRORS
 
 TTQ = {"quantizer": {"_target_": "ttq_repro.quantizers.TTQ"}}
 LAST = ', "checksum": "' + "0" * 64 + '"}\n'

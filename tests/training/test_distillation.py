@@ -16,7 +16,7 @@ from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.distillation import Distillation
-from ttq_repro.training.rehearsal import rehearse
+from ttq_repro.training.preflight import preflight
 
 MakeRun = Callable[..., Run]
 TAUGHT = "distillation={weight: 0.9, temperature: 4}"
@@ -94,4 +94,4 @@ def test_without_a_parent_there_is_no_teacher(tiny_run: MakeRun) -> None:
 def test_bad_options_are_named(given: str, said: str, tiny_run: MakeRun) -> None:
     run = tiny_run("quantizer=seq", "parent=auto", f"distillation={given}")
     with pytest.raises(UserError, match=f"^distillation: .*{said}"):
-        rehearse(run.config)
+        preflight(run.config)

@@ -30,7 +30,7 @@ from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import Table
 from ttq_repro.training.compilation import forget_compiled
 from ttq_repro.training.device import device_of
-from ttq_repro.training.rehearsal import checked
+from ttq_repro.training.preflight import checked
 from ttq_repro.workers import cores
 
 #: Steps per epoch. CIFAR-10 has 391, for which three loops on a CPU would take half an hour.

@@ -17,7 +17,7 @@ from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.prepare import Photographs, open_store
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
-from ttq_repro.made import made
+from ttq_repro.instantiation import instantiated
 
 
 def load_data(
@@ -37,7 +37,7 @@ def load_data(
     if is_of_photographs(node):
         if "held_out" in node:
             raise UserError("data.held_out: of photographs none can be held out yet")
-        crop, augmentation = node["crop"], made("data.augmentation", node["augmentation"])
+        crop, augmentation = node["crop"], instantiated("data.augmentation", node["augmentation"])
         check_option("data.crop", crop, check_whole, 1)
         try:
             augmentation(crop, crop, crop, np.random.default_rng())

@@ -34,7 +34,7 @@ from ttq_repro.data.store import (
 )
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import sha256, write_atomically
-from ttq_repro.words import duration, size
+from ttq_repro.humanize import duration, size
 from ttq_repro.workers import cores
 
 

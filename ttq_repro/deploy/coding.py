@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ttq_repro.checks import check_choice
+from ttq_repro.deploy.bits import pack, unpack
 from ttq_repro.deploy.packed import Layer
-from ttq_repro.deploy.packing import pack, unpack
 
 Coding = Literal["packed", "trits", "zstd", "huffman"]
 CODINGS: tuple[str, ...] = get_args(Coding)

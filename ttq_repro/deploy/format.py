@@ -41,9 +41,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ttq_repro.deploy.architecture import class_count, skeleton, slots
+from ttq_repro.deploy.bits import unpack, width_of
 from ttq_repro.deploy.coding import decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
-from ttq_repro.deploy.packing import unpack, width_of
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
 FORMAT = 1

@@ -12,9 +12,9 @@ from torch.nn.utils import parametrize
 
 from ttq_repro.checks import check_choice
 from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
+from ttq_repro.deploy.bits import unpack
 from ttq_repro.deploy.format import parse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
-from ttq_repro.deploy.packing import unpack
 from ttq_repro.deploy.runtime import covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
 

@@ -15,9 +15,9 @@ from ttq_repro.deploy.architecture import (
     skeleton,
     slots,
 )
+from ttq_repro.deploy.bits import pack as pack_integers
 from ttq_repro.deploy.load import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
-from ttq_repro.deploy.packing import pack as pack_integers
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
 
 

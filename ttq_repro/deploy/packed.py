@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ttq_repro.deploy.packing import packed_size, width_of
+from ttq_repro.deploy.bits import packed_size, width_of
 
 LARGEST_SIDE = 10_000
 #: The smallest standard deviation accepted for a channel; all but uniform images are far above it.

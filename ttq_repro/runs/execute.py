@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ttq_repro.data.share import WHOLE
 from ttq_repro.files import remove_leftovers
+from ttq_repro.runs.distributed import check_shares, train_distributed
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.logging import check_logging
@@ -20,11 +21,10 @@ from ttq_repro.runs.parent import Parent, is_trained, read_parent
 from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.share import data_of, train_share
-from ttq_repro.runs.together import check_shares, train_together
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import recorded_parent
 from ttq_repro.training.device import device_of
-from ttq_repro.training.rehearsal import rehearse
+from ttq_repro.training.preflight import preflight
 
 Say = Callable[[str], Any]
 
@@ -50,7 +50,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
             return record
         # Check these before spending hours on a parent.
         check_logging(run)
-        rehearse(run.config)
+        preflight(run.config)
         check_shares(run)
         parent = _parent_of(run, workspace, say)
         lock = workspace.lock(run)
@@ -127,7 +127,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     if run.processes == 1:
         train_share(run, parent, data, WHOLE, replaced, say)
     else:
-        train_together(run, replaced)
+        train_distributed(run, replaced)
     checkpoint.unlink(missing_ok=True)
     record = Record.read(workspace.record(run))
     say(

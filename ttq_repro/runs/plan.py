@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.data.prepare import Photographs, Survey, survey
 from ttq_repro.errors import DataError
+from ttq_repro.humanize import duration
 from ttq_repro.runs.hardware import (
     UNKNOWN_GPU,
     default_threads,
@@ -16,11 +17,10 @@ from ttq_repro.runs.hardware import (
     has_gpu,
     processor,
 )
-from ttq_repro.runs.precedent import Precedent, on_gpu, precedent
 from ttq_repro.runs.record import Record, read_record, read_records
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.similar import SimilarRun, most_similar, on_gpu
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.words import duration
 from ttq_repro.workers import cores, threads_each
 
 
@@ -36,7 +36,7 @@ class PlannedRun:
 
     run: Run
     done: bool
-    alike: Precedent | None
+    alike: SimilarRun | None
     images: int | None = None
     measured: float | None = None
 
@@ -167,7 +167,7 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
             run,
             done[name],
             # A GPU computes the steps itself, however many threads there are.
-            precedent(run, of_this_kind, hardware, None if by_gpu else threads),
+            most_similar(run, of_this_kind, hardware, None if by_gpu else threads),
             _training_images(run, data),
         )
         for name, run in ordered.items()

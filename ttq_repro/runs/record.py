@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.files import write_atomically
-from ttq_repro.runs.soundness import check
+from ttq_repro.runs.validation import check
 
 SCHEMA = 1
 #: The bytes before and after the checksum at the end of a file.

@@ -33,8 +33,8 @@ from ttq_repro.training.network import (
     restore_float,
 )
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
+from ttq_repro.training.preflight import PRECISIONS, checked
 from ttq_repro.training.progress import Progress
-from ttq_repro.training.rehearsal import PRECISIONS, checked
 from ttq_repro.training.watch import Watch
 
 

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from ttq_repro.checks import refusals_of
 from ttq_repro.errors import UserError
-from ttq_repro.made import made
+from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.distillation import Distillation
 
@@ -23,7 +23,7 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     """
     torch.manual_seed(config["seed"])
     classes = config["data"]["num_classes"]
-    network = made("model", _named(config["model"]), num_classes=classes)
+    network = instantiated("model", _named(config["model"]), num_classes=classes)
     if parent is not None:
         try:
             network.load_state_dict(parent)
@@ -40,8 +40,8 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
     Raises:
         UserError: the quantizer's options, the policy or the weights are unusable.
     """
-    factory = made("quantizer", _named(config["quantizer"]), _partial_=True)
-    policy = made("policy", config["policy"])
+    factory = instantiated("quantizer", _named(config["quantizer"]), _partial_=True)
+    policy = instantiated("policy", config["policy"])
     with refusals_of(f"quantizer {config['quantizer']['name']}"):
         return quantize_(network, factory, policy)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from tqdm import tqdm
 
-from ttq_repro.words import duration
+from ttq_repro.humanize import duration
 
 
 class Progress(pl.Callback):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttq_repro.deploy.bits import unpack
 from ttq_repro.deploy.packed import Layer
-from ttq_repro.deploy.packing import unpack
 from ttq_repro.deploy.runtime import operators  # noqa: F401 (registers them)
 from ttq_repro.deploy.runtime.build import runtime
 from ttq_repro.deploy.runtime.codes import (

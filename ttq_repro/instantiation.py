@@ -11,7 +11,7 @@ from ttq_repro.checks import in_a_line
 from ttq_repro.errors import UserError
 
 
-def made(group: str, node: dict[str, Any], **arguments: Any) -> Any:
+def instantiated(group: str, node: dict[str, Any], **arguments: Any) -> Any:
     """The object that a config node describes.
 
     Raises:

@@ -16,7 +16,7 @@ Conditions = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
-class Precedent:
+class SimilarRun:
     """The record of the run that is most similar to one to be trained.
 
     Attributes:
@@ -60,9 +60,9 @@ class Precedent:
         return Run(self.record.config).dataset == self.run.dataset
 
 
-def precedent(
+def most_similar(
     run: Run, records: Iterable[Record], hardware: str | None, threads: int | None
-) -> Precedent | None:
+) -> SimilarRun | None:
     """The most similar of ``records``, all from one kind of device; the first in a tie.
 
     Only records with the same class of network and the same size of images are considered.
@@ -96,7 +96,7 @@ def precedent(
         found,
         key=lambda one: (*map(bool, one[0]), one[1].config["model"] != run.config["model"]),
     )
-    return Precedent(closest, run, tuple(filter(None, differences)))
+    return SimilarRun(closest, run, tuple(filter(None, differences)))
 
 
 def _conditions(run: Run, hardware: str | None, threads: int | None) -> Conditions:

@@ -15,9 +15,9 @@ from tests.faults.test_kill import results
 from tests.runs.processes import children, started, wait_for, wait_for_file
 from tests.scripts.test_scripts import script
 from ttq_repro.errors import DataError, TrainingError
-from ttq_repro.runs import side_by_side
+from ttq_repro.runs import jobs as module
+from ttq_repro.runs.jobs import train_all
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.side_by_side import train_all
 
 MakeRun = Callable[..., Run]
 PLAN = [
@@ -36,7 +36,7 @@ def test_parents_come_first_and_threads_are_shared(
     def note(threads: int, run: Run) -> None:
         begun.append((run.quantizer, threads))
 
-    monkeypatch.setattr(side_by_side, "_in_a_process", note)
+    monkeypatch.setattr(module, "_in_a_process", note)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     child = tiny_run("quantizer=twn", "parent=auto")
     assert child.parent is not None
@@ -59,8 +59,8 @@ def test_a_failure_costs_a_run_and_its_children(
         if run.quantizer == "full_precision":
             raise TrainingError("diverged")
 
-    monkeypatch.setattr(side_by_side, "_in_a_process", lambda _, run: train(run))
-    monkeypatch.setattr(side_by_side, "execute", lambda run, **_: train(run))
+    monkeypatch.setattr(module, "_in_a_process", lambda _, run: train(run))
+    monkeypatch.setattr(module, "execute", lambda run, **_: train(run))
     child, other = tiny_run("quantizer=twn", "parent=auto"), tiny_run("quantizer=ttq")
     assert child.parent is not None
     failed = train_all([child.parent, child, other], jobs)
@@ -76,7 +76,7 @@ def test_a_fault_of_ours_costs_one_run_in_this_process_too(
         if run.quantizer == "twn":
             raise KeyError("forgotten")
 
-    monkeypatch.setattr(side_by_side, "execute", train)
+    monkeypatch.setattr(module, "execute", train)
     faulty, other = tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")
     assert train_all([faulty, other]) == {faulty.name: "KeyError: 'forgotten'"}
     assert "Traceback" in capsys.readouterr().err

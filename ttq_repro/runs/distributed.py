@@ -22,7 +22,7 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.workers import ProcessesError, run_together, threads_each
 
 
-def train_together(run: Run, replaced: list[dict[str, Any]]) -> None:
+def train_distributed(run: Run, replaced: list[dict[str, Any]]) -> None:
     """Train a run in ``run.processes`` processes, while this one holds its lock.
 
     We start them ourselves, as Lightning would run the command line again: that may be a plan or a

@@ -1,6 +1,6 @@
 import pytest
 
-from ttq_repro.words import size
+from ttq_repro.humanize import size
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ SHARED = {
     "cuda_graph",
     "errors",
     "files",
-    "made",
+    "humanize",
+    "instantiation",
     "pictures",
     "sealed",
     "table",
-    "humanize",
     "workers",
 }
 ALLOWED = {

@@ -62,8 +62,7 @@ def test_every_damaged_record_is_noticed(
         made.write(path)
         DAMAGE[damage](path, chance)
         try:
-            # Damage that leaves the record equal would do no harm.
-            noticed += Record.read(path) == made
+            Record.read(path)
         except ValueError as error:
             noticed += str(error).startswith(f"{path}: not a readable record")
     tally(f"record with a {damage}", tries, noticed)

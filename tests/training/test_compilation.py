@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import fx
-from torch._inductor.graph import GraphLowering
+from torch._dynamo.backends.common import aot_autograd
 
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -35,17 +36,20 @@ def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> Non
 def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(
     tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lower = GraphLowering.codegen
+    def forward_compiler(graph: fx.GraphModule, _: list[Any]) -> Callable[..., Any]:
+        return make_boxed_func(graph.forward)
 
-    def fail_backward(graph: GraphLowering) -> Any:
-        if graph.is_backward:
-            raise OSError("No space left on device")
-        return lower(graph)
+    def backward_compiler(*_: Any) -> Callable[..., Any]:
+        raise OSError("No space left on device")
 
-    monkeypatch.setattr(GraphLowering, "codegen", fail_backward)
+    def backend(graph: fx.GraphModule, inputs: list[Any], **_: Any) -> Callable[..., Any]:
+        return aot_autograd(fw_compiler=forward_compiler, bw_compiler=backward_compiler)(
+            graph, inputs
+        )
+
+    monkeypatch.setattr(compilation, "lookup_backend", lambda _: backend)
     torch.compiler.reset()
-    with torch._inductor.config.patch(force_disable_caches=True):
-        record = execute(tiny_run("recipe.epochs=1", "trainer.compile=true"))
+    record = execute(tiny_run("recipe.epochs=1", "trainer.compile=true"))
     assert record.provenance["compiled"] is False
     (warning,) = record.warnings
     assert warning.endswith("No space left on device")

@@ -28,7 +28,7 @@ ALLOWED = {
     "models": set(),
     "data": set(),
     "training": {"quantizers", "models", "data"},
-    "deploy": {"quantizers", "models", "runs"},
+    "deploy": {"quantizers", "models", "data", "runs"},
     "benchmark": {"quantizers", "models", "data", "training", "deploy", "runs"},
     "report": {"paper", "runs"},
     "runs": {"quantizers", "models", "data", "training"},

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 from tests.conftest import TINY
 from tests.deploy.networks import packed, trained
 from ttq_repro.data.augmentation import CENTRE, centre_crop
+from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.load import open_packed
@@ -211,8 +212,38 @@ def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)
     path.write_bytes(serialize(overflowing))
-    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits for"):
+    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits"):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
+
+
+def test_the_packed_network_errs_as_the_run_did(
+    run: Run, request_for: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = request_for()
+    export(request)
+    capsys.readouterr()
+    evaluate(compose_config("evaluate", [f"packed={request['out']}", "data=digits"]))
+    record = Record.read(Workspace.of(run.config).record(run))
+    count, error = record.test_images, record.test_error["final"]
+    assert capsys.readouterr().out.startswith(
+        f"{request['out']}: {100 * error:.2f}% test error "
+        f"({round(error * count)} of {count} images of digits), "
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_others", "what"),
+    [({"classes": tuple("abcdefghij")}, "set of classes"), ({"size": (8, 8)}, "image size")],
+)
+def test_only_the_images_that_a_network_is_for_are_evaluated(
+    request_for: Callable[..., Config], of_others: dict[str, Any], what: str
+) -> None:
+    path = Path(request_for()["out"])
+    export(request_for())
+    made, _ = open_packed(path)
+    path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, **of_others))))
+    with pytest.raises(UserError, match=f"the {what} of digits is not the network's"):
+        evaluate(compose_config("evaluate", [f"packed={path}", "data=digits"]))
 
 
 def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ttq_repro.deploy.bits import packed_size, width_of
@@ -82,6 +83,11 @@ class Inputs:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...]
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """What the network reads of uint8 images, (..., 3, height, width)."""
+        mean, std = 255 * torch.tensor([self.mean, self.std])[:, :, None, None]
+        return (images - mean) / std
 
     def check(self, classes: int) -> None:
         """Check that these values are valid, and suit a network of ``classes`` classes.

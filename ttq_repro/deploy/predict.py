@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttq_repro.checks import check_option, check_path, check_whole, in_a_line
 from ttq_repro.deploy.load import open_packed
@@ -28,19 +28,29 @@ def predict(request: Config) -> None:
         check_option(key, request[key], check_path)
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
-    try:
-        with torch.inference_mode():
-            logits = network(image[None])[0]
-    except RuntimeError as error:
-        # That the file states a wrong image size shows only here, in shapes that do not match.
-        size = " x ".join(map(str, packed.inputs.size))
-        told = f"{request['model']}: no network for images of {size}, as it says"
-        raise PackedFileError(f"{told}: {in_a_line(error)}") from None
-    if not logits.isfinite().all():
-        raise PackedFileError(f"{request['model']}: gives no finite logits for {request['image']}")
+    (logits,) = logits_of(network, image[None], request["model"])
     probabilities = logits.softmax(0)
     for index in logits.argsort(descending=True)[: request["top"]]:
         print(f"{100 * probabilities[index]:5.1f}%  {packed.inputs.classes[index]}")
+
+
+def logits_of(network: nn.Module, images: Tensor, path: str) -> Tensor:
+    """The logits of normalized images, (batch, classes), by the network of the file at ``path``.
+
+    Raises:
+        PackedFileError: the network is not for images of this size, or its logits are not finite.
+    """
+    try:
+        with torch.inference_mode():
+            logits: Tensor = network(images)
+    except RuntimeError as error:
+        # That the file states a wrong image size shows only here, in shapes that do not match.
+        size = " x ".join(map(str, images.shape[2:]))
+        told = f"{path}: no network for images of {size}, as it says"
+        raise PackedFileError(f"{told}: {in_a_line(error)}") from None
+    if not logits.isfinite().all():
+        raise PackedFileError(f"{path}: gives no finite logits")
+    return logits
 
 
 def read_image(path: Path, inputs: Inputs) -> Tensor:
@@ -60,6 +70,4 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
             Image.Resampling.BILINEAR,
             bleed=(1 - inputs.centre) / 2,
         )
-    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
-    mean, std = 255 * torch.tensor([inputs.mean, inputs.std])[:, :, None, None]
-    return (pixels - mean) / std
+    return inputs.normalized(torch.from_numpy(np.array(fitted)).permute(2, 0, 1))

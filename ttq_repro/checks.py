@@ -93,12 +93,12 @@ def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -
 
 
 def check_path(argument: str, value: str | os.PathLike[str]) -> None:
-    """Refuse a value that is not a path, such as a number, a list or None.
+    """Refuse a value that is not a path, such as a number, a list, None or an empty string.
 
     Raises:
         TypeError: the value is not a path.
     """
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str | os.PathLike) or not str(value):
         raise TypeError(f"{argument} must be a path, got {value!r}")
 
 

@@ -204,7 +204,7 @@ def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) ->
 def test_images_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Path) -> None:
     path, made = tmp_path / "net.safetensors", packed(trained())
     path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, size=(30, 30)))))
-    with pytest.raises(UserError, match=r"net\.safetensors: no network for images of 30 x 30"):
+    with pytest.raises(UserError, match=r"net\.safetensors: fails on .*photo\.png at 30 x 30"):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 
@@ -212,7 +212,9 @@ def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)
     path.write_bytes(serialize(overflowing))
-    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits"):
+    with pytest.raises(
+        UserError, match=r"net\.safetensors: gives no finite logits for .*photo"
+    ):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 
@@ -227,13 +229,16 @@ def test_the_packed_network_errs_as_the_run_did(
     count, error = record.test_images, record.test_error["final"]
     assert capsys.readouterr().out.startswith(
         f"{request['out']}: {100 * error:.2f}% test error "
-        f"({round(error * count)} of {count} images of digits), "
+        f"({round(error * count)} of {count} images of digits)\n"
     )
 
 
 @pytest.mark.parametrize(
     ("of_others", "what"),
-    [({"classes": tuple("abcdefghij")}, "set of classes"), ({"size": (8, 8)}, "image size")],
+    [
+        ({"classes": tuple("abcdefghij")}, r"10 classes \(a, b, c, \.\.\.\) at 32 x 32 pixels"),
+        ({"size": (8, 8)}, r"10 classes \(0, 1, 2, \.\.\.\) at 8 x 8 pixels"),
+    ],
 )
 def test_only_the_images_that_a_network_is_for_are_evaluated(
     request_for: Callable[..., Config], of_others: dict[str, Any], what: str
@@ -242,8 +247,15 @@ def test_only_the_images_that_a_network_is_for_are_evaluated(
     export(request_for())
     made, _ = open_packed(path)
     path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, **of_others))))
-    with pytest.raises(UserError, match=f"the {what} of digits is not the network's"):
+    theirs = r"digits has 10 classes \(0, 1, 2, \.\.\.\) at 32 x 32 pixels"
+    with pytest.raises(UserError, match=f"a network for {what}, but {theirs}"):
         evaluate(compose_config("evaluate", [f"packed={path}", "data=digits"]))
+
+
+def test_images_held_out_of_training_are_no_test_images(model: Path) -> None:
+    overrides = [f"packed={model}", "data=digits", "+data.held_out=0.1"]
+    with pytest.raises(UserError, match=r"data\.held_out: these are training images"):
+        evaluate(compose_config("evaluate", overrides))
 
 
 def test_what_is_no_picture_is_named(model: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ IN_TURNS = (
     "session only."
 )
 ONCE_AN_EPOCH = (
-    f"The work between two epochs (logging, checkpoint) is scaled to epochs of {EPOCH:,} images. "
+    f"The work between two epochs (logging, checkpoint) counts once in {EPOCH:,} images. "
     "Evaluation takes a single test image, and so practically no time."
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.data.load import load_data
 from ttq_repro.deploy.load import open_packed
@@ -21,25 +19,29 @@ def evaluate(request: Config) -> None:
         UserError: the network cannot be read or is not for these images, or an option is invalid.
         DataError: the data set is missing or damaged.
     """
-    path = request["packed"]
+    path, node = request["packed"], request["data"]
     check_option("packed", path, check_path)
+    if "held_out" in node:
+        raise UserError("data.held_out: these are training images; evaluation is on test images")
     packed, network = open_packed(path)
     inputs = packed.inputs
-    data = load_data(request["data"], Workspace.of(request).cache, loader_workers("cpu"))
-    for what, asked, found in (
-        ("set of classes", inputs.classes, data.classes),
-        ("image size", inputs.size, data.image_size),
-    ):
-        if asked != found:
-            raise UserError(f"{path}: the {what} of {data.name} is not the network's")
+    data = load_data(node, Workspace.of(request).cache, loader_workers("cpu"))
+    asked, found = (inputs.classes, inputs.size), (data.classes, data.image_size)
+    if asked != found:
+        raise UserError(
+            f"{path}: a network for {_told(*asked)}, but {data.name} has {_told(*found)}"
+        )
     images = wrong = 0
-    started = time.perf_counter()
     for batch, labels in data.test_loader():
-        logits = logits_of(network, inputs.normalized(batch), path)
+        logits = logits_of(network, inputs.normalized(batch), model=path, of=data.name)
         wrong += int((logits.argmax(1) != labels).sum())
         images += len(labels)
-    seconds = time.perf_counter() - started
     print(
         f"{path}: {100 * wrong / images:.2f}% test error ({wrong:,} of {images:,} images of "
-        f"{data.name}), {images / seconds:,.0f} images/s"
+        f"{data.name})"
     )
+
+
+def _told(classes: tuple[str, ...], size: tuple[int, int]) -> str:
+    height, width = size
+    return f"{len(classes)} classes ({', '.join(classes[:3])}, ...) at {height} x {width} pixels"

@@ -28,28 +28,31 @@ def predict(request: Config) -> None:
         check_option(key, request[key], check_path)
     packed, network = open_packed(request["model"])
     image = read_image(Path(request["image"]), packed.inputs)
-    (logits,) = logits_of(network, image[None], request["model"])
+    (logits,) = logits_of(network, image[None], model=request["model"], of=request["image"])
     probabilities = logits.softmax(0)
     for index in logits.argsort(descending=True)[: request["top"]]:
         print(f"{100 * probabilities[index]:5.1f}%  {packed.inputs.classes[index]}")
 
 
-def logits_of(network: nn.Module, images: Tensor, path: str) -> Tensor:
-    """The logits of normalized images, (batch, classes), by the network of the file at ``path``.
+def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Tensor:
+    """The logits of normalized images, (batch, classes).
+
+    Args:
+        model: the file of the network. of: where the images are from, for messages.
 
     Raises:
-        PackedFileError: the network is not for images of this size, or its logits are not finite.
+        PackedFileError: the network fails on images of this size, or its logits are not finite.
     """
     try:
         with torch.inference_mode():
             logits: Tensor = network(images)
     except RuntimeError as error:
-        # That the file states a wrong image size shows only here, in shapes that do not match.
+        # If the file states a wrong image size, shapes do not match here.
         size = " x ".join(map(str, images.shape[2:]))
-        told = f"{path}: no network for images of {size}, as it says"
+        told = f"{model}: fails on {of} at {size} pixels"
         raise PackedFileError(f"{told}: {in_a_line(error)}") from None
     if not logits.isfinite().all():
-        raise PackedFileError(f"{path}: gives no finite logits")
+        raise PackedFileError(f"{model}: gives no finite logits for {of}")
     return logits
 
 

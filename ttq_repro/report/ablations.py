@@ -21,11 +21,12 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
-    "epoch (never the best one). Each row differs from the baseline only in its override and "
+    "epoch (never the best one). Each row differs from the baseline only in its override, and, "
+    "if marked `CPU and GPU`, in the kind of machine of some of the runs that it compares. It "
     "starts from the same full-precision network of the same seed, or, if the network itself "
-    "differs, from a parent of its own. `CPU and GPU` marks rows that compare runs from both "
-    "kinds of machine. Differences are in points, against the baseline or the row's own parent,"
-    " over the same seeds and test images, with 95% intervals; a single seed has none."
+    "differs, from a parent of its own. Differences are in points, against the baseline or the "
+    "row's own parent, over the same seeds and test images, with 95% intervals; a single seed has "
+    "none."
 )
 HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
 BASELINE = "none"

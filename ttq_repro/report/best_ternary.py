@@ -20,8 +20,8 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch "
-    "(never the best one). Methods are chosen by their error on 5,000 training images that were"
-    " held out from their training and from that of their parent. The chosen method is then "
+    "(never the best one). Methods are compared by their error on 5,000 training images that "
+    "were held out from their training and from that of their parent. The chosen method is then "
     "trained on all training images and tested. Its difference from full precision, in points, "
     "is taken over the same seeds and test images, with its 95% interval; a single seed has "
     "none. Distilled: also learns from the outputs of its full-precision parent."

@@ -24,11 +24,11 @@ from ttq_repro.runs.workspace import Workspace
 WINDOW = 5
 CAPTION = (
     "Figure 3: error on the test images (the paper's validation set) by epoch, ResNet-20 on "
-    f"CIFAR-10. Pale: single epochs. Strong: the mean of the last {WINDOW} epochs, over all seeds, "
-    "with a band of ± s.d. if there are several. The legend gives the error of the final epoch, "
-    "never of the best one, and the mean of the last eighth of the epochs. Full precision starts "
-    "from random weights; the others start from its final weights and train for a schedule of "
-    "their own."
+    f"CIFAR-10. Pale: each epoch, mean over seeds. Strong: its moving mean over {WINDOW} epochs, "
+    "with a band of ± s.d. if there are several seeds. The legend gives the error of the final "
+    "epoch, never of the best one, and the mean of the last eighth of the epochs. Full precision "
+    "starts from random weights; the others start from its final weights and train for a schedule "
+    "of their own."
 )
 LOGS_ERROR = (
     " In the legend, the log's numbers refer to the {drawn} epochs drawn; the error of its last "

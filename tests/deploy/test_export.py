@@ -212,9 +212,7 @@ def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)
     path.write_bytes(serialize(overflowing))
-    with pytest.raises(
-        UserError, match=r"net\.safetensors: gives no finite logits for .*photo"
-    ):
+    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits for .*photo"):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 

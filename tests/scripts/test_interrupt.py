@@ -11,10 +11,12 @@ import pytest
 from tests.conftest import TINY
 from tests.runs.processes import started, wait_for_file
 
-RUN = [*TINY, "recipe.epochs=1000"]
+#: So many epochs would be worth compiling.
+LONG = ["recipe.epochs=1000", "trainer.compile=false"]
+RUN = [*TINY, *LONG]
 PLAN = [
     "artifact=table1", "+only.depth=[20]", "+only.column=[full_precision,ttq]", "budget=smoke",
-    "dataset=digits", f"overrides={[*TINY[2:], 'recipe.epochs=1000']}",
+    "dataset=digits", f"overrides={[*TINY[2:], *LONG]}",
 ]  # fmt: skip
 SWEEP = ["-m", *RUN, "seed=1,2,3", "hydra.sweep.dir=sweep"]
 SIDE_BY_SIDE = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -38,7 +38,8 @@ SMALL = [
 
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttq_repro.benchmark.training.STEPS", {"cpu": 3, "cuda": 3})
+    for steps in ("STEPS", "BARE_STEPS"):
+        monkeypatch.setattr(training, steps, {"cpu": 3, "cuda": 3})
 
 
 def config(*overrides: str) -> Config:

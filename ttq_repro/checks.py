@@ -121,24 +121,25 @@ def refusals_of(subject: str) -> Iterator[None]:
     """Turn an exception about something the user described into a one-line error that names it.
 
     Raises:
-        UserError: an import failed, or an argument is missing or of a wrong type or value.
+        UserError: an import failed, or an argument is missing, of a wrong type or value, or leads
+            to a division by zero.
     """
     try:
         yield
-    except (ImportError, TypeError, ValueError, KeyError) as error:
+    except (ArithmeticError, ImportError, TypeError, ValueError, KeyError) as error:
         raise UserError(f"{subject}: {in_a_line(error)}") from None
 
 
-def headline(error: BaseException, *, of_any_kind: bool = False) -> str:
+def headline(error: BaseException, *, with_class: bool = False) -> str:
     """The first line of an error's message: some go on with whole command lines and advice.
 
     Args:
-        of_any_kind: whether to prepend the error's class, which the reader cannot guess.
+        with_class: whether to prepend the error's class, for errors of which nothing is known.
     """
     kind, text = type(error).__name__, str(error).strip().splitlines()
     if not text:
         return kind
-    return f"{kind}: {text[0]}" if of_any_kind else text[0]
+    return f"{kind}: {text[0]}" if with_class else text[0]
 
 
 def in_a_line(error: BaseException) -> str:

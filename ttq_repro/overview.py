@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import NothingToDrawError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
@@ -43,9 +45,7 @@ def overview(request: Config) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         judgements, runs = _read(workspace, log)
-        not_run: list[str] = []
-        for artifact in choices("artifact"):
-            not_run += _draw(artifact, workspace, log)
+        not_run, failed = _draw_all(workspace, log)
     problems = [
         str(warning.message).replace(f"{workspace.root}/", "")
         for warning in caught
@@ -56,8 +56,9 @@ def overview(request: Config) -> None:
         print(f"warning: {problem}", file=sys.stderr)
     with workspace.drawing(workspace.results):
         claims_table(judgements).write(workspace.results / "tables", "claims")
-        # Files that were not redrawn are out of date.
-        for path, _ in before.items() & _drawn(workspace).items():
+        # Files of which no run is left are out of date. Those that could not be redrawn are kept:
+        # the reason may be a full disk.
+        for path, _ in before.items() & _drawn(workspace, all_but=failed).items():
             path.unlink()
         page = write_page(workspace.results, judgements, runs, not_run, problems)
         write_index(workspace.results, judgements, runs, not_run)
@@ -77,44 +78,57 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 
-def _draw(name: str, workspace: Workspace, log: Path | None) -> list[str]:
-    """Draw an artifact and, separately, its version for each stand-in data set with records.
+def _draw_all(workspace: Workspace, log: Path | None) -> tuple[list[str], set[str]]:
+    """Draw every version of every artifact.
 
     Returns:
-        A line for each version none of whose runs has a usable record, with the command to run.
+        A line, with the command to run, for each version none of whose runs has a usable record;
+        and the names of artifacts that could not be drawn for other reasons.
     """
-    request = compose_config("reproduce", [f"artifact={name}"])
-    request["workspace"] = str(workspace.root)
-    artifact = request["artifact"]
-    options = artifact.get("options", {})
-    if "authors_log" in options and log is not None:
-        options["authors_log"] = str(log)
-    stand_ins = STAND_INS if "stand_in" in artifact else ()
-    recorded = (d for d in stand_ins if (workspace.results / "records" / d).is_dir())
-    not_run = []
-    for dataset in (None, *recorded):
+    not_run, failed = [], set()
+    for name, request in _versions(workspace, log):
         try:
-            render(request | {"dataset": dataset}, workspace)
+            render(request, workspace)
         except NothingToDrawError as error:
             not_run.append(f"{name}: {error}")
         except Exception as error:  # One that cannot be drawn must not stop the others.
-            warnings.warn(f"{name}: not drawn ({_why(error)})")
-    return not_run
+            warnings.warn(f"{name}: not drawn, earlier files are kept ({_why(error)})")
+            failed.add(name)
+    return not_run, failed
+
+
+def _versions(workspace: Workspace, log: Path | None) -> Iterator[tuple[str, Config]]:
+    """A request for each artifact, and for its version of each stand-in data set with records."""
+    for name in choices("artifact"):
+        request = compose_config("reproduce", [f"artifact={name}"])
+        request["workspace"] = str(workspace.root)
+        artifact = request["artifact"]
+        options = artifact.get("options", {})
+        if "authors_log" in options and log is not None:
+            options["authors_log"] = str(log)
+        yield name, request
+        for dataset in STAND_INS if "stand_in" in artifact else ():
+            if (workspace.results / "records" / dataset).is_dir():
+                yield name, request | {"dataset": dataset}
 
 
 def _why(error: Exception) -> str:
     """The error's message, with its class if the error is an unexpected one."""
     foreseen = isinstance(error, UserError | ValueError)
-    return str(error) if foreseen else f"{type(error).__name__}: {error}"
+    return str(error) if foreseen else headline(error, with_class=True)
 
 
-def _drawn(workspace: Workspace) -> dict[Path, tuple[int, int]]:
+def _drawn(workspace: Workspace, *, all_but: Collection[str] = ()) -> dict[Path, tuple[int, int]]:
     """Every table and figure file of the artifacts, with a state that changes when it is rewritten.
 
     Other files beside them may be the user's, and are not included.
+
+    Args:
+        all_but: artifacts to leave out.
     """
+    names = [name for name in choices("artifact") if name not in all_but]
     ours = re.compile(
-        rf"({'|'.join(choices('artifact'))})(_({'|'.join(STAND_INS)}))?({KERNELS})?\.(csv|md|png|svg)"
+        rf"({'|'.join(names)})(_({'|'.join(STAND_INS)}))?({KERNELS})?\.(csv|md|png|svg)"
     )
     files = {}
     for folder in ("tables", "figures"):

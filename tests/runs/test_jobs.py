@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_a_fault_of_ours_costs_one_run_in_this_process_too(
     faulty, other = tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")
     assert train_all([faulty, other]) == {faulty.name: "KeyError: 'forgotten'"}
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [TrainingError, KeyError])
+def test_a_failed_run_leaves_its_memory_to_the_next(
+    error: type[Exception], tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def train(*_: object, **__: object) -> None:
+        assert all(kept() is None for kept in held)
+        activations = torch.empty(1)
+        held.append(weakref.ref(activations))
+        raise error("out of memory")
+
+    monkeypatch.setattr(module, "execute", train)
+    assert len(train_all([tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")])) == 2
+    assert len(held) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -17,7 +17,7 @@ import pytest
 import wandb
 
 from ttq_repro.deploy.export import export
-from ttq_repro.errors import UserError
+from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -182,6 +182,48 @@ def test_offline_nothing_is_linked_and_a_refusal_is_a_warning(
     execute(run, say=said.append)
     assert "warning: wandb did not take the network: no quota" in said
     assert Workspace.of(run.config).record(run).is_file()
+
+
+def test_a_server_out_of_reach_does_not_stop_a_run(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = wandb.init
+
+    def begin_offline(mode: str, **options: Any) -> wandb.Run:
+        if mode == "online":
+            raise wandb.errors.CommError("no such host\nand advice")
+        return begin(mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "init", begin_offline)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    said: list[str] = []
+    execute(tiny_run("recipe.epochs=1", "logger.wandb=online"), say=said.append)
+    assert "warning: logger.wandb=online: no such host; logged offline instead" in said
+    assert len(history_of(read_back(folder_offered(said)))) == 1
+
+
+def test_an_option_that_wandb_refuses_is_one_line(tiny_run: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match=r"^logger: Invalid project name 'a/b'"):
+        execute(tiny_run("logger.wandb=offline", "logger.project=a/b"))
+
+
+def test_a_run_that_failed_is_one_in_wandb_too(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+
+    def fail(_: Classifier) -> None:
+        raise TrainingError("diverged")
+
+    def finish(_: wandb.Run, exit_code: int | None = None) -> None:
+        codes.append(exit_code or 0)
+
+    monkeypatch.setattr(wandb.Run, "finish", finish)
+    execute(tiny_run("recipe.epochs=1", "logger.wandb=offline"))
+    monkeypatch.setattr(Classifier, "on_train_epoch_start", fail)
+    with pytest.raises(TrainingError, match="diverged"):
+        execute(tiny_run("recipe.epochs=1", "logger.wandb=offline", "seed=2"))
+    assert codes == [0, 1]
 
 
 def test_a_run_that_wandb_does_not_have_cannot_be_linked(

@@ -10,6 +10,7 @@ from ttq_repro.models import AlexNetBN, CifarResNet
 from ttq_repro.quantizers import TTQ, BinaryConnect, FirstLast, quantize_
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
+from ttq_repro.training.preflight import preflight
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -86,6 +87,16 @@ def test_the_short_schedule_is_one_cycle() -> None:
     assert values[: peak + 1] == sorted(values[: peak + 1])
     assert values[peak:] == sorted(values[peak:], reverse=True)
     assert values[-1] < 0.001
+
+
+def test_few_epochs_of_one_cycle_are_checked_with_as_many_steps_as_they_have() -> None:
+    preflight(compose_config("train", ["data=digits", "recipe=short", "recipe.epochs=5"]))
+
+
+def test_a_schedule_that_divides_by_zero_is_refused() -> None:
+    options = ["data=digits", "recipe=short", "recipe.epochs=1", "recipe.schedule.pct_start=0.001"]
+    with pytest.raises(UserError, match=r"^recipe short: .*division by zero"):
+        preflight(compose_config("train", options))
 
 
 def test_float_and_bias_parameters_of_the_optimizer() -> None:

@@ -33,8 +33,6 @@ def explained(run: Run) -> Iterator[None]:
         raise TrainingError(f"{error.strerror}: {error.filename or 'writing its files'}") from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in NO_MEMORY):
-            # Free the memory that this run held, for the next run of a plan.
-            torch.cuda.empty_cache()
             raise _out_of_memory(run) from None
         if isinstance(error, torch.AcceleratorError):
             raise TrainingError(f"the GPU failed: {headline(error)}") from None

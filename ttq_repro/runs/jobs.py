@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 import traceback
@@ -12,6 +13,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import execute
@@ -83,13 +85,17 @@ def _now(run: Run) -> Future[None]:
     try:
         execute(run, weights_too=True)
     except UserError as error:
-        future.set_exception(error)
+        # A copy: through its traceback, the error itself would keep the run's memory.
+        future.set_exception(type(error)(*error.args))
     except Exception as error:
         # A bug ends only this run, as it would in a process of its own.
         traceback.print_exc()
-        future.set_exception(TrainingError(f"{type(error).__name__}: {error}"))
+        future.set_exception(TrainingError(headline(error, with_class=True)))
     else:
         future.set_result(None)
+    # The next run may need all of the memory.
+    gc.collect()
+    torch.cuda.empty_cache()
     return future
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from ttq_repro.checks import check_choice, check_option
+from ttq_repro.checks import check_choice, check_option, headline
 from ttq_repro.errors import UserError
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.wandb_run import has_key, link_trained, open_window, window_id
+from ttq_repro.runs.wandb_run import finishing, has_key, link_trained, start, wandb_id
 from ttq_repro.runs.workspace import Workspace
 
 WANDB_MODES = ("offline", "online", "disabled")
@@ -36,8 +37,12 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
 
     CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, one row per epoch. wandb:
     offline by default, so that it never prompts and sends nothing; online, the network is uploaded
-    as well, once it is saved. A resumed run starts the next N and, offline, a new wandb folder;
-    both begin with the epochs before.
+    as well, once it is saved. If its server is unreachable, the run is logged offline, so that a
+    lost connection does not stop a plan. A resumed run starts the next N and, offline, a new wandb
+    folder; both begin with the epochs before.
+
+    Raises:
+        UserError: wandb refuses an option, such as the name of the project.
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
@@ -49,11 +54,11 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     from pytorch_lightning.loggers import WandbLogger
 
     # Started here rather than by the logger, which passes an option that wandb warns about.
-    window = open_window(
+    start_in = partial(
+        start,
         workspace,
         project=config["project"],
-        id=window_id(run.identity, run.seed),
-        mode=config["wandb"],
+        id=wandb_id(run.identity, run.seed),
         dir=folder,
         group=config["group"] or run.identity,
         name=run.label,
@@ -61,18 +66,26 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
         config=run.public_config,
         resume="allow",
     )
-    window.define_metric("epoch")
-    window.define_metric("*", step_metric="epoch")
     try:
-        yield [*active, WandbLogger(experiment=window)]
-        try:
-            link_trained(window, run, workspace)
-        except wandb.Error as error:
-            say(f"warning: wandb did not take the network: {error}")
+        wandb_run = start_in(mode=config["wandb"])
+    except wandb.errors.UsageError as error:
+        raise UserError(f"logger: {headline(error)}") from None
+    except wandb.errors.CommError as error:
+        say(f"warning: logger.wandb={config['wandb']}: {headline(error)}; logged offline instead")
+        wandb_run = start_in(mode="offline")
+    try:
+        with finishing(wandb_run):
+            wandb_run.define_metric("epoch")
+            wandb_run.define_metric("*", step_metric="epoch")
+            yield [*active, WandbLogger(experiment=wandb_run)]
+            try:
+                link_trained(wandb_run, run, workspace)
+            except wandb.Error as error:
+                say(f"warning: wandb did not take the network: {error}")
     finally:
-        window.finish()
-        if config["wandb"] == "offline":
+        if wandb_run.offline:
             show, upload = (
-                shlex.join(["wandb", verb, window.settings.sync_dir]) for verb in ("leet", "sync")
+                shlex.join(["wandb", verb, wandb_run.settings.sync_dir])
+                for verb in ("leet", "sync")
             )
             say(f"wandb: `{show}` shows it, `{upload}` uploads it")

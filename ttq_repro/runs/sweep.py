@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 
@@ -40,7 +41,7 @@ def noted_outcome() -> Iterator[None]:
         _note(str(error))
     except Exception as error:
         traceback.print_exc()
-        _note(f"{type(error).__name__}: {error}")
+        _note(headline(error, with_class=True))
     else:
         _note(DONE)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ def has_key(workspace: Workspace) -> bool:
     Nothing is sent, while ``wandb.login(verify=False)`` would ask the server for the user's name.
 
     Args:
-        workspace: as in :func:`open_window`.
+        workspace: as in :func:`start`.
 
     Raises:
         UserError: it finds something that is not a key.
@@ -43,12 +45,15 @@ def has_key(workspace: Workspace) -> bool:
     return key is not None
 
 
-def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
+def start(workspace: Workspace, **options: Any) -> wandb.Run:
     """Start or resume a run in wandb.
 
     Args:
         workspace: its cache holds the files that wandb would put into the home folder.
         options: those of ``wandb.init``.
+
+    Raises:
+        wandb.Error: the server is unreachable or refuses it.
     """
     _keep_to(workspace)
     import wandb
@@ -57,12 +62,26 @@ def open_window(workspace: Workspace, **options: Any) -> wandb.Run:
     return wandb.init(settings=settings, **options)
 
 
-def window_id(identity: str, seed: int) -> str:
+@contextmanager
+def finishing(wandb_run: wandb.Run) -> Iterator[wandb.Run]:
+    """Finish a run in wandb at the end: as failed if there is an exception, Ctrl-C included.
+
+    As a context manager, the run itself would print the exception with its traceback.
+    """
+    try:
+        yield wandb_run
+    except BaseException:
+        wandb_run.finish(exit_code=1)
+        raise
+    wandb_run.finish()
+
+
+def wandb_id(identity: str, seed: int) -> str:
     """The ID of a run in wandb, also the name of its network."""
     return f"{identity}-seed{seed}"
 
 
-def link_trained(window: wandb.Run, run: Run, workspace: Workspace) -> None:
+def link_trained(wandb_run: wandb.Run, run: Run, workspace: Workspace) -> None:
     """Upload the network of a run to wandb, linked to the one that it was trained from.
 
     Online only: wandb cannot link an artifact to an offline run.
@@ -70,16 +89,16 @@ def link_trained(window: wandb.Run, run: Run, workspace: Workspace) -> None:
     Raises:
         wandb.Error: the server is unreachable or refuses it.
     """
-    if window.offline:
+    if wandb_run.offline:
         return
     if run.parent is not None:
-        name = window_id(run.parent.identity, run.parent.seed)
-        window.use_artifact(_artifact(name, workspace.weights(run.parent)))
+        name = wandb_id(run.parent.identity, run.parent.seed)
+        wandb_run.use_artifact(_artifact(name, workspace.weights(run.parent)))
     elif run.config["parent"] != "none":
         path = Path(run.config["parent"])
         # The file's name may have characters that wandb does not accept.
-        window.use_artifact(_artifact(f"parent-{sha256(path)[:12]}", path))
-    window.log_artifact(_artifact(window.id, workspace.weights(run)))
+        wandb_run.use_artifact(_artifact(f"parent-{sha256(path)[:12]}", path))
+    wandb_run.log_artifact(_artifact(wandb_run.id, workspace.weights(run)))
 
 
 def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspace) -> None:
@@ -90,15 +109,15 @@ def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspac
     """
     import wandb
 
-    name, project = window_id(record.identity, record.seed), record.config["logger"]["project"]
+    name, project = wandb_id(record.identity, record.seed), record.config["logger"]["project"]
     place = workspace.outputs
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with open_window(
-            workspace, project=project, id=name, mode="online", dir=place, resume="must"
-        ) as window:
-            window.use_artifact(_artifact(name, weights))
-            window.log_artifact(_artifact(f"{name}-packed", packed))
+        with finishing(
+            start(workspace, project=project, id=name, mode="online", dir=place, resume="must")
+        ) as wandb_run:
+            wandb_run.use_artifact(_artifact(name, weights))
+            wandb_run.log_artifact(_artifact(f"{name}-packed", packed))
     except wandb.Error as error:
         raise UserError(f"link=true: {headline(error)}") from None
 

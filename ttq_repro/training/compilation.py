@@ -61,7 +61,7 @@ class Compilation:
                 return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
             if self.failure is None:
-                told = headline(error, of_any_kind=True)
+                told = headline(error, with_class=True)
                 self.failure = f"compiling failed, the network runs uncompiled: {told}"
                 self._warn(self.failure)
             return graph.forward

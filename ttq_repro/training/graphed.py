@@ -113,7 +113,7 @@ class GraphedClassifier(Classifier):
             self.graphed = False
             self._forget()
             self.zero_grad()
-            told = headline(error, of_any_kind=True)
+            told = headline(error, with_class=True)
             self._warn(f"no CUDA graph, kernels are launched one by one: {told}")
             return function
         finally:

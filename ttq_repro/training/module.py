@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttq_repro.checks import refusals_of
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch
-from ttq_repro.errors import UserError
 from ttq_repro.quantizers import after_step, on_epoch_start, quantized_layers
 from ttq_repro.training.distillation import Distillation
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
@@ -75,10 +75,8 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         steps = int(self.trainer.estimated_stepping_batches)
-        try:
+        with refusals_of(f"recipe {self.recipe.name}"):
             return optimizer_and_schedule(self.network, self.recipe, steps)
-        except (ImportError, TypeError, ValueError) as error:
-            raise UserError(f"recipe {self.recipe.name}: {error}") from None
 
     def on_fit_start(self) -> None:
         if self.distillation is not None:

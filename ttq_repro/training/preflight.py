@@ -13,6 +13,8 @@ from ttq_repro.training.network import attach_quantizer, build_network, distilla
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
 
+#: Stands for the number of batches per epoch, which depends on data that is not loaded here.
+SOME_BATCHES = 1000
 #: Lightning's names for them.
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
@@ -63,5 +65,4 @@ def preflight(config: dict[str, Any]) -> None:
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     with refusals_of(f"recipe {recipe.name}"):
-        # The real number of steps depends on the data, which is not loaded here.
-        optimizer_and_schedule(network, recipe, steps=recipe.epochs)
+        optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs)

@@ -1,6 +1,7 @@
 """Print what a packed network sees in an image; see configs/predict/predict.yaml."""
 
-from ttq_repro.runs.config import CONFIGS, Config
+from ttq_repro.files import CONFIGS
+from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 

@@ -7,8 +7,9 @@ import shlex
 import pytest
 from hydra.utils import get_class, get_method, instantiate
 
+from ttq_repro.files import CONFIGS
 from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3
-from ttq_repro.runs.config import CONFIGS, compose_config
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.training.optimization import Recipe
 

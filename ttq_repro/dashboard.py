@@ -9,6 +9,7 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
+from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT, write_atomically
 from ttq_repro.runs.config import Config
@@ -32,8 +33,10 @@ def dashboard(request: Config) -> None:
     """Write the workspace as JSON, and save it to the server if there is an API key.
 
     Raises:
-        UserError: the key is malformed, or there is a key but no ``entity`` that owns the project.
+        UserError: ``out`` is not a path, the key is malformed, or there is a key but no ``entity``
+            that owns the project.
     """
+    check_option("out", request["out"], check_path)
     workspace = build(request["entity"] or "entity", request["project"])
     path = Path(request["out"])
     write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())

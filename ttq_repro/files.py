@@ -9,6 +9,7 @@ from pathlib import Path
 
 #: The checkout, or the site-packages folder if the package is installed without one.
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
 
 
 def _cache() -> Path:

@@ -192,7 +192,11 @@ def test_the_released_augmentation_is_a_choice(photographs: Path, tmp_path: Path
 
 
 def test_a_crop_larger_than_what_it_is_cut_from_is_named(photographs: Path) -> None:
-    with pytest.raises(UserError, match=r"^data\.crop=40: there is none in 32 x 32 pixels$"):
+    with pytest.raises(UserError, match=r"^data\.augmentation.*NoneType"):
+        load(photographs, "data.augmentation=null")
+    with pytest.raises(
+        UserError, match=r"^data\.augmentation at data\.crop=40: there is none in 32 x 32 pixels$"
+    ):
         load(photographs, "data.crop=40")
 
 

@@ -6,6 +6,7 @@ import errno
 import io
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
 from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import write_atomically
+from ttq_repro.runs.config import compose_config
 
 STORED_AS = StoredFormat(32, 90)
 
@@ -264,6 +266,33 @@ def test_the_survey_tells_what_it_will_take(wanted: Photographs) -> None:
     assert made.done
     assert made.path == planned.path == store.root
     assert made.cost.bytes == store.bytes >= content
+
+
+def test_the_survey_counts_parts_that_are_out_of_date(
+    wanted: Photographs, photographs: Path
+) -> None:
+    cost = survey(wanted).cost.bytes
+    prepare(wanted)
+    for split in ("train", "val"):
+        for folder in sorted((photographs / split).iterdir()):
+            (folder / "n_new.JPEG").write_bytes(next(folder.iterdir()).read_bytes())
+    assert survey(wanted).cost.bytes > cost
+
+
+@pytest.mark.parametrize("option", ["short_side=0", "quality=101"])
+def test_a_format_that_cannot_be_is_named(option: str, tmp_path: Path) -> None:
+    node = compose_config("train", ["data=imagenette", f"data.{option}"])["data"]
+    with pytest.raises(UserError, match=rf"^data\.{option}: must be a whole number from 1"):
+        Photographs.of(node, tmp_path)
+
+
+def test_a_killed_process_is_named(wanted: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise BrokenProcessPool("terminated abruptly")
+
+    monkeypatch.setattr("ttq_repro.data.prepare.make_parts", killed)
+    with pytest.raises(DataError, match=r"a process .* was killed, perhaps for lack of memory$"):
+        prepare(wanted)
 
 
 def test_a_store_can_be_given_in_place_of_the_photographs(

@@ -233,7 +233,14 @@ def test_a_hostile_cifar10_archive_executes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["model.name=../../up", "data.name=/root", "quantizer.name=a/b", "recipe.name=.hidden"],
+    [
+        "model.name=../../up",
+        "data.name=/root",
+        "data.name=2012",
+        "quantizer.name=a/b",
+        "recipe.name=.hidden",
+        "recipe.name=5",
+    ],
 )
 def test_names_cannot_leave_their_folders(tiny_run: MakeRun, override: str) -> None:
     group, _, name = override.partition(".name=")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerContext
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from tests.faults.processes import train_within
 from ttq_repro.data.cifar10 import CLASSES
@@ -107,6 +110,25 @@ def test_a_lost_gpu_is_one_line(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("ttq_repro.runs.share.fit", lost)
     with pytest.raises(TrainingError, match=r"^the GPU failed: CUDA error: device lost$"):
+        execute(tiny_run())
+
+
+def test_a_lost_process_of_the_loader_is_one_line(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KillsItself(Dataset[int]):
+        def __getitem__(self, _: int) -> int:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return 0
+
+        def __len__(self) -> int:
+            return 1
+
+    def load(*_: object, **__: object) -> None:
+        next(iter(DataLoader(KillsItself(), num_workers=1, multiprocessing_context="fork")))
+
+    monkeypatch.setattr("ttq_repro.runs.share.fit", load)
+    with pytest.raises(TrainingError, match=r"^a process that loads images .*: DataLoader worker"):
         execute(tiny_run())
 
 

@@ -13,7 +13,8 @@ import torch
 from tests.conftest import TINY
 from ttq_repro.data.load import load_data
 from ttq_repro.errors import DataError, TrainingError
-from ttq_repro.runs.config import CONFIGS, compose_config
+from ttq_repro.files import CONFIGS
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace

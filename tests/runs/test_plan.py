@@ -10,7 +10,7 @@ import torch
 from tests.conftest import FEW
 from tests.runs.test_record import record
 from ttq_repro.data.prepare import Photographs, prepare
-from ttq_repro.errors import DataError
+from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.humanize import duration
 from ttq_repro.runs.config import compose_config
@@ -196,6 +196,19 @@ def test_what_a_record_had_that_the_run_has_not_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_run_that_is_neither_plain_nor_distilled_is_estimated_from_its_like(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace(tmp_path)
+    write(cell("resnet20_fp", "trainer.plain=true"), workspace, 100)
+    (planned,) = make_plan([cell("resnet20_fp")], workspace).runs
+    assert planned.state().endswith("(recorded: plain)")
+    write(cell("resnet20_fp", "seed=2"), workspace, 50)
+    (planned,) = make_plan([cell("resnet20_fp")], workspace).runs
+    assert planned.seconds == 164 * 50
+    assert planned.state().endswith("images/s")
+
+
 def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
     plan = make_plan([cell("resnet20_fp")], Workspace(tmp_path))
     assert plan.runs[0].seconds is None
@@ -296,6 +309,32 @@ def test_steps_and_loader_are_measured_and_leave_nothing(
     assert plan.runs[0].seconds == pytest.approx(2 * FEW / min(step, loader), rel=0.01)
     assert plan.lines()[1] == "speed: as measured now"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_run_that_diverges_while_it_is_measured_leaves_the_rest_of_the_plan(
+    tiny_run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def step_speed(run: Run, *_: object) -> float:
+        if run.quantizer == "ttq":
+            raise TrainingError("diverged")
+        return 50.0
+
+    monkeypatch.setattr("ttq_repro.runs.measure.step_speed", step_speed)
+    runs, workspace = [tiny_run("quantizer=ttq"), tiny_run()], Workspace(tmp_path)
+    plan = measured(make_plan(runs, workspace), workspace)
+    assert [planned.measured is None for planned in plan.runs] == [True, False]
+    assert f"not measured: {runs[0].identity}: diverged" in capsys.readouterr().out
+
+
+def test_a_batch_too_small_for_its_processes_is_not_measured(
+    tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    run, workspace = tiny_run("trainer.devices=64", "recipe.batch_size=32"), Workspace(tmp_path)
+    with pytest.raises(UserError, match=r"^trainer\.devices=64: recipe\.batch_size=32 is not"):
+        measured(make_plan([run], workspace), workspace)
 
 
 def test_side_by_side_is_measured_on_a_share_of_the_cores(

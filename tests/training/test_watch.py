@@ -38,7 +38,10 @@ def test_weights_that_are_not_finite_stop_the_run(
         poison(patch, in_epoch=1, value=value)
         with pytest.raises(TrainingError) as stop:
             execute(run)
-    assert re.match(r"epoch 2: the training loss is .*, NaN .* are in \S", str(stop.value))
+    said = (
+        r"epoch 2: the training loss is .*, NaN .* are in \S.*\. The checkpoint of the epoch before"
+    )
+    assert re.match(said, str(stop.value))
     workspace = Workspace.of(run.config)
     assert not workspace.record(run).exists()
     assert workspace.resume_checkpoint(run).is_file()
@@ -60,7 +63,9 @@ def test_a_scale_that_is_not_positive_is_named(tiny_run: MakeRun) -> None:
     assert [f"{run.name}: warning: {w}" for w in record.warnings] == [
         line for line in said if "warning" in line
     ]
-    with pytest.raises(TrainingError, match=r"epoch 1: blocks\.0\.conv1: positive_scale is -0\.5"):
+    with pytest.raises(
+        TrainingError, match=r"^epoch 1: blocks\.0\.conv1: positive_scale is -0\.5$"
+    ):
         execute(tiny_run(*overrides, "trainer.degenerate=stop", "seed=2"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ttq_repro.checks import check_option, check_whole
+from ttq_repro.checks import check_option, check_whole, refusals_of
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
@@ -39,10 +39,8 @@ def load_data(
             raise UserError("data.held_out: of photographs none can be held out yet")
         crop, augmentation = node["crop"], instantiated("data.augmentation", node["augmentation"])
         check_option("data.crop", crop, check_whole, 1)
-        try:
+        with refusals_of(f"data.augmentation at data.crop={crop}"):
             augmentation(crop, crop, crop, np.random.default_rng())
-        except ValueError as error:
-            raise UserError(f"data.crop={crop}: {error}") from None
         store = open_store(Photographs.of(node, cache, whole=whole))
         return PhotographSource(
             node["name"], store, crop=crop, augmentation=augmentation, workers=workers

@@ -62,11 +62,11 @@ def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:
 
 
 def cost_of(parts: list[Part], stored_as: StoredFormat) -> Cost:
-    """Estimate the cost from a sample of the photographs whose parts do not exist yet.
+    """Estimate the cost from a sample of the photographs whose parts are missing or out of date.
 
     Unreadable ones count as zero bytes; :func:`make_parts` reports them.
     """
-    missing = [path for part in parts if not part.path.is_file() for path in part.files]
+    missing = [path for part in parts if not _is_made(part, stored_as) for path in part.files]
     sample = missing[:: max(1, len(missing) // SAMPLE)]
     started = time.perf_counter()
     stored = 0

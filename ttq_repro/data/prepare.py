@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.folder import class_folders
 from ttq_repro.data.imagenet import (
@@ -65,10 +67,12 @@ class Photographs:
             whole: whether to require as many as ``node["images"]`` says.
 
         Raises:
-            UserError: the node describes arrays in memory.
+            UserError: the node describes arrays in memory, or they cannot be stored as it asks.
         """
         if not is_of_photographs(node):
             raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
+        check_option("data.short_side", node["short_side"], check_whole, 1)
+        check_option("data.quality", node["quality"], check_whole, 1, 100)
         stored_as = StoredFormat(node["short_side"], node["quality"])
         return cls(
             root_of(node),
@@ -182,7 +186,7 @@ def _given(wanted: Photographs, store: Path | None) -> Path | None:
 
 @contextmanager
 def _files_explained(place: Path) -> Iterator[None]:
-    """Turn an OSError, such as an unreadable folder or a full disk, into a :class:`DataError`.
+    """Turn an unreadable folder, a full disk or a killed process into a :class:`DataError`.
 
     Args:
         place: the path to name if the error names no file.
@@ -191,6 +195,10 @@ def _files_explained(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{error.filename or place}: {error.strerror or error}") from None
+    except BrokenProcessPool:
+        raise DataError(
+            f"{place}: a process that stores photographs was killed, perhaps for lack of memory"
+        ) from None
 
 
 def _check(store: ImageStore, wanted: Photographs) -> None:

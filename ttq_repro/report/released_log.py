@@ -15,6 +15,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
+from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
 from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.paper.rules import Claim, ErrorDrop, LayerChange
@@ -109,6 +110,7 @@ def checked_folder(authors_log: str | None) -> Path | None:
     """
     if authors_log is None:
         return None
+    check_option("authors_log", authors_log, check_path)
     if not Path(authors_log).is_dir():
         raise UserError(f"authors_log={authors_log}: no such folder")
     return Path(authors_log)

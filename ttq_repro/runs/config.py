@@ -20,12 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.checks import headline
 from ttq_repro.errors import UserError
-from ttq_repro.files import CACHE, ROOT
+from ttq_repro.files import CACHE, CONFIGS
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
 from ttq_repro.runs.overrides import check_kinds, refusals
 from ttq_repro.sealed import open_sealed, write_sealed
 
-CONFIGS = ROOT / "configs"
 KEPT = CACHE / "configs"
 
 Config = dict[str, Any]
@@ -72,7 +71,7 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _compose(name: str, overrides: list[str]) -> Config:
-    with refusals(CONFIGS):
+    with refusals():
         return completed(_by_hydra(name, overrides), name, overrides)
 
 
@@ -96,12 +95,13 @@ def _searches_elsewhere() -> bool:
 def _ingredients() -> str:
     """A digest of all that a composition depends on besides its name and overrides."""
     files = sorted(CONFIGS.rglob("*.yaml"))
+    code = [Path(__file__).with_name(f"{name}.py").read_text() for name in ("config", "overrides")]
     contents = [f"{path.relative_to(CONFIGS)}\n{path.read_text()}" for path in files]
     hardware = [
         f"{fastest_precision(accelerator)} {loader_workers(accelerator)}"
         for accelerator in ("auto", "cpu")
     ]
-    return _digest(version("hydra-core"), version("omegaconf"), *hardware, *contents)
+    return _digest(version("hydra-core"), version("omegaconf"), *hardware, *code, *contents)
 
 
 def _digest(*parts: str) -> str:

@@ -17,7 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import CONFIGS, Config, completed
+from ttq_repro.files import CONFIGS
+from ttq_repro.runs.config import Config, completed
 from ttq_repro.runs.overrides import refusals
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
@@ -71,7 +72,7 @@ def _run(start: Callable[[], None]) -> None:
         return start()
     os.environ[FULL_ERROR] = "1"
     try:
-        with refusals(CONFIGS):
+        with refusals():
             start()
     except UserError as error:
         _leave(error)
@@ -107,7 +108,7 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         hydra_config = HydraConfig.get()
         # As typed, with interpolations unresolved.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
-        with refusals(CONFIGS):
+        with refusals():
             main(completed(config, str(hydra_config.job.config_name), cast(list[str], typed)))
 
     @functools.wraps(main)

@@ -13,6 +13,8 @@ from ttq_repro.runs.run import Run
 
 #: Messages of torch's CPU allocator; for a GPU, torch has an exception of its own.
 NO_MEMORY = ("not enough memory", "can't allocate memory")
+#: How torch's messages about its loader's processes begin.
+LOADER = "DataLoader worker"
 
 
 def lost_the_others(error: Exception) -> bool:
@@ -22,7 +24,7 @@ def lost_the_others(error: Exception) -> bool:
 
 @contextmanager
 def explained(run: Run) -> Iterator[None]:
-    """Turn a full disk, a lack of memory or a lost GPU into a :class:`TrainingError`."""
+    """Turn a full disk, a lack of memory, a lost GPU or process into a :class:`TrainingError`."""
     try:
         yield
     except MemoryError:
@@ -34,6 +36,10 @@ def explained(run: Run) -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in NO_MEMORY):
             raise _out_of_memory(run) from None
+        if str(error).startswith(LOADER):
+            raise TrainingError(
+                f"a process that loads images is gone, out of memory?: {headline(error)}"
+            ) from None
         if isinstance(error, torch.AcceleratorError):
             raise TrainingError(f"the GPU failed: {headline(error)}") from None
         raise

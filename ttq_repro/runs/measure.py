@@ -21,7 +21,8 @@ from ttq_repro.data.prepare import Survey
 from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
-from ttq_repro.errors import DataError
+from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.runs.distributed import check_shares
 from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan, PlannedRun, at_once
@@ -94,8 +95,14 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
             except DataError as error:
                 plan = replace(plan, data=error)
         images = data.train_images if data else planned.images
+        check_shares(run)
         with share_of_cores(run, plan.jobs) as threads:
-            speed = step_speed(run, images, workspace)
+            try:
+                speed = step_speed(run, images, workspace)
+            except TrainingError as error:
+                # A large learning rate may diverge on random images.
+                print(f"not measured: {run.identity}: {error}")
+                continue
             told = f"step {speed:,.1f} images/s"
             if data:
                 loader = loader_speed(data, run.config["recipe"]["batch_size"])
@@ -145,7 +152,11 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     steps = GPU_STEPS if has_gpu(trainer["accelerator"]) else CPU_STEPS
     batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     device = device_of(trainer["accelerator"])
-    trainer = trainer | {"compile": is_compiled(trainer, run.epochs * batches, device)}
+    # What becomes of the network does not matter here.
+    trainer = trainer | {
+        "degenerate": "warn",
+        "compile": is_compiled(trainer, run.epochs * batches, device),
+    }
     share = recipe["batch_size"] // run.processes
     shortened = config | {
         "trainer": trainer | {"progress": False},

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.checks import check_flag, check_number, check_option, headline, in_a_line
 from ttq_repro.errors import UserError
+from ttq_repro.files import CONFIGS
 
 #: How Hydra's message about GROUP=null begins, which has no exception class of its own.
 NO_CHOICE = "Config group override"
@@ -40,11 +41,8 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
 
 
 @contextmanager
-def refusals(configs: Path) -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """Report in one line what Hydra reports in up to forty.
-
-    Args:
-        configs: the folder of the configs to choose from.
 
     Raises:
         UserError: Hydra refuses an override.
@@ -52,14 +50,14 @@ def refusals(configs: Path) -> Iterator[None]:
     try:
         yield
     except CompactHydraException as error:
-        raise _refusal(error, configs) from None
+        raise _refusal(error) from None
     except ValueError as error:
         if not str(error).startswith(NO_CHOICE):
             raise
         raise UserError(f"a group of configs is left without a choice: {error}") from None
 
 
-def _refusal(error: CompactHydraException, configs: Path) -> UserError:
+def _refusal(error: CompactHydraException) -> UserError:
     if isinstance(error, OverrideParseException):
         told = in_a_line(error).partition(" See http")[0]
         return UserError(f"{error.override}: {told}")
@@ -67,7 +65,7 @@ def _refusal(error: CompactHydraException, configs: Path) -> UserError:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         if not (known := error.options):  # All choices of the group are in subfolders.
             group, _, name = str(error.missing_cfg_file).partition("/")
-            known = _choices_below(configs / group)
+            known = _choices_below(CONFIGS / group)
         return UserError(f"{group}={name}: must be one of {', '.join(known)}")
     told = in_a_line(error).partition(" Config search path:")[0]
     cause = error.__cause__

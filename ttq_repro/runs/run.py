@@ -41,10 +41,11 @@ class Run:
         check_option("parent", self.config["parent"], check_path)
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]
-            if not NAME.fullmatch(str(name)):
+            # A number on a command line, such as 2012, is not read as a string.
+            if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise UserError(
-                    f"{group}.name={name}: must be of letters, digits, '_', '-' and '.', "
-                    "and start with a letter or digit: files are named after it"
+                    f"{group}.name={name}: must be of letters, digits, '_', '-' and '.', start "
+                    "with a letter or digit, and be no number: files are named after it"
                 )
 
     @property

@@ -13,7 +13,6 @@ from ttq_repro.errors import TrainingError
 from ttq_repro.training.module import Classifier
 
 REACTIONS = ("stop", "warn")
-KEPT = "The checkpoint of the epoch before is kept"
 
 
 class Watch(pl.Callback):
@@ -40,17 +39,18 @@ class Watch(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = f"epoch {trainer.current_epoch + 1}"
+        kept = ". The checkpoint of the epoch before is kept" if trainer.current_epoch else ""
         loss = trainer.callback_metrics["train_loss"].item()
         bad = _first_bad_parameter(module)
         if bad is not None or not math.isfinite(loss):
             raise TrainingError(
                 f"{epoch}: the training loss is {loss:.4g}, NaN or infinite values are "
-                f"{f'in {bad}' if bad else 'in no parameter'}. {KEPT}"
+                f"{f'in {bad}' if bad else 'in no parameter'}{kept}"
             )
         for topic, finding in _degenerate(cast(Classifier, module)):
             message = f"{epoch}: {finding}"
             if self.reaction == "stop":
-                raise TrainingError(f"{message}. {KEPT}")
+                raise TrainingError(f"{message}{kept}")
             self.warn(message, topic)
 
     def warn(self, message: str, topic: str | None = None) -> None:

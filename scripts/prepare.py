@@ -9,10 +9,10 @@ from ttq_repro.runs.entry import entry_point
 @entry_point("prepare", resumes="the finished classes")
 def main(config: Config) -> None:
     from ttq_repro.checks import check_option, check_path
-    from ttq_repro.data.prepare import Photographs, prepare, survey
+    from ttq_repro.data.prepare import StoreRequest, prepare, survey
     from ttq_repro.runs.workspace import Workspace
 
-    wanted = Photographs.of(config["data"], Workspace.of(config).cache)
+    wanted = StoreRequest.of(config["data"], Workspace.of(config).cache)
     if config["store"] is not None:
         check_option("store", config["store"], check_path)
     target = None if config["store"] is None else Path(config["store"])

@@ -21,7 +21,7 @@ from ttq_repro.benchmark.scale import Cost, cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import LEAST_ROUNDS, Timings
 from ttq_repro.benchmark.training import measure
-from ttq_repro.data.pipeline import ArraySource
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.training.history import History

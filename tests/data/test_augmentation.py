@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttq_repro.data.augmentation import Augmentation, ScaledCrop, SquareCrop, View, centre_crop
+from ttq_repro.data.augmentation import Augmentation, ScaledCrop, SquareCrop, View, center_crop
 
 SIDES = st.integers(20, 700)
 AUGMENTATIONS = [SquareCrop(), ScaledCrop()]
@@ -57,6 +57,6 @@ def test_the_released_crop_spans_its_scales_and_stretches() -> None:
 
 
 def test_evaluation_takes_the_centre() -> None:
-    assert centre_crop(256, 256) == (16, 16, 224, 224, False)
-    assert centre_crop(256, 341) == (16, 58, 224, 224, False)
-    assert centre_crop(224, 224) == (14, 14, 196, 196, False)
+    assert center_crop(256, 256) == (16, 16, 224, 224, False)
+    assert center_crop(256, 341) == (16, 58, 224, 224, False)
+    assert center_crop(224, 224) == (14, 14, 196, 196, False)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.cifar10 import CLASSES, load_cifar10
 from ttq_repro.data.load import load_data
-from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.config import compose_config
 from ttq_repro.sealed import SEAL_BYTES

@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_configs import choices
 from ttq_repro.data.node import is_of_photographs, root_of
-from ttq_repro.data.prepare import Photographs
+from ttq_repro.data.prepare import StoreRequest
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import compose_config
 
@@ -17,11 +17,11 @@ def test_photographs_have_all_that_photographs_need(name: str, tmp_path: Path) -
     assert is_of_photographs(node) == (name not in ("cifar10", "digits"))
     if is_of_photographs(node):
         assert {"augmentation", "crop", "short_side", "quality"} <= node.keys()
-        assert Photographs.of(node, tmp_path).root == root_of(node) == Path("data")
+        assert StoreRequest.of(node, tmp_path).root == root_of(node) == Path("data")
     else:
         assert {"pad", "flip"} <= node.keys()
         with pytest.raises(UserError, match="no photographs, nothing to prepare"):
-            Photographs.of(node, tmp_path)
+            StoreRequest.of(node, tmp_path)
 
 
 def test_the_root_is_the_one_that_is_given() -> None:

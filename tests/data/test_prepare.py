@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
-from ttq_repro.data.prepare import Photographs, open_store, prepare, survey
+from ttq_repro.data.prepare import StoreRequest, open_store, prepare, survey
 from ttq_repro.data.store import INDEX, ImageStore, StoredFormat
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.files import write_atomically
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("prepare_in_threads")
 
 
 @pytest.fixture
-def wanted(photographs: Path, tmp_path: Path) -> Photographs:
-    return Photographs(photographs, "mine", 3, STORED_AS, tmp_path / "cache")
+def wanted(photographs: Path, tmp_path: Path) -> StoreRequest:
+    return StoreRequest(photographs, "mine", 3, STORED_AS, tmp_path / "cache")
 
 
 def decoded(jpeg: bytes) -> Image.Image:
@@ -44,7 +44,7 @@ def parts(store: Path) -> dict[str, int]:
     }
 
 
-def test_stores_every_photograph_with_its_label(wanted: Photographs) -> None:
+def test_stores_every_photograph_with_its_label(wanted: StoreRequest) -> None:
     store = open_store(wanted)
     assert store.classes == ("n01", "n02", "n03")
     assert store.counts == {"train": 18, "val": 6}
@@ -58,7 +58,7 @@ def test_stores_every_photograph_with_its_label(wanted: Photographs) -> None:
         assert abs(brightness - (35 + 90 * label)) < 6, "CMYK and grey-scale included"
 
 
-def test_statistics_are_those_of_the_stored_training_photographs(wanted: Photographs) -> None:
+def test_statistics_are_those_of_the_stored_training_photographs(wanted: StoreRequest) -> None:
     split = open_store(wanted).split("train")
     pixels = [np.asarray(decoded(split[i]).convert("RGB")).reshape(-1, 3) for i in range(18)]
     mean, std = split.channel_statistics()
@@ -67,9 +67,9 @@ def test_statistics_are_those_of_the_stored_training_photographs(wanted: Photogr
     np.testing.assert_allclose(std, np.concatenate(pixels).std(0) / 255, atol=0.01)
 
 
-def test_small_photographs_stay_as_they_are(wanted: Photographs, photographs: Path) -> None:
+def test_small_photographs_stay_as_they_are(wanted: StoreRequest, photographs: Path) -> None:
     prepare(wanted)
-    large = Photographs(photographs, "mine", 3, StoredFormat(500, 10), wanted.cache)
+    large = StoreRequest(photographs, "mine", 3, StoredFormat(500, 10), wanted.cache)
     train = open_store(large).split("train")
     files = sorted((photographs / "train" / "n01").iterdir())
     assert train[0] == files[0].read_bytes()
@@ -77,7 +77,7 @@ def test_small_photographs_stay_as_they_are(wanted: Photographs, photographs: Pa
     assert decoded(train[1]).mode == "RGB", "CMYK is converted all the same"
 
 
-def test_a_store_is_made_once(wanted: Photographs) -> None:
+def test_a_store_is_made_once(wanted: StoreRequest) -> None:
     first = prepare(wanted)
     before = parts(first)
     assert prepare(wanted) == first
@@ -86,7 +86,7 @@ def test_a_store_is_made_once(wanted: Photographs) -> None:
 
 
 def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
-    wanted: Photographs, photographs: Path
+    wanted: StoreRequest, photographs: Path
 ) -> None:
     truncated = photographs / "train" / "n02" / "n02_3.JPEG"
     truncated.write_bytes(truncated.read_bytes()[:400])
@@ -105,27 +105,27 @@ def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
     }
 
 
-def test_an_unreadable_photograph_takes_nothing(wanted: Photographs, photographs: Path) -> None:
+def test_an_unreadable_photograph_takes_nothing(wanted: StoreRequest, photographs: Path) -> None:
     whole = survey(wanted).cost.bytes
     victim = photographs / "train" / "n02" / "n02_3.JPEG"
     victim.write_bytes(victim.read_bytes()[:400])
     assert 0.9 * whole < survey(wanted).cost.bytes < whole
 
 
-def test_deep_greys_are_stored_as_they_look(wanted: Photographs, photographs: Path) -> None:
+def test_deep_greys_are_stored_as_they_look(wanted: StoreRequest, photographs: Path) -> None:
     grey = np.full((50, 50), 64 * 256, np.uint16)
     Image.fromarray(grey).save(photographs / "train" / "n01" / "a.png")
     stored = decoded(open_store(wanted).split("train")[0])
     assert abs(np.asarray(stored).mean() - 64) < 2
 
 
-def test_a_photograph_too_long_for_a_jpeg_is_named(wanted: Photographs, photographs: Path) -> None:
+def test_a_photograph_too_long_for_a_jpeg_is_named(wanted: StoreRequest, photographs: Path) -> None:
     Image.new("RGB", (70_000, 32)).save(photographs / "train" / "n01" / "long.png")
     with pytest.raises(DataError, match=r"n01/long\.png: .*70000x32 pixels, more than a JPEG"):
         prepare(wanted)
 
 
-def test_goes_on_from_what_is_there(wanted: Photographs, photographs: Path) -> None:
+def test_goes_on_from_what_is_there(wanted: StoreRequest, photographs: Path) -> None:
     victim = photographs / "val" / "n03" / "n03_1.JPEG"
     whole = victim.read_bytes()
     store = wanted.cached_store(photographs)
@@ -142,7 +142,7 @@ def test_goes_on_from_what_is_there(wanted: Photographs, photographs: Path) -> N
     assert ImageStore(store).counts == {"train": 18, "val": 6}
 
 
-def test_a_new_photograph_is_noticed(wanted: Photographs, photographs: Path) -> None:
+def test_a_new_photograph_is_noticed(wanted: StoreRequest, photographs: Path) -> None:
     prepare(wanted)
     Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
     assert open_store(wanted).counts == {"train": 19, "val": 6}
@@ -150,7 +150,7 @@ def test_a_new_photograph_is_noticed(wanted: Photographs, photographs: Path) -> 
 
 @pytest.mark.parametrize("corrected", ["Kaggle's file", "the list", "the table of classes"])
 def test_corrected_labels_are_noticed(
-    wanted: Photographs, photographs: Path, corrected: str
+    wanted: StoreRequest, photographs: Path, corrected: str
 ) -> None:
     truth = flatten(photographs)
     swapped = {"n01": "n02", "n02": "n01", "n03": "n03"}
@@ -173,7 +173,7 @@ def test_corrected_labels_are_noticed(
 
 
 def test_too_small_a_disk_is_said_beforehand(
-    wanted: Photographs, monkeypatch: pytest.MonkeyPatch
+    wanted: StoreRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
         free = 900
@@ -185,7 +185,7 @@ def test_too_small_a_disk_is_said_beforehand(
 
 
 def test_a_disk_that_is_full_all_the_same_is_named_and_finished_classes_stay(
-    wanted: Photographs, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: StoreRequest, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(path: Path, content: bytes) -> None:
         if path.name.startswith("n03"):
@@ -206,7 +206,7 @@ def test_a_disk_that_is_full_all_the_same_is_named_and_finished_classes_stay(
     ("below", "why"), [("", "File exists"), ("x", "Not a directory"), ("x/y", "Not a directory")]
 )
 def test_a_store_that_cannot_be_there_is_named(
-    wanted: Photographs, tmp_path: Path, below: str, why: str
+    wanted: StoreRequest, tmp_path: Path, below: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=rf"{tmp_path / 'file'}\S*: {why}"):
@@ -215,7 +215,7 @@ def test_a_store_that_cannot_be_there_is_named(
 
 @pytest.mark.parametrize("step", [prepare, survey])
 def test_a_folder_that_cannot_be_read_is_named(
-    step: Callable[[Photographs], object], wanted: Photographs, monkeypatch: pytest.MonkeyPatch
+    step: Callable[[StoreRequest], object], wanted: StoreRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Simulated, because file permissions do not stop root, who may run the tests."""
     listed = Path.iterdir
@@ -231,7 +231,7 @@ def test_a_folder_that_cannot_be_read_is_named(
 
 
 def test_the_rate_is_that_of_what_is_still_to_be_stored(
-    wanted: Photographs, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: StoreRequest, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(wanted)
     Image.new("RGB", (50, 50)).save(photographs / "train" / "n01" / "new.png")
@@ -243,7 +243,7 @@ def test_the_rate_is_that_of_what_is_still_to_be_stored(
     assert [(bar.initial, bar.n, bar.total) for bar in bars] == [(18, 25, 25)]
 
 
-def test_a_class_that_is_no_more_leaves_nothing(wanted: Photographs, photographs: Path) -> None:
+def test_a_class_that_is_no_more_leaves_nothing(wanted: StoreRequest, photographs: Path) -> None:
     store = prepare(wanted)
     for split in ("train", "val"):
         shutil.rmtree(photographs / split / "n02")
@@ -254,7 +254,7 @@ def test_a_class_that_is_no_more_leaves_nothing(wanted: Photographs, photographs
     } | {"train/mine.safetensors"}
 
 
-def test_the_survey_tells_what_it_will_take(wanted: Photographs) -> None:
+def test_the_survey_tells_what_it_will_take(wanted: StoreRequest) -> None:
     planned = survey(wanted)
     assert not planned.done
     assert planned.images == {"train": 18, "val": 6}
@@ -269,7 +269,7 @@ def test_the_survey_tells_what_it_will_take(wanted: Photographs) -> None:
 
 
 def test_the_survey_counts_parts_that_are_out_of_date(
-    wanted: Photographs, photographs: Path
+    wanted: StoreRequest, photographs: Path
 ) -> None:
     cost = survey(wanted).cost.bytes
     prepare(wanted)
@@ -283,10 +283,10 @@ def test_the_survey_counts_parts_that_are_out_of_date(
 def test_a_format_that_cannot_be_is_named(option: str, tmp_path: Path) -> None:
     node = compose_config("train", ["data=imagenette", f"data.{option}"])["data"]
     with pytest.raises(UserError, match=rf"^data\.{option}: must be a whole number from 1"):
-        Photographs.of(node, tmp_path)
+        StoreRequest.of(node, tmp_path)
 
 
-def test_a_killed_process_is_named(wanted: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_process_is_named(wanted: StoreRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise BrokenProcessPool("terminated abruptly")
 
@@ -296,18 +296,18 @@ def test_a_killed_process_is_named(wanted: Photographs, monkeypatch: pytest.Monk
 
 
 def test_a_store_can_be_given_in_place_of_the_photographs(
-    wanted: Photographs, tmp_path: Path
+    wanted: StoreRequest, tmp_path: Path
 ) -> None:
     store = prepare(wanted, tmp_path / "elsewhere" / "mine")
     for root in (store, store.parent):
-        given = Photographs(root, "mine", 3, STORED_AS, tmp_path / "unused")
+        given = StoreRequest(root, "mine", 3, STORED_AS, tmp_path / "unused")
         assert open_store(given).root == store
     assert not (tmp_path / "unused").exists()
 
 
 @pytest.mark.parametrize("step", [prepare, survey])
 def test_a_store_of_a_store_is_refused(
-    step: Callable[[Photographs, Path], object], wanted: Photographs, tmp_path: Path
+    step: Callable[[StoreRequest, Path], object], wanted: StoreRequest, tmp_path: Path
 ) -> None:
     given = replace(wanted, root=prepare(wanted))
     says = rf"^store={tmp_path}/other: data\.root={given.root} is a store already, {given.root}$"
@@ -319,7 +319,7 @@ def test_a_store_of_a_store_is_refused(
 
 @pytest.mark.parametrize("step", [open_store, prepare, survey])
 def test_a_store_has_to_be_as_the_config_says(
-    step: Callable[[Photographs], object], wanted: Photographs
+    step: Callable[[StoreRequest], object], wanted: StoreRequest
 ) -> None:
     store = prepare(wanted)
     says = r"mine-\w+: stored at short side 32, quality 90, but data asks for short side 99, qual"
@@ -336,7 +336,7 @@ def flip_bit(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_flipped_bit_in_a_photograph_is_found(wanted: Photographs) -> None:
+def test_a_flipped_bit_in_a_photograph_is_found(wanted: StoreRequest) -> None:
     store = open_store(wanted)
     path = store.root / "train" / "n02.safetensors"
     jpeg = store.split("train")[8]
@@ -347,7 +347,7 @@ def test_a_flipped_bit_in_a_photograph_is_found(wanted: Photographs) -> None:
         train[8]
 
 
-def test_a_flipped_bit_in_an_index_is_found(wanted: Photographs) -> None:
+def test_a_flipped_bit_in_an_index_is_found(wanted: StoreRequest) -> None:
     store = open_store(wanted)
     ends = np.cumsum([len(store.split("val")[i]) for i in range(2)]).tobytes()
     path = store.root / "val" / "n01.safetensors"
@@ -356,7 +356,7 @@ def test_a_flipped_bit_in_an_index_is_found(wanted: Photographs) -> None:
         store.split("val")
 
 
-def test_a_truncated_part_is_named(wanted: Photographs) -> None:
+def test_a_truncated_part_is_named(wanted: StoreRequest) -> None:
     store = open_store(wanted)
     path = store.root / "train" / "n03.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
@@ -364,7 +364,7 @@ def test_a_truncated_part_is_named(wanted: Photographs) -> None:
         store.split("train")
 
 
-def test_a_damaged_list_is_made_again(wanted: Photographs) -> None:
+def test_a_damaged_list_is_made_again(wanted: StoreRequest) -> None:
     store = open_store(wanted)
     (store.root / INDEX).write_text("{")
     before = parts(store.root)
@@ -374,4 +374,4 @@ def test_a_damaged_list_is_made_again(wanted: Photographs) -> None:
 
 def test_arrays_need_no_preparation(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data=digits: no photographs"):
-        Photographs.of({"name": "digits"}, tmp_path)
+        StoreRequest.of({"name": "digits"}, tmp_path)

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from tests.conftest import TINY
 from tests.deploy.networks import packed, trained
-from ttq_repro.data.augmentation import CENTRE, centre_crop
+from ttq_repro.data.augmentation import CROP_FRACTION, center_crop
 from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
@@ -173,9 +173,9 @@ def test_pictures_of_any_size_and_kind(
 
 def test_the_centre_of_a_picture_is_what_evaluation_looks_at(model: Path, tmp_path: Path) -> None:
     made, _ = open_packed(model)
-    inputs = replace(made.inputs, size=(224, 224), centre=CENTRE)
+    inputs = replace(made.inputs, size=(224, 224), crop_fraction=CROP_FRACTION)
     path = picture(tmp_path / "photo.png", (342, 256))
-    top, left, height, width, _ = centre_crop(256, 342)
+    top, left, height, width, _ = center_crop(256, 342)
     pixels = torch.from_numpy(np.array(Image.open(path)))[top : top + height, left : left + width]
     expected = (pixels / 255 - torch.tensor(inputs.mean)) / torch.tensor(inputs.std)
     torch.testing.assert_close(read_image(path, inputs), expected.permute(2, 0, 1))

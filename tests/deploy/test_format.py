@@ -256,7 +256,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put([1, 1, 1e-320], "inputs", "std"), "channel statistics"),
         (put([0, 0, 1e300], "inputs", "mean"), "channel statistics"),
         (put([True, True], "inputs", "size"), "images of True x True pixels"),
-        (put(0, "inputs", "centre"), "the centre is 0.0 of the short side"),
+        (put(0, "inputs", "centre"), "the crop is 0.0 of the short side"),
         (put([10**6, 32], "inputs", "size"), "images of 1000000 x 32 pixels"),
         (put(None, "layers"), "its description is malformed"),
     ],

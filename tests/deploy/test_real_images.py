@@ -18,8 +18,8 @@ from ttq_repro.deploy.predict import read_image
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.files import ROOT
 from ttq_repro.runs.record import Record
-from ttq_repro.runs.trained import starting_network
 from ttq_repro.runs.workspace import record_and_weights
+from ttq_repro.training.network import quantized_network
 
 pytestmark = pytest.mark.cifar10
 IDENTITY = "resnet20-ttq-paper_warm_up-03ab09f1"
@@ -44,7 +44,7 @@ def photographs(cifar10_root: Path) -> tuple[Tensor, Tensor]:
 def network() -> nn.Module:
     """The ResNet-20 that TTQ trained at the paper's budget."""
     record, weights = record_and_weights(WEIGHTS)
-    network = starting_network(Record.read(record).config)
+    network = quantized_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     return network.eval()
 

@@ -85,7 +85,7 @@ def test_too_little_memory_names_the_batch_size(
 def test_one_run_that_fails_does_not_stop_the_others(
     plan_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ttq_repro.runs import share as module
+    from ttq_repro.runs import train as module
 
     fit = module.fit
 
@@ -108,7 +108,7 @@ def test_a_lost_gpu_is_one_line(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPat
     def lost(*_: object, **__: object) -> None:
         raise torch.AcceleratorError("CUDA error: device lost\nand advice of many lines")
 
-    monkeypatch.setattr("ttq_repro.runs.share.fit", lost)
+    monkeypatch.setattr("ttq_repro.runs.train.fit", lost)
     with pytest.raises(TrainingError, match=r"^the GPU failed: CUDA error: device lost$"):
         execute(tiny_run())
 
@@ -127,7 +127,7 @@ def test_a_lost_process_of_the_loader_is_one_line(
     def load(*_: object, **__: object) -> None:
         next(iter(DataLoader(KillsItself(), num_workers=1, multiprocessing_context="fork")))
 
-    monkeypatch.setattr("ttq_repro.runs.share.fit", load)
+    monkeypatch.setattr("ttq_repro.runs.train.fit", load)
     with pytest.raises(TrainingError, match=r"^a process that loads images .*: DataLoader worker"):
         execute(tiny_run())
 

@@ -88,7 +88,7 @@ def test_a_finished_run_is_not_trained_again(
 ) -> None:
     run = tiny_run("recipe.epochs=1")
     first = execute(run)
-    monkeypatch.setattr("ttq_repro.runs.share.fit", None)
+    monkeypatch.setattr("ttq_repro.runs.train.fit", None)
     assert execute(run) == first
 
 

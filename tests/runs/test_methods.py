@@ -11,15 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.runs.config import choices
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.trained import starting_network
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.module import Classifier
-from ttq_repro.training.network import restore_float
+from ttq_repro.training.network import quantized_network, restore_float
 
 MakeRun = Callable[..., Run]
 
@@ -54,7 +53,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return ArraySource(few, pad=2, flip=False)
 
-    monkeypatch.setattr("ttq_repro.runs.share.load_data", load)
+    monkeypatch.setattr("ttq_repro.runs.train.load_data", load)
 
 
 @pytest.mark.parametrize("quantizer", REPORTED)
@@ -63,7 +62,7 @@ def test_it_trains_without_a_branch_for_it(tiny_run: MakeRun, quantizer: str) ->
     run = tiny_run(f"quantizer={quantizer}", f"recipe.epochs={epochs}")
     record = execute(run)
     assert np.isfinite(record.metrics["train_loss"]).all()
-    network = starting_network(run.config)
+    network = quantized_network(run.config)
     restore_float(network)
     trained = load_file(Workspace.of(run.config).weights(run))
     weights = {

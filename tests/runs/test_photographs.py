@@ -107,7 +107,7 @@ def test_a_truncated_photograph_stops_the_run_before_it_trains(
 ) -> None:
     victim = photographs / "train" / "n03" / "n03_5.JPEG"
     victim.write_bytes(victim.read_bytes()[:400])
-    monkeypatch.setattr("ttq_repro.runs.share.fit", None)
+    monkeypatch.setattr("ttq_repro.runs.train.fit", None)
     with pytest.raises(DataError, match=r"n03_5\.JPEG: not a readable image"):
         execute(make_run(photographs, *SMALL))
 

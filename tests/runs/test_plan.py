@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import FEW
 from tests.runs.test_record import record
-from ttq_repro.data.prepare import Photographs, prepare
+from ttq_repro.data.prepare import StoreRequest, prepare
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.humanize import duration
@@ -268,7 +268,7 @@ def test_what_data_take_needs_no_record(tmp_path: Path, photographs: Path) -> No
     assert "speed: none recorded on this kind of device yet; MEASURE=1 measures it" in text
     takes = r"photographs, to be prepared in \S+: about \d+\.\d kB, about \d+ s on \d+ cores?"
     assert re.search(takes, text)
-    prepare(Photographs.of(run.config["data"], workspace.cache))
+    prepare(StoreRequest.of(run.config["data"], workspace.cache))
     text = "\n".join(make_plan([run], workspace).lines())
     assert re.search(r"photographs, prepared in \S+ \(\d+\.\d kB\)", text)
 

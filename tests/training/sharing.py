@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import ttq_repro.data.pipeline
+import ttq_repro.data.array_source
 import ttq_repro.training.graphed
 from tests.conftest import TINY
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.data.share import Share
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.training.fit import Fitted
@@ -80,7 +80,7 @@ class Recorded(Classifier):
 
 def train_share(folder: Path, _: Connection) -> None:
     """Train this process's share with each method, and save to ``folder`` what it has seen."""
-    ttq_repro.data.pipeline.TEST_BATCH = TEST_BATCH
+    ttq_repro.data.array_source.TEST_BATCH = TEST_BATCH
     ttq_repro.training.graphed.Classifier = Recorded
     share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
     for method in METHODS:

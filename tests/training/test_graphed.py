@@ -20,9 +20,9 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training import fit, graphed
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.fit import Fitted
-from ttq_repro.training.graphed import GraphedClassifier
+from ttq_repro.training.graphed import GraphedClassifier, classifier
 from ttq_repro.training.module import Classifier
-from ttq_repro.training.network import attach_quantizer, build_network
+from ttq_repro.training.network import quantized_network
 from ttq_repro.training.optimization import Recipe
 
 #: As in tests.conftest.TINY.
@@ -78,8 +78,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[GraphedClassifier]:
     made: list[GraphedClassifier] = []
     WARNED.clear()
 
-    def graphed_on_cpu(*arguments: Any) -> GraphedClassifier:
-        made.append(GraphedClassifier(*arguments, warn=WARNED.append))
+    def graphed_on_cpu(**arguments: Any) -> GraphedClassifier:
+        made.append(GraphedClassifier(**arguments, warn=WARNED.append))
         return made[-1]
 
     monkeypatch.setattr(graphed, "Classifier", graphed_on_cpu)
@@ -122,9 +122,10 @@ def test_a_plain_run_is_neither_compiled_nor_replayed(
 ) -> None:
     asked = []
 
-    def made(*arguments: Any, replayed: bool, **_: Any) -> Classifier:
-        asked.append(replayed)
-        return Classifier(*arguments)
+    def made(_: torch.device, **arguments: Any) -> Classifier:
+        asked.append(arguments.pop("replayed"))
+        del arguments["warn"]
+        return Classifier(**arguments)
 
     monkeypatch.setattr(fit, "classifier", made)
     usual = trained("ttq", tmp_path / "usual")
@@ -193,14 +194,20 @@ def test_gradients_on_a_gpu_are_those_of_the_cpu(method: str, compiled: bool) ->
     found = []
     for device in ("cpu", "cuda"):
         config = config_of(method)
-        network = build_network(config, None)
-        attach_quantizer(network, config)
+        network = quantized_network(config)
         if compiled and device == "cuda":
             Compilation(torch.device(device), pytest.fail).apply(network)
         half = np.full(3, 0.5)
-        arguments = (network, Recipe(**config["recipe"]), half, half, 1)
-        graphs = GraphedClassifier(*arguments, warn=pytest.fail)
-        module = (Classifier(*arguments) if device == "cpu" else graphs).to(device)
+        module = classifier(
+            torch.device(device),
+            replayed=True,
+            warn=pytest.fail,
+            network=network,
+            recipe=Recipe(**config["recipe"]),
+            mean=half,
+            std=half,
+            seed=1,
+        ).to(device)
         for _ in range(2):  # The second step replays what the first one recorded.
             loss = module.training_step((images.to(device), labels.to(device)), 0)
             module.optimizer_zero_grad(0, 0, torch.optim.SGD(module.parameters()))

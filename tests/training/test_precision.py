@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.training.sharing import config_of, trained
+from ttq_repro.runs.hardware import PRECISIONS
+from ttq_repro.training.preflight import LIGHTNING_PRECISIONS
 
 # Of logits, and so of the loss of the three images that end an epoch; larger batches average it.
 ROUNDING = torch.finfo(torch.bfloat16).eps
@@ -37,6 +39,10 @@ def steps_of(method: str, folder: Path, **trainer: Any) -> Steps:
     steps = Steps()
     trained(config, folder, observers=[steps])
     return steps
+
+
+def test_lightning_knows_every_precision() -> None:
+    assert LIGHTNING_PRECISIONS.keys() == set(PRECISIONS)
 
 
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])

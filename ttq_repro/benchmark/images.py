@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.arrays import ImageArrays
-from ttq_repro.data.pipeline import ArraySource
 from ttq_repro.runs.config import Config
 
 SIDE, CLASSES = 32, 10  # As CIFAR-10's.

@@ -30,7 +30,7 @@ from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.device import device_of
 from ttq_repro.training.fit import fit
 from ttq_repro.training.graphed import classifier
-from ttq_repro.training.network import attach_quantizer, build_network
+from ttq_repro.training.network import build_network, quantized_network
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 
 #: Trains an epoch each time it is advanced, leaves the device idle, and yields seconds per step.
@@ -98,15 +98,21 @@ def bare(config: Config, source: DataSource) -> Loop:
     """
     recipe = Recipe(**config["recipe"])
     device = device_of(config["trainer"]["accelerator"])
-    network = build_network(config, None)
-    attach_quantizer(network, config)
-    network.to(memory_format=torch.channels_last)
+    network = quantized_network(config).to(memory_format=torch.channels_last)
     fallbacks: list[str] = []
     if config["trainer"]["compile"]:
         Compilation(device, fallbacks.append).apply(network)
     mean, std = source.channel_statistics()
-    arguments = (network, recipe, mean, std, config["seed"])
-    module = classifier(*arguments, device=device, replayed=True, warn=fallbacks.append).to(device)
+    module = classifier(
+        device,
+        replayed=True,
+        warn=fallbacks.append,
+        network=network,
+        recipe=recipe,
+        mean=mean,
+        std=std,
+        seed=config["seed"],
+    ).to(device)
     loader = source.train_loader(recipe.batch_size, config["seed"], device=device)
     made = optimizer_and_schedule(network, recipe, recipe.epochs * len(loader))
     optimizer = made["optimizer"]

@@ -25,9 +25,9 @@ from ttq_repro.files import ROOT, sha256
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
-from ttq_repro.runs.trained import starting_network
 from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.table import Table
+from ttq_repro.training.network import quantized_network
 
 AS_TRAINED = "float32, as trained"
 #: Rows of the table: name, coding, and whether batch norm is folded.
@@ -123,7 +123,7 @@ def _trained(entry: Config) -> tuple[Packable, str]:
         raise UserError(f"{path}: not made from {weights}, the checksum differs")
     if not record.is_file():
         raise UserError(f"{path}: of a run whose record is not there, {record}")
-    network = starting_network(Record.read(record).config)
+    network = quantized_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     model = described.architecture, described.arguments, described.inputs
     error = 100 * made["test_error"]

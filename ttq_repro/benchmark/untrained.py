@@ -15,7 +15,7 @@ from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.trained import starting_network
+from ttq_repro.training.network import quantized_network
 
 
 class Packable(NamedTuple):
@@ -32,11 +32,11 @@ def untrained(entry: Config) -> Packable:
         entry: ``overrides`` of configs/train.yaml, and ``side`` of the image in pixels.
     """
     config = compose_config("train", entry["overrides"])
-    network = starting_network(config)
+    network = quantized_network(config)
     _perturb_scales(network)
     inputs = Inputs(
         size=(entry["side"], entry["side"]),
-        centre=1.0,
+        crop_fraction=1.0,
         mean=(1 / 3, 1 / 3, 1 / 3),
         std=(1 / 3, 1 / 3, 1 / 3),
         classes=tuple(f"class {index:04d}" for index in range(config["data"]["num_classes"])),

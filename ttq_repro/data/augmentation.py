@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-CENTRE = 224 / 256
+CROP_FRACTION = 224 / 256
 
 
 class View(NamedTuple):
@@ -66,9 +66,9 @@ class ScaledCrop:
         return _crop_of_resized(height, width, new_height, new_width, crop, self.flip, random)
 
 
-def centre_crop(height: int, width: int) -> View:
-    """The view in evaluation: a central square with :data:`CENTRE` of the short side."""
-    side = round(min(height, width) * CENTRE)
+def center_crop(height: int, width: int) -> View:
+    """The view in evaluation: a central square with :data:`CROP_FRACTION` of the short side."""
+    side = round(min(height, width) * CROP_FRACTION)
     return View((height - side) // 2, (width - side) // 2, side, side, False)
 
 

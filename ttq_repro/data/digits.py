@@ -1,4 +1,4 @@
-"""The built-in default: scikit-learn's handwritten digits as 32x32 RGB, no download needed."""
+"""The built-in data set: scikit-learn's handwritten digits as 32x32 RGB, no download needed."""
 
 from __future__ import annotations
 

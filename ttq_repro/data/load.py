@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from ttq_repro.checks import check_option, check_whole, refusals_of
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
 from ttq_repro.data.node import is_of_photographs, root_of
-from ttq_repro.data.photographs import PhotographSource
-from ttq_repro.data.pipeline import ArraySource
-from ttq_repro.data.prepare import Photographs, open_store
+from ttq_repro.data.photograph_source import PhotographSource
+from ttq_repro.data.prepare import StoreRequest, open_store
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.instantiation import instantiated
@@ -41,7 +41,7 @@ def load_data(
         check_option("data.crop", crop, check_whole, 1)
         with refusals_of(f"data.augmentation at data.crop={crop}"):
             augmentation(crop, crop, crop, np.random.default_rng())
-        store = open_store(Photographs.of(node, cache, whole=whole))
+        store = open_store(StoreRequest.of(node, cache, whole=whole))
         return PhotographSource(
             node["name"], store, crop=crop, augmentation=augmentation, workers=workers
         )

@@ -41,7 +41,7 @@ from ttq_repro.workers import cores
 
 
 @dataclass(frozen=True)
-class Photographs:
+class StoreRequest:
     """A data set of photographs as a config asks for it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Photographs:
     images: dict[str, int] | None = None
 
     @classmethod
-    def of(cls, node: dict[str, Any], cache: Path, *, whole: bool = False) -> Photographs:
+    def of(cls, node: dict[str, Any], cache: Path, *, whole: bool = False) -> StoreRequest:
         """The photographs that a node of ``configs/data`` describes.
 
         Args:
@@ -121,7 +121,7 @@ class Survey:
         )
 
 
-def open_store(wanted: Photographs) -> ImageStore:
+def open_store(wanted: StoreRequest) -> ImageStore:
     """The store of these photographs, made now if necessary.
 
     Raises:
@@ -131,7 +131,7 @@ def open_store(wanted: Photographs) -> ImageStore:
     return ImageStore(prepare(wanted))
 
 
-def prepare(wanted: Photographs, store: Path | None = None) -> Path:
+def prepare(wanted: StoreRequest, store: Path | None = None) -> Path:
     """Make a store of photographs on all cores, unless it is there; return its folder.
 
     Classes that an earlier call has finished are kept. Concurrent processes wait for the one that
@@ -154,7 +154,7 @@ def prepare(wanted: Photographs, store: Path | None = None) -> Path:
     return path
 
 
-def survey(wanted: Photographs, store: Path | None = None) -> Survey:
+def survey(wanted: StoreRequest, store: Path | None = None) -> Survey:
     """Find out what :func:`open_store`, or :func:`prepare` with ``store``, would do.
 
     Raises:
@@ -176,7 +176,7 @@ def survey(wanted: Photographs, store: Path | None = None) -> Survey:
     return Survey(path, True, made.counts, Cost(made.bytes, 0))
 
 
-def _given(wanted: Photographs, store: Path | None) -> Path | None:
+def _given(wanted: StoreRequest, store: Path | None) -> Path | None:
     """The store that lies in place of the photographs; no other can be made from it."""
     given = wanted.given_store
     if given and store and store.resolve() != given.resolve():
@@ -201,7 +201,7 @@ def _files_explained(place: Path) -> Iterator[None]:
         ) from None
 
 
-def _check(store: ImageStore, wanted: Photographs) -> None:
+def _check(store: ImageStore, wanted: StoreRequest) -> None:
     """Raise DataError if a store does not match the config."""
     if store.stored_as != wanted.stored_as:
         raise DataError(
@@ -211,7 +211,7 @@ def _check(store: ImageStore, wanted: Photographs) -> None:
     check_images(wanted.name, store.counts, wanted.images)
 
 
-def _listed(folder: Path, wanted: Photographs) -> dict[str, Listing]:
+def _listed(folder: Path, wanted: StoreRequest) -> dict[str, Listing]:
     listing = list_images(folder, wanted.num_classes)
     check_images(wanted.name, _counts(listing), wanted.images)
     return listing
@@ -221,7 +221,7 @@ def _counts(listing: dict[str, Listing]) -> dict[str, int]:
     return {split: sum(map(len, files.values())) for split, files in listing.items()}
 
 
-def _make(store: Path, folder: Path, wanted: Photographs) -> None:
+def _make(store: Path, folder: Path, wanted: StoreRequest) -> None:
     """Make the store of a folder, unless there is one that matches the folder's current state."""
     store.mkdir(parents=True, exist_ok=True)
     with FileLock(store / ".lock"):

@@ -28,7 +28,7 @@ class DataSource(Protocol):
         source: where the images came from, in words.
         image_size: height and width of the network's input, in pixels.
         train_images: number of training images in an epoch.
-        centre: share of an image's short side that evaluation uses.
+        crop_fraction: share of an image's short side that evaluation uses.
     """
 
     name: str
@@ -36,7 +36,7 @@ class DataSource(Protocol):
     source: str
     image_size: tuple[int, int]
     train_images: int
-    centre: float
+    crop_fraction: float
 
     def channel_statistics(self) -> ChannelStatistics:
         """The statistics of the training images, before augmentation."""

@@ -85,7 +85,11 @@ def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
         trained.network,
         *architecture_of(record.config),
         Inputs(
-            data.image_size, data.centre, tuple(mean.tolist()), tuple(std.tolist()), data.classes
+            data.image_size,
+            data.crop_fraction,
+            tuple(mean.tolist()),
+            tuple(std.tolist()),
+            data.classes,
         ),
         fold=fold,
         provenance={

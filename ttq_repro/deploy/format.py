@@ -54,6 +54,8 @@ TENSORS = {
     "batch_norm": torch.float32,
     "floats": torch.float32,
 }
+#: What files call the ``crop_fraction`` of :class:`Inputs`.
+CENTRE = "centre"
 BATCH_NORM = ("trained", "folded")
 NO_DIGEST = "0" * 64
 #: The first bytes of files of torch.save, and of pickle itself.
@@ -118,7 +120,10 @@ def _manifest(packed: PackedNetwork, coding: str) -> dict[str, Any]:
         "sha256": NO_DIGEST,
         "architecture": [packed.architecture, packed.arguments],
         "batch_norm": BATCH_NORM[packed.folded],
-        "inputs": asdict(packed.inputs),
+        "inputs": {
+            CENTRE if name == "crop_fraction" else name: value
+            for name, value in asdict(packed.inputs).items()
+        },
         "coding": coding,
         "layers": [
             dict(zip(SHARED, shared, strict=True))
@@ -250,4 +255,5 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
 def _inputs(node: dict[str, Any]) -> Inputs:
     height, width = node["size"]
     mean, std = (tuple(float(value) for value in node[key]) for key in ("mean", "std"))
-    return Inputs((height, width), float(node["centre"]), mean, std, tuple(node["classes"]))  # type: ignore[arg-type]
+    crop, classes = float(node[CENTRE]), tuple(node["classes"])
+    return Inputs((height, width), crop, mean, std, classes)  # type: ignore[arg-type]

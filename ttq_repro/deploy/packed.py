@@ -72,14 +72,14 @@ class Inputs:
 
     Attributes:
         size: height and width in pixels.
-        centre: share of a picture's short side that the images show, around its center.
+        crop_fraction: share of a picture's short side that the images show, around its center.
         mean, std: channel statistics of the training images in [0, 1]; the network reads
             (image - mean) / std.
         classes: names in the order of the logits.
     """
 
     size: tuple[int, int]
-    centre: float
+    crop_fraction: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...]
@@ -98,8 +98,8 @@ class Inputs:
         height, width = self.size
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in self.size):
             raise ValueError(f"images of {height} x {width} pixels")
-        if not 0 < self.centre <= 1:
-            raise ValueError(f"the centre is {self.centre} of the short side")
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(f"the crop is {self.crop_fraction} of the short side")
         # The images are in [0, 1]. NaN fails, as all comparisons with it are false.
         means, deviations = (0 <= m <= 1 for m in self.mean), (TINY <= s <= 1 for s in self.std)
         if len(self.mean) != 3 or len(self.std) != 3 or not all((*means, *deviations)):

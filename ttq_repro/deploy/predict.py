@@ -71,6 +71,6 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
             rgb(ImageOps.exif_transpose(image)),
             (width, height),
             Image.Resampling.BILINEAR,
-            bleed=(1 - inputs.centre) / 2,
+            bleed=(1 - inputs.crop_fraction) / 2,
         )
     return inputs.normalized(torch.from_numpy(np.array(fitted)).permute(2, 0, 1))

@@ -188,9 +188,9 @@ class Measured:
 
 def trend_weights(xs: list[float]) -> list[float]:
     """Weights by which the values at ``xs`` sum to the change along their least-squares line."""
-    centre = sum(xs) / len(xs)
-    spread = sum((x - centre) ** 2 for x in xs)
-    return [(x - centre) / spread * (max(xs) - min(xs)) for x in xs]
+    center = sum(xs) / len(xs)
+    spread = sum((x - center) ** 2 for x in xs)
+    return [(x - center) / spread * (max(xs) - min(xs)) for x in xs]
 
 
 # What is accepted as a reproduction, as a closed interval.

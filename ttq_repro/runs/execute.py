@@ -17,10 +17,10 @@ from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.logging import check_logging
 from ttq_repro.runs.outcome import replaced_records
-from ttq_repro.runs.parent import Parent, is_trained, read_parent
+from ttq_repro.runs.parent import Parent, read_parent, record_beside_weights
 from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.share import data_of, train_share
+from ttq_repro.runs.train import data_of, train_share
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import recorded_parent
 from ttq_repro.training.device import device_of
@@ -78,18 +78,25 @@ def _held(path: Path, run: Run, say: Say) -> Iterator[None]:
 
 
 def _done(run: Run, workspace: Workspace, weights_too: bool, say: Say) -> Record | None:
-    path = workspace.record(run)
-    record = read_record(path, warn=_warner(say))
-    if record is None or (weights_too and not workspace.weights(run).is_file()):
-        return None
-    say(f"{run.name}: done already, see {path}")
+    warn = _warner(say)
+    if weights_too:
+        record = record_beside_weights(run, workspace, warn)
+    else:
+        record = read_record(workspace.record(run), warn)
+    if record is not None:
+        say(f"{run.name}: done already, see {workspace.record(run)}")
     return record
 
 
 def _parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
     """The network that ``run`` starts from, trained first if need be."""
     parent = run.parent
-    if parent is not None and run.config["train_parent"] and not is_trained(parent, workspace):
+    if (
+        parent is not None
+        and run.config["train_parent"]
+        # A damaged record is told of when the parent is trained.
+        and record_beside_weights(parent, workspace, warn=lambda _: None) is None
+    ):
         say(f"training the parent {parent.name} first ({parent.epochs} epochs)")
         execute(parent, weights_too=True, say=say)
     return read_parent(run, workspace, _warner(say))

@@ -55,7 +55,7 @@ class RandomImages:
         self.classes = tuple(map(str, range(num_classes)))
         self.steps = steps
         self.train_images = 0
-        self.centre = 1.0
+        self.crop_fraction = 1.0
 
     def channel_statistics(self) -> ChannelStatistics:
         return np.full(3, 0.5), np.full(3, 0.25)

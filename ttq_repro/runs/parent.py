@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
-from ttq_repro.runs.record import read_record
+from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -27,10 +27,16 @@ class Parent:
     sha256: str
 
 
-def is_trained(run: Run, workspace: Workspace) -> bool:
-    """Whether the record and the weights of ``run`` exist."""
-    record = read_record(workspace.record(run), warn=lambda _: None)
-    return record is not None and workspace.weights(run).is_file()
+def record_beside_weights(
+    run: Run, workspace: Workspace, warn: Callable[[str], Any]
+) -> Record | None:
+    """The record of ``run``; None if it, or the weights that it belongs to, are missing.
+
+    Args:
+        warn: called about a damaged record.
+    """
+    record = read_record(workspace.record(run), warn)
+    return record if workspace.weights(run).is_file() else None
 
 
 def read_parent(run: Run, workspace: Workspace, warn: Callable[[str], Any]) -> Parent | None:
@@ -47,9 +53,8 @@ def read_parent(run: Run, workspace: Workspace, warn: Callable[[str], Any]) -> P
     if run.parent is None:
         path = Path(run.config["parent"])
         return Parent(None, _read_weights(path), sha256(path))
-    path = workspace.weights(run.parent)
-    record = read_record(workspace.record(run.parent), warn)
-    if record is None or not path.is_file():
+    path, record = workspace.weights(run.parent), record_beside_weights(run.parent, workspace, warn)
+    if record is None:
         raise UserError(
             f"the parent {run.parent.name} is missing: train it first with "
             f"train_parent=true ({run.parent.epochs} epochs), or give parent=PATH or none"

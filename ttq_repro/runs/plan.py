@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ttq_repro.data.node import is_of_photographs
-from ttq_repro.data.prepare import Photographs, Survey, survey
+from ttq_repro.data.prepare import StoreRequest, Survey, survey
 from ttq_repro.errors import DataError
 from ttq_repro.humanize import duration
 from ttq_repro.runs.hardware import (
@@ -207,7 +207,7 @@ def _survey(run: Run, workspace: Workspace) -> Survey | DataError | None:
     if not is_of_photographs(run.config["data"]):
         return None
     try:
-        return survey(Photographs.of(run.config["data"], workspace.cache, whole=run.is_result))
+        return survey(StoreRequest.of(run.config["data"], workspace.cache, whole=run.is_result))
     except DataError as error:
         return error
 

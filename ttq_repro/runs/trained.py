@@ -1,4 +1,4 @@
-"""The network that a run left behind, or starts from, built from its files and config."""
+"""The network that a run left behind, built from its files and config."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ttq_repro.data.load import load_data
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
-from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace, record_and_weights
-from ttq_repro.training.network import attach_quantizer, build_network, restore_float
+from ttq_repro.training.network import quantized_network, restore_float
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,8 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
     if sha256(weights) != record.weights_sha256:
         raise UserError(f"{weights}: not the weights of {record_path}, the checksum differs")
     config = record.config
-    network = starting_network(config)
+    network = quantized_network(config)
     restore_float(network)
     network.load_state_dict(load_file(weights))
     node = config["data"] | {"root": data_root}
     return Trained(network.eval(), record, load_data(node, workspace.cache, workers=0))
-
-
-def starting_network(config: Config) -> nn.Module:
-    """The network of a run with random weights and its quantizers attached."""
-    network = build_network(config, None)
-    attach_quantizer(network, config)
-    return network

@@ -33,7 +33,7 @@ from ttq_repro.training.network import (
     restore_float,
 )
 from ttq_repro.training.parallel import AveragedStatistics, data_parallel
-from ttq_repro.training.preflight import PRECISIONS, checked
+from ttq_repro.training.preflight import LIGHTNING_PRECISIONS, checked
 from ttq_repro.training.progress import Progress
 from ttq_repro.training.watch import Watch
 
@@ -90,11 +90,22 @@ def fit(
     compilation = Compilation(device, watch.warn)
     if compiled:
         compilation.apply(network)
-    arguments = (network, recipe, *data.channel_statistics(), config["seed"], share, distillation)
+    mean, std = data.channel_statistics()
     # Several processes exchange gradients during their passes, which no graph can hold. A share
     # that is timed alone (devices > 1) must not be faster than it is among the others.
     replayed = share.world == trainer_config["devices"] == 1 and not trainer_config["plain"]
-    module = classifier(*arguments, device=device, replayed=replayed, warn=watch.warn)
+    module = classifier(
+        device,
+        replayed=replayed,
+        warn=watch.warn,
+        network=network,
+        recipe=recipe,
+        mean=mean,
+        std=std,
+        seed=config["seed"],
+        share=share,
+        distillation=distillation,
+    )
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
     history = History(len(loader), origin)
     callbacks: list[pl.Callback] = [
@@ -184,7 +195,7 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
     return pl.Trainer(
         accelerator=config["accelerator"],
         **data_parallel(share),
-        precision=PRECISIONS[config["precision"]],
+        precision=LIGHTNING_PRECISIONS[config["precision"]],
         # All batches but an epoch's last have one shape, so cuDNN tries its algorithms only once.
         benchmark=True,
         num_sanity_val_steps=0,

@@ -16,18 +16,18 @@ from ttq_repro.training.module import Classifier
 
 
 def classifier(
-    *arguments: Any, device: torch.device, replayed: bool, warn: Callable[[str], Any]
+    device: torch.device, *, replayed: bool, warn: Callable[[str], Any], **arguments: Any
 ) -> Classifier:
     """The fastest LightningModule for a device.
 
     Args:
-        arguments: those of :class:`Classifier`.
         replayed: whether its passes may be replayed as CUDA graphs on a GPU.
         warn: called with the reason if there can be no graph.
+        arguments: those of :class:`Classifier`.
     """
     if device.type == "cuda" and replayed:
-        return GraphedClassifier(*arguments, warn=warn)
-    return Classifier(*arguments)
+        return GraphedClassifier(warn=warn, **arguments)
+    return Classifier(**arguments)
 
 
 class GraphedClassifier(Classifier):
@@ -44,12 +44,12 @@ class GraphedClassifier(Classifier):
     value of a tensor, cannot be recorded; all kernels are then launched as usual.
 
     Args:
-        arguments: those of :class:`Classifier`.
         warn: called with the reason if there can be no graph.
+        arguments: those of :class:`Classifier`.
     """
 
-    def __init__(self, *arguments: Any, warn: Callable[[str], Any]) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *, warn: Callable[[str], Any], **arguments: Any) -> None:
+        super().__init__(**arguments)
         self._warn = warn
         self.graphed = True
         self._replayed = False

@@ -46,6 +46,17 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
         return quantize_(network, factory, policy)
 
 
+def quantized_network(config: dict[str, Any]) -> nn.Module:
+    """The network of a run with random weights and its quantizers attached.
+
+    Raises:
+        UserError: as :func:`build_network` and :func:`attach_quantizer`.
+    """
+    network = build_network(config, None)
+    attach_quantizer(network, config)
+    return network
+
+
 def distillation_from(
     config: dict[str, Any], parent: dict[str, torch.Tensor] | None
 ) -> Distillation | None:

@@ -15,8 +15,8 @@ from ttq_repro.training.watch import REACTIONS
 
 #: Stands for the number of batches per epoch, which depends on data that is not loaded here.
 SOME_BATCHES = 1000
-#: Lightning's names for them.
-PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+#: Lightning's names of the precisions that a run can train in.
+LIGHTNING_PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
 def checked(config: dict[str, Any]) -> Recipe:
@@ -28,7 +28,7 @@ def checked(config: dict[str, Any]) -> Recipe:
     """
     trainer, recipe = config["trainer"], config["recipe"]
     for key, choices in (
-        ("precision", PRECISIONS),
+        ("precision", LIGHTNING_PRECISIONS),
         ("degenerate", REACTIONS),
         ("progress", (True, False, "lines")),
         ("compile", (True, False, "auto")),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from ttq_repro.data.array_source import ArraySource, AugmentedBatches, PlainBatches
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.pipeline import ArraySource, AugmentedBatches, PlainBatches
 from ttq_repro.data.share import Share
 
 COUNT = 50

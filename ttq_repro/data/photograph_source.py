@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ttq_repro.data.augmentation import CENTRE, Augmentation, View, centre_crop
+from ttq_repro.data.augmentation import CROP_FRACTION, Augmentation, View, center_crop
 from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
@@ -41,7 +41,7 @@ class PhotographSource:
         self.classes = store.classes
         self.image_size = (crop, crop)
         self.train_images = store.counts["train"]
-        self.centre = CENTRE
+        self.crop_fraction = CROP_FRACTION
         self.source = f"photographs, short side {store.stored_as.short_side}"
         self._train, self._test = store.split("train"), store.split("val")
         self._crop = crop
@@ -58,7 +58,7 @@ class PhotographSource:
         return self._loader(dataset, EpochBatches(len(dataset)), device)
 
     def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
-        dataset = CentreBatches(self._test, self._crop, share)
+        dataset = CenterBatches(self._test, self._crop, share)
         return self._loader(dataset, range(len(dataset)), device)
 
     def _loader(
@@ -140,7 +140,7 @@ class TrainBatches(Dataset[Batch]):
         return np.random.default_rng(seed)
 
 
-class CentreBatches(Dataset[Batch]):
+class CenterBatches(Dataset[Batch]):
     """Center crops of all photographs in order; indexed by the batch's number."""
 
     def __init__(self, photographs: StoredSplit, crop: int, share: Share = WHOLE) -> None:
@@ -154,7 +154,7 @@ class CentreBatches(Dataset[Batch]):
     def __getitem__(self, batch: int) -> Batch:
         stop = min((batch + 1) * TEST_BATCH, len(self.photographs))
         chosen = np.arange(batch * TEST_BATCH, stop)
-        return _batch(self.photographs, chosen, self.share, centre_crop, self.crop)
+        return _batch(self.photographs, chosen, self.share, center_crop, self.crop)
 
 
 def _batch(

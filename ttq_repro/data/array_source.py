@@ -126,7 +126,7 @@ class ArraySource:
         self.source = arrays.source
         self.image_size = arrays.train_images.shape[1:3]
         self.train_images = len(arrays.train_labels)
-        self.centre = 1.0
+        self.crop_fraction = 1.0
 
     def channel_statistics(self) -> ChannelStatistics:
         return self.arrays.channel_statistics()

@@ -92,6 +92,14 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     assert rows["TWN, distilled"][2] == "-1.00 (n=1)"
 
 
+def test_a_method_asked_for_alone_is_compared_with_nothing(tmp_path: Path) -> None:
+    planned = [cell for cell in cells("best_ternary") if cell.labels["method"] == CHOSEN]
+    cell = by_place(planned)["test", CHOSEN]
+    put(Workspace(tmp_path), cell, failing(cell, 1, 90))
+    (row,) = best_ternary(planned, Workspace(tmp_path), CHOSEN).rows
+    assert row[2:] == ["not run", "9.00 (n=1)", "-"]
+
+
 def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
     text = render(cells("best_ternary"), Workspace(tmp_path), tmp_path, CHOSEN)
     assert "make reproduce-best-ternary BUDGET=short DATA_DIR=..." in text

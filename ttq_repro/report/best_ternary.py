@@ -55,8 +55,10 @@ def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
     name = f"{one.title}{mark}"
     if method not in tested:
         return [name, basis(one), error_of(one), "-", "-"]
-    full_precision = {} if method == FULL_PRECISION else tested[FULL_PRECISION].records
-    ours = tested[method].records
+    ours, full_precision = tested[method].records, {}
+    # A request for some methods alone may lack full precision.
+    if method != FULL_PRECISION and FULL_PRECISION in tested:
+        full_precision = tested[FULL_PRECISION].records
     compared = [full_precision[seed] for seed in ours if seed in full_precision]
     shown = (*one.records.values(), *ours.values(), *compared)
     rests_on = with_machines(one.cell.setting, (record.machine for record in shown))

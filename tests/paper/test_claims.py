@@ -9,7 +9,18 @@ import pytest
 
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3, TABLE4
-from ttq_repro.paper.rules import Claim, Difference, Level, Measured, Network, Trend, Within
+from ttq_repro.paper.rules import (
+    Claim,
+    Density,
+    Difference,
+    Error,
+    Level,
+    Measured,
+    Network,
+    SparseKernels,
+    Trend,
+    Within,
+)
 from ttq_repro.runs.config import compose_config
 
 
@@ -38,6 +49,15 @@ def test_every_cell_of_the_tables_is_there() -> None:
     assert values("table3") == [error for errors in TABLE3.values() for error in errors]
     ternary = [ttq.percent for _, ttq in TABLE4.values() if ttq.bits != 32]
     assert sorted(values("table4")) == sorted(ternary)
+
+
+def test_shares_are_in_percent_and_their_differences_in_points() -> None:
+    shares = (Error, Density, SparseKernels)
+    for claim in CLAIMS:
+        if isinstance(claim.rule, Level) and isinstance(claim.rule.quantity, shares):
+            assert claim.unit == "%", claim.id
+        elif isinstance(claim.rule, Difference | Trend):
+            assert claim.unit == "points", claim.id
 
 
 def test_weights_of_a_rule_sum_to_what_it_says() -> None:

@@ -395,7 +395,7 @@ def _alexnet_claims() -> list[Claim]:
             "AlexNet-BN, TTQ: some kernels of the convolutions are empty or hold a single weight",
             "section 6.3",
             None,
-            "% of kernels",
+            "%",
             Level(ttq, SparseKernels()),
             Above(0),
         ),

@@ -164,6 +164,19 @@ def test_the_mean_of_a_filter_counts_its_own_weights() -> None:
     np.testing.assert_allclose(mean.ravel(), [1, 1])
 
 
+def test_the_mean_of_a_tied_scale_is_over_the_weights_of_both_signs() -> None:
+    latent, g = LATENT[:, 1:], pull(LATENT[:, 1:])
+    total, mean = (
+        gradients(quantizer, latent, g, *quantizer.parameters())[1]
+        for quantizer in (
+            ready(partial(TTQ, 0.3, tied_scales=True, reduction=r), latent) for r in ("sum", "mean")
+        )
+    )
+    codes = TTQ(0.3).codes(latent)
+    assert (codes > 0).sum() != (codes < 0).sum(), "as equal counts hide a mean of means"
+    np.testing.assert_allclose(mean, total / (codes != 0).sum().item())
+
+
 def test_the_mean_reduction_is_too_small_by_the_number_of_weights() -> None:
     g = pull(LATENT)
     total, mean = (

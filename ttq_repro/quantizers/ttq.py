@@ -145,7 +145,9 @@ class TTQ(Quantizer):
         up, down = signs.clamp(min=0), signs.clamp(max=0)
         positive, negative = self.scales()
         if self.reduction == "mean":
-            positive, negative = _per_weight(positive, up), _per_weight(negative, down)
+            tied = self.negative_scale is None
+            positive = _per_weight(positive, signs if tied else up)
+            negative = _per_weight(negative, signs if tied else down)
         if self.negative_gradient == "as_printed":
             negative = scale_gradient(negative, -1)
         weight = up * positive + down * negative

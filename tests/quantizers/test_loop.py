@@ -20,9 +20,9 @@ from ttq_repro.quantizers import (
     Quantizer,
     after_step,
     on_epoch_start,
+    parameter_groups,
     quantize_,
     quantized_layers,
-    split_by_decay,
 )
 
 EPOCHS = 4
@@ -42,6 +42,12 @@ def trained(method: Callable[[], Quantizer], rate: float = 0.1) -> nn.Module:
         optimizer.step()
         after_step(layers)
     return network
+
+
+def split_by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    decayed, rest = parameter_groups(network, 0.1, 1e-4)
+    assert (decayed["weight_decay"], rest["weight_decay"]) == (1e-4, 0.0)
+    return decayed["params"], rest["params"]
 
 
 def the_layer(network: nn.Module) -> tuple[Tensor, Tensor]:
@@ -102,3 +108,22 @@ def test_trained_steps_and_ranges_do_not_decay(method: type[Quantizer]) -> None:
     assert len(own) == 7
     assert not own & {id(p) for p in decayed}
     assert own <= {id(p) for p in rest}
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+def test_scaled_rates_scale_the_step_but_not_the_decay(decay: float) -> None:
+    steps = {}
+    for scaling in ("none", "glorot"):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(12, 8), nn.Linear(8, 4))
+        quantize_(network, partial(BinaryConnect, rate_scaling=scaling))
+        optimizer = torch.optim.SGD(parameter_groups(network, 0.1, decay))
+        latent, _ = the_layer(network)
+        before = latent.detach().clone()
+        latent.grad = torch.ones_like(latent)
+        optimizer.step()
+        steps[scaling] = before - latent.detach()
+    factor = (12 / 1.5) ** 0.5
+    torch.testing.assert_close(
+        steps["glorot"] - steps["none"], 0.1 * (factor - 1) * torch.ones(4, 8)
+    )

@@ -15,7 +15,7 @@ from ttq_repro.quantizers.bwn import BWN
 from ttq_repro.quantizers.deep_compression import DeepCompression
 from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
-from ttq_repro.quantizers.loop import after_step, on_epoch_start, split_by_decay
+from ttq_repro.quantizers.loop import after_step, on_epoch_start, parameter_groups
 from ttq_repro.quantizers.lsq import LSQ
 from ttq_repro.quantizers.seq import SEQ
 from ttq_repro.quantizers.ternary_connect import TernaryConnect
@@ -41,7 +41,7 @@ __all__ = [
     "after_step",
     "all_but",
     "on_epoch_start",
+    "parameter_groups",
     "quantize_",
     "quantized_layers",
-    "split_by_decay",
 ]

@@ -52,9 +52,10 @@ class Quantizer(nn.Module):
         return []
 
     def rate_factors(self, latent: nn.Parameter) -> list[tuple[nn.Parameter, float]]:
-        """Parameters whose learning rate is the recipe's times a positive factor, with the factor.
+        """Parameters whose learning rate is multiplied by a positive factor, with the factor.
 
-        They are among ``latent`` and the quantizer's own. Weight decay is not affected.
+        They are among ``latent`` and the quantizer's own. Weight decay is not affected. The factors
+        take effect in an optimizer made from :func:`ttq_repro.quantizers.parameter_groups`.
         """
         return []
 

@@ -31,7 +31,8 @@ class Connect(Quantizer):
             source's initialization, which is uniform in [-1, 1].
         rate_scaling: divides the learning rate of the latent weights by the coefficient
             :math:`c = \sqrt{1.5 / (n_{in} + n_{out})}` of Glorot and Bengio 2010 (``"glorot"``, the
-            source's choice under Adam) or by its square (``"glorot_squared"``, under SGD).
+            source's choice under Adam) or by its square (``"glorot_squared"``, under SGD); takes
+            effect through :func:`ttq_repro.quantizers.parameter_groups`.
 
     Shapes: any; the latent weights are in units of the levels, which are -1, +1 (and 0).
 

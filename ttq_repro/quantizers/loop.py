@@ -1,9 +1,9 @@
-"""What a training loop must call for the quantizers of a model, besides running the model."""
+"""What a training loop needs for the quantizers of a model, besides running the model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -41,22 +41,50 @@ def after_step(layers: Iterable[QuantizedLayer]) -> None:
         layer.quantizer.after_step(layer.latent)
 
 
-def split_by_decay(
-    network: nn.Module, kinds: tuple[type[nn.Module], ...] = QUANTIZABLE
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that weight decay applies to, in layers of these kinds, and all others.
+def parameter_groups(
+    network: nn.Module,
+    lr: float,
+    weight_decay: float,
+    decayed: tuple[type[nn.Module], ...] = QUANTIZABLE,
+) -> list[dict[str, Any]]:
+    """The parameters of a network as a torch optimizer takes them, each with its rate and decay.
 
-    It applies to the weights, latent or float, and to the parameters that a quantizer declares
-    ``decayed``: TTQ's scales decay; LSQ's step, SEQ's ranges, batch norm and biases do not.
+    Weight decay applies to the weights, latent or float, of the layers of these kinds, and to the
+    parameters that a quantizer declares ``decayed``: TTQ's scales decay; LSQ's step, SEQ's ranges,
+    batch norm and biases do not.
+
+    The first group learns at ``lr``, the others at ``lr`` times their ``rate_factor``, which is 1
+    except for BinaryConnect and TernaryConnect with ``rate_scaling``. The factor is meant for the
+    gradient alone: weight decay is divided by it, so that weights shrink per step as without it
+    (except under Adam, which normalizes L2 together with the gradient).
+
+    Args:
+        decayed: the kinds of layers whose weights decay.
     """
-    latent = {layer.module: layer for layer in quantized_layers(network)}
-    decayed: list[nn.Parameter] = []
+    layers = {layer.module: layer for layer in quantized_layers(network)}
+    decays: set[nn.Parameter] = set()
     for module in network.modules():
-        if not isinstance(module, kinds):
+        if not isinstance(module, decayed):
             continue
-        if module in latent:
-            decayed += [latent[module].latent, *latent[module].quantizer.decayed()]
+        if module in layers:
+            decays |= {layers[module].latent, *layers[module].quantizer.decayed()}
         else:
-            decayed.append(cast(nn.Parameter, module.weight))
-    chosen = {id(parameter) for parameter in decayed}
-    return decayed, [p for p in network.parameters() if id(p) not in chosen]
+            decays.add(cast(nn.Parameter, module.weight))
+    factors = {
+        parameter: factor
+        for layer in layers.values()
+        for parameter, factor in layer.quantizer.rate_factors(layer.latent)
+    }
+    members: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, weight_decay): []}
+    for parameter in sorted(network.parameters(), key=lambda one: one not in decays):
+        key = (factors.get(parameter, 1.0), weight_decay if parameter in decays else 0.0)
+        members.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": lr * factor,
+            "weight_decay": own_decay / factor,
+            "rate_factor": factor,
+        }
+        for (factor, own_decay), parameters in members.items()
+    ]

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, 
 
 from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
 from ttq_repro.errors import UserError
-from ttq_repro.quantizers import quantized_layers, split_by_decay
+from ttq_repro.quantizers import parameter_groups
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
 DROPS = "torch.optim.lr_scheduler.MultiStepLR"
@@ -74,11 +74,14 @@ class Recipe:
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:
     """Optimizer and learning-rate schedule in the form that Lightning expects.
 
-    Weight decay applies to the (latent) weights of the layers that ``recipe.decay`` names and to
-    their quantizer parameters that ask for it, but not to batch norm and biases.
+    Each parameter has the rate and the weight decay of :func:`parameter_groups`, for which
+    ``recipe.decay`` names the layers that decay.
     """
-    optimizer_class = get_class(recipe.optimizer["_target_"])
-    optimizer = optimizer_class(parameter_groups(network, recipe), **_arguments(recipe.optimizer))
+    options = _arguments(recipe.optimizer)
+    groups = parameter_groups(
+        network, options["lr"], options.get("weight_decay", 0.0), DECAYED[recipe.decay]
+    )
+    optimizer = get_class(recipe.optimizer["_target_"])(groups, **options)
     schedule_class = get_class(recipe.schedule["_target_"])
     arguments = _arguments(recipe.schedule)
     every_step = issubclass(schedule_class, OneCycleLR)
@@ -93,36 +96,6 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
         schedule = ChainedScheduler([schedule, warm_up])
     interval = "step" if every_step else "epoch"
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
-
-
-def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Groups of parameters that share a learning rate and weight decay.
-
-    The first learns at the recipe's rate, the others at that rate times their ``rate_factor``. The
-    factor is meant for the gradient alone: weight decay is divided by it, so that weights shrink
-    per step as in the recipe (except under Adam, which normalizes L2 together with the gradient).
-    """
-    factors = {
-        parameter: factor
-        for layer in quantized_layers(network)
-        for parameter, factor in layer.quantizer.rate_factors(layer.latent)
-    }
-    rate, decay = recipe.optimizer["lr"], recipe.optimizer.get("weight_decay", 0.0)
-    split = split_by_decay(network, DECAYED[recipe.decay])
-    members: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, decay): []}
-    for own_decay, parameters in zip((decay, 0.0), split, strict=True):
-        for parameter in parameters:
-            key = (factors.get(parameter, 1.0), own_decay)
-            members.setdefault(key, []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": rate * factor,
-            "weight_decay": own_decay / factor,
-            "rate_factor": factor,
-        }
-        for (factor, own_decay), parameters in members.items()
-    ]
 
 
 def _arguments(node: dict[str, Any]) -> dict[str, Any]:

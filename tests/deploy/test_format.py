@@ -246,7 +246,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put("1", "layers", 0, "lower"), r"blocks\.0\.conv1: lower is '1'"),
         (put(300, "layers", 0, "upper"), "302 levels do not fit into 8 bits"),
         (put(True, "layers", 0, "symmetric"), "levels has shape"),
-        (put("gzip", "coding"), "coding=gzip: must be one of packed, trits"),
+        (put("gzip", "coding"), "coding must be one of packed, trits"),
         (put("half", "batch_norm"), "batch norm is 'half'"),
         (put("trained", "batch_norm"), "batch_norm has shape"),
         (put(["ant"], "inputs", "classes"), "1 names of 5 classes"),

@@ -100,7 +100,7 @@ def test_layers_of_more_levels_are_not_for_2_bits() -> None:
 
 
 def test_an_unknown_kind_of_weights_is_named(ttq: PackedNetwork) -> None:
-    with pytest.raises(ValueError, match="onnx_weights=int4: must be one of float, int2"):
+    with pytest.raises(ValueError, match="weights must be one of float, int2"):
         to_onnx(ttq, "int4")
 
 

@@ -47,7 +47,7 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
     Raises:
         ValueError: ``coding`` is unknown, or ``trits`` is asked for a layer that is not ternary.
     """
-    check_choice(f"coding={coding}:", coding, CODINGS)
+    check_choice("coding", coding, CODINGS)
     if coding == "packed":
         return _join(codes)
     if coding == "zstd":
@@ -68,7 +68,7 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
     Raises:
         ValueError: ``coding`` is unknown, or the content does not fit these layers.
     """
-    check_choice(f"coding={coding}:", coding, CODINGS)
+    check_choice("coding", coding, CODINGS)
     if coding in ("packed", "zstd"):
         if coding == "zstd":
             content = _from_zstd(content, sum(layer.packed_bytes for layer in layers))

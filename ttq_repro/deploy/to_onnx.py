@@ -36,7 +36,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
         UserError: the ONNX packages are missing.
         ValueError: ``weights`` is unknown, or no layer suits ``int2``.
     """
-    check_choice(f"onnx_weights={weights}:", weights, ONNX_WEIGHTS)
+    check_choice("weights", weights, ONNX_WEIGHTS)
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -44,7 +44,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
         raise UserError(f"ONNX needs the packages of the extra `onnx` ({error})") from None
     chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
     if weights == "int2" and not chosen:
-        raise ValueError("onnx_weights=int2: no layer has two or three levels")
+        raise ValueError("int2: no layer has two or three levels")
     model = _exported(build(packed, "dense"), packed, INT2_OPSET if weights == "int2" else None)
     if weights == "int2":
         _quantize(model.graph, packed, chosen)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.deploy.networks import images, packed, trained
+from tests.deploy.networks import INPUTS, images, packed, relative_difference, trained
+from ttq_repro import deploy
 from ttq_repro.deploy import load
 from ttq_repro.deploy.bits import pack
 from ttq_repro.deploy.format import serialize
@@ -49,6 +50,27 @@ def test_a_dense_network_has_plain_weights() -> None:
     assert not any(packed_weight(module) for module in dense.modules())
     assert torch.equal(dense(images()), build(made, "unpacked")(images()))
     assert len(dense.linear.weight.unique()) == 3
+
+
+def test_a_dense_network_has_gradients_with_respect_to_images() -> None:
+    network, seen = build(packed(trained()), "dense"), images().requires_grad_()
+    network(seen).sum().backward()
+    assert seen.grad is not None
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_images_are_normalized_where_they_are() -> None:
+    made = INPUTS.normalized(torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="meta"))
+    assert made.device.type == "meta"
+
+
+def test_what_was_packed_is_read_back_by_the_public_names(tmp_path: Path) -> None:
+    network, path = trained(), tmp_path / "net.safetensors"
+    model = "CifarResNet", {"depth": 8, "num_classes": 5}
+    path.write_bytes(deploy.serialize(deploy.pack(network, *model, INPUTS), "zstd"))
+    read, loaded = deploy.open_packed(path)
+    assert read.inputs == INPUTS
+    assert relative_difference(loaded(images()), network(images())) < 1e-5
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

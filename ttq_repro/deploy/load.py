@@ -34,8 +34,9 @@ def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
     It maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
     executed: it names a class of ``ttq_repro.models`` and holds numbers.
 
-    The network is for inference: packed layers have no derivative, and a backward pass through them
-    raises RuntimeError. With ``weights="dense"`` there are gradients, also with respect to images.
+    The network is for inference: its weights are constants, packed layers have no derivative, and a
+    backward pass through them raises RuntimeError. With ``weights="dense"`` there are gradients
+    with respect to images.
 
     Args:
         weights: as in :func:`build`.

@@ -86,7 +86,8 @@ class Inputs:
 
     def normalized(self, images: Tensor) -> Tensor:
         """What the network reads of uint8 images, (..., 3, height, width)."""
-        mean, std = 255 * torch.tensor([self.mean, self.std])[:, :, None, None]
+        statistics = torch.tensor([self.mean, self.std], device=images.device)
+        mean, std = 255 * statistics[:, :, None, None]
         return (images - mean) / std
 
     def check(self, classes: int) -> None:

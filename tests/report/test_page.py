@@ -189,7 +189,7 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
                 Verdict.UNDECIDED,
                 Estimate.around(3.76, 1, None),
                 "paper, bf16",
-                trailing=Estimate.around(1.28, 1, None),
+                trailing=1.28,
             ),
             "here it is +3.76 (n=1; paper, bf16; a final epoch is an outlier, the mean of the last "
             "eighth gives +1.28): undecided at this n.",

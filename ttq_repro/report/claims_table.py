@@ -133,7 +133,7 @@ def basis(judgement: Judgement) -> str:
     seeds = f"n={judgement.ours.count}; " if judgement.ours.count else ""
     text = seeds + judgement.basis
     if judgement.trailing is not None:
-        trailing = _estimate(judgement.trailing, judgement.claim.unit)
+        trailing = _number(judgement.trailing, judgement.claim.unit)
         text += f"; a final epoch is an outlier, the mean of the last eighth gives {trailing}"
     return text
 

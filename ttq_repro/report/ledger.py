@@ -70,7 +70,8 @@ class Judgement:
         commands: shell commands for the runs at the paper's budget that would decide it.
         log: what the authors' released log says, None if no log was given or it says nothing.
         trailing: the same number from trailing means, if one of the final epochs behind ``ours``
-            is an outlier.
+            is an outlier. It has no interval, as records hold these means but not which images
+            they were wrong on.
     """
 
     claim: Claim
@@ -79,7 +80,7 @@ class Judgement:
     basis: str = ""
     commands: tuple[str, ...] = ()
     log: str | None = None
-    trailing: Estimate | None = None
+    trailing: float | None = None
 
     @property
     def at_shorter_budget(self) -> str | None:
@@ -178,10 +179,10 @@ class Ledger:
         trailing, rests_on = self._trailing(best, seeds), self._basis(best, seeds)
         return Judgement(claim, decided, estimate, rests_on, commands, log, trailing)
 
-    def _trailing(self, one: Sum, seeds: list[int]) -> Estimate | None:
+    def _trailing(self, one: Sum, seeds: list[int]) -> float | None:
         if one.quantity != Error() or self._outliers.isdisjoint(_networks(one, seeds)):
             return None
-        return self._estimate(Sum(TrailingError(), one.terms, over_images=False), seeds)
+        return self._estimate(Sum(TrailingError(), one.terms, over_images=False), seeds).value
 
     def _basis(self, one: Sum, seeds: list[int]) -> str:
         kinds = (self._origins[key].machine for key in _networks(one, seeds))

@@ -137,6 +137,26 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
     ]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_most_children_say_what_a_parent_without_a_record_was(
+    order: int, workspace: Workspace
+) -> None:
+    """In any order, and whether or not a table shows them, as the ledger knows all of them."""
+    control, ttq = cells()[1:]
+    for cell, parent in ((control, "before"), (ttq, "now")):
+        put([cell], workspace, cell.labels["method"], made(range(90), parent=parent))
+    parent = {"identity": ttq.run.parent.identity, "weights_sha256": "now"}
+    sibling = replace(made(range(90)), identity="sibling", parent=parent)
+    sibling.write(workspace.record(ttq.run).parents[1] / "sibling" / "seed1.json")
+    shown = [control, ttq][::order]
+    with pytest.warns(UserWarning, match="is left out"):
+        rows = comparison(shown, workspace).rows
+    assert {row[0]: row[3] for row in rows} == {
+        control.labels["title"]: "left out",
+        ttq.labels["title"]: "9.00 (n=1)",
+    }
+
+
 def test_networks_tested_on_other_images_are_not_compared() -> None:
     fewer = replace(made(range(10), 2), correct=made(range(10)).correct[:20], test_images=120)
     with pytest.warns(UserWarning, match="a-1 seed 2 on 120|a-1 seed 2 on 1000"):

@@ -29,7 +29,7 @@ from ttq_repro.paper.rules import (
 )
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.caveats import outlier
-from ttq_repro.report.lineage import Origin, mismatched, place
+from ttq_repro.report.lineage import Origin, Weights, mismatched, place, weights_of
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.released_log import number_in_log
 from ttq_repro.report.seeds import same_images, with_machines
@@ -124,6 +124,7 @@ class Ledger:
         self._wrong: dict[str, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
         self._origins: dict[tuple[str, int], Origin] = {}
         self._outliers: set[tuple[str, int]] = set()
+        self._weights: Weights = {}
 
     def add(self, record: Record) -> None:
         """Keep what the claims need from a record."""
@@ -148,6 +149,7 @@ class Ledger:
         Raises:
             UserError: a log cannot be read.
         """
+        self._weights = weights_of(self._origins.values())
         return [self._judge(claim, benchmarks, authors_log) for claim in self._claims]
 
     def _judge(self, claim: Claim, benchmarks: Path, authors_log: Path | None) -> Judgement:
@@ -209,9 +211,7 @@ class Ledger:
             return []
         networks = zip(one.terms, self._seeds_by_network(one), strict=True)
         keys = [(cell.run.identity, s) for (_, cell), seeds in networks for s in sorted(seeds)]
-        return mismatched(
-            [self._origins[key] for key in dict.fromkeys(keys)], self._origins.values()
-        )
+        return mismatched([self._origins[key] for key in dict.fromkeys(keys)], self._weights)
 
     def _seeds_by_network(self, one: Sum) -> list[set[int]]:
         return [set(self._values[cell.run.identity, one.quantity]) for _, cell in one.terms]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from statistics import mode
 from typing import NamedTuple, Self
 
 from ttq_repro.report.seeds import Found, records_of
 from ttq_repro.runs.cell import Cell
-from ttq_repro.runs.record import Record
+from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.workspace import Workspace
+
+#: The checksums of networks, by identity and seed.
+Weights = dict[tuple[str, int], str]
 
 
 class Origin(NamedTuple):
@@ -39,22 +44,36 @@ class Origin(NamedTuple):
         return self.identity, self.seed
 
 
-def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Origin]:
+def weights_of(recorded: Iterable[Origin]) -> Weights:
+    """The checksum of every recorded network's weights, and of those of parents without a record.
+
+    Such a parent is taken to have the weights that most of its children started from.
+
+    Args:
+        recorded: all networks, compared or not, so that every comparison finds the same.
+    """
+    own: Weights = {}
+    started_from: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for origin in set(recorded):
+        own[origin.key] = origin.weights
+        if origin.parent is not None:
+            parent, weights = origin.parent
+            started_from[parent, origin.seed].append(weights)
+    return {key: mode(sorted(of_children)) for key, of_children in started_from.items()} | own
+
+
+def mismatched(origins: Iterable[Origin], weights: Weights) -> list[Origin]:
     """The networks that did not start from their parent's weights; warns of each.
 
     Args:
-        origins: the networks to be compared.
-        recorded: all networks, compared or not, so that every comparison finds the same
-            mismatches. A parent missing here is taken to have the weights that its first child
-            started from.
+        weights: those of :func:`weights_of`.
     """
-    known = {origin.key: origin.weights for origin in recorded}
     found = []
     for origin in origins:
         if origin.parent is None:
             continue
         parent, started_from = origin.parent
-        if known.setdefault((parent, origin.seed), started_from) != started_from:
+        if weights[parent, origin.seed] != started_from:
             warnings.warn(
                 f"{origin.identity} seed {origin.seed} is left out: it started from other weights "
                 f"of {parent} than are recorded elsewhere; without its record it trains again"
@@ -64,15 +83,10 @@ def mismatched(origins: Iterable[Origin], recorded: Iterable[Origin]) -> list[Or
 
 
 def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
-    """The cells without mismatched records; comparing those would compare their parents.
-
-    The parents' own records are read from the workspace, whether or not they are compared.
-    """
-    parents = {run.identity: run for one in found if (run := one.cell.run.parent)}
-    recorded = [record for run in parents.values() for record in records_of(run, workspace)]
+    """The cells without mismatched records; comparing those would compare their parents."""
     origins = [Origin.of(record) for one in found for record in one.records.values()]
-    known = [*map(Origin.of, recorded), *origins]
-    apart = {origin.key for origin in mismatched(origins, known)}
+    weights = weights_of([*_relatives(found, origins, workspace), *origins])
+    apart = {origin.key for origin in mismatched(origins, weights)}
     return [
         one._replace(
             records={s: r for s, r in one.records.items() if (r.identity, s) not in apart},
@@ -84,6 +98,19 @@ def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
         )
         for one in found
     ]
+
+
+def _relatives(
+    found: Sequence[Found], origins: Sequence[Origin], workspace: Workspace
+) -> list[Origin]:
+    """The parents, whether or not they are compared; if one lacks a record, all networks."""
+    runs = {run.identity: run for one in found if (run := one.cell.run.parent)}
+    parents = [Origin.of(r) for run in runs.values() for r in records_of(run, workspace)]
+    needed = {(origin.parent[0], origin.seed) for origin in origins if origin.parent}
+    if needed <= {parent.key for parent in parents}:
+        return parents
+    folders = {workspace.record(one.cell.run).parents[1] for one in found}
+    return [*parents, *(Origin.of(r) for f in folders for r in read_records(f, warnings.warn))]
 
 
 def place(cell: Cell, seed: int, workspace: Workspace) -> str:

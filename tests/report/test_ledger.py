@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from tests.runs.test_record import record
+from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.paper.rules import Claim, Measured
+from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
 from ttq_repro.report.released_log import LogSummary
 from ttq_repro.report.statistics import Estimate
@@ -392,6 +394,30 @@ def test_a_measurement_whose_name_begins_alike_is_another(tmp_path: Path) -> Non
         (tmp_path / f"{name}.csv").write_text(f"{header}\n{values}\n")
     judgement = judge(claim.id, [], tmp_path)
     assert (judgement.basis, judgement.verdict) == ("operations.csv", Verdict.BY_CONSTRUCTION)
+
+
+MEASURED = [claim for claim in CLAIMS if isinstance(claim.rule, Measured)]
+
+
+@pytest.mark.parametrize("claim", MEASURED, ids=lambda claim: claim.id)
+def test_the_committed_benchmarks_hold_what_the_rules_ask_for(claim: Claim) -> None:
+    assert isinstance(claim.rule, Measured)
+    assert look_up(claim.rule, ROOT / "results" / "benchmarks") is not None
+
+
+@pytest.mark.parametrize("renamed", ["whole x", "network"])
+def test_a_benchmark_without_the_row_or_column_is_warned_about(
+    renamed: str, tmp_path: Path
+) -> None:
+    rule = BY_ID["size-resnet20"].rule
+    assert isinstance(rule, Measured)
+    row = {
+        ("another" if key == renamed else key): v
+        for key, v in (rule.where | {"whole x": "15"}).items()
+    }
+    (tmp_path / "sizes.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    with pytest.warns(UserWarning, match=r"sizes\.csv: no 'whole x' of network=ResNet-20, format="):
+        assert judge("size-resnet20", [], tmp_path).verdict == Verdict.NOT_RUN
 
 
 def test_a_benchmark_that_is_no_text_is_warned_about(tmp_path: Path) -> None:

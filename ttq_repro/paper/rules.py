@@ -183,7 +183,7 @@ class Measured:
     interval: str | None = None
 
     def __str__(self) -> str:
-        return f"measured, {self.benchmark}.csv"
+        return f"measured by the benchmark {self.benchmark}"
 
 
 def trend_weights(xs: list[float]) -> list[float]:

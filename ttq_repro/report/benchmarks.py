@@ -24,18 +24,26 @@ class Measurement(NamedTuple):
 def look_up(rule: Measured, folder: Path) -> Measurement | None:
     """The number that a rule asks for, from the latest file of its benchmark, None if missing.
 
-    Warns of a file that is not text, or has no such number or interval.
+    Warns of a file that is not text, or has no such row, column, number or interval.
     """
-    named = [path for path in folder.glob(f"{rule.benchmark}*.csv") if _is_of(rule.benchmark, path)]
-    for path in sorted(named, key=_date)[-1:]:
-        try:
-            with path.open(newline="", encoding="utf-8") as stream:
-                for row in csv.DictReader(stream, restval=""):
-                    if rule.column in row and rule.where.items() <= row.items():
-                        return _read(rule, row, path)
-        except (ValueError, csv.Error) as error:
-            warnings.warn(f"{path}: {error}")
-    return None
+    named = (path for path in folder.glob(f"{rule.benchmark}*.csv") if _is_of(rule.benchmark, path))
+    latest = max(named, key=_date, default=None)
+    if latest is None:
+        return None
+    try:
+        return _find(rule, latest)
+    except (ValueError, csv.Error) as error:
+        warnings.warn(f"{latest}: {error}")
+        return None
+
+
+def _find(rule: Measured, path: Path) -> Measurement:
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream, restval=""):
+            if rule.column in row and rule.where.items() <= row.items():
+                return _read(rule, row, path)
+    where = ", ".join(f"{column}={value}" for column, value in rule.where.items())
+    raise ValueError(f"no {rule.column!r} of {where}")
 
 
 def _is_of(benchmark: str, path: Path) -> bool:

@@ -69,7 +69,8 @@ def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
     put(workspace, planned["r = 0.2"], sparse(planned["r = 0.2"], 1, 0.4, 0.1))
     text = render(list(planned.values()), workspace, tmp_path)
     assert "do not state the sizes of the layers: t = 0.05." in text
-    assert "n = 1: r = 0.2, t = 0.05." in text
+    assert "n = 1: r = 0.2." in text
+    assert "t = 0.05" not in text.split("Not run:")[1]
     assert "r = 0.7" in text.split("Not run:")[1]
 
 
@@ -113,3 +114,13 @@ def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
     assert "s.d." not in text
     put(Workspace(tmp_path), child, sparse(child, 2, 0.4, 0.10))
     assert "means ± s.d. over the seeds" in render(cells("figure5"), Workspace(tmp_path), tmp_path)
+
+
+def test_the_caption_says_if_points_share_no_seed(tmp_path: Path) -> None:
+    planned = by_title()
+    parent, child = planned["full precision"], planned["r = 0.2"]
+    put(Workspace(tmp_path), parent, *(trained(parent, seed, 0.08) for seed in (1, 2)))
+    put(Workspace(tmp_path), child, sparse(child, 3, 0.4, 0.10))
+    text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    assert "over seeds of their own, as there is none that all have." in text
+    assert "n = 2: full precision. n = 1: r = 0.2." in text

@@ -29,7 +29,11 @@ CAPTION = (
     "the control, which trained further in full precision for as long as TTQ. Vertical: the "
     "mark in the paper's figure; tinted: the range where its text reports the lowest error."
 )
-OVER_SEEDS = " Points are means ± s.d. over the seeds that all of them have."
+#: Whether the points share seeds, and what the caption then says of them.
+OVER_SEEDS = {
+    True: " Points are means ± s.d. over the seeds that all of them have.",
+    False: " Points are means ± s.d. over seeds of their own, as there is none that all have.",
+}
 NO_SPARSITY = " Left out, because their records do not state the sizes of the layers: {titles}."
 #: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)
@@ -56,30 +60,30 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     """Draw the figure from the records of ``workspace``, write it below ``home``."""
-    found = _of_common_seeds(of_one_lineage(at_one_setting(cells, workspace), workspace))
+    found = of_one_lineage(at_one_setting(cells, workspace), workspace)
+    common = _common_seeds(found)
+    if common:
+        found = [_only(common, one) for one in found]
     usable = recorded(found)
     drawn = [one for one in usable if _is_line(one) or None not in _sparsities(one)]
     left_out = [one for one in usable if one not in drawn]
     several = any(len(one.records) > 1 for one in drawn)
-    caption = CAPTION.format(seeds=OVER_SEEDS if several else "")
+    caption = CAPTION.format(seeds=OVER_SEEDS[bool(common)] if several else "")
     if left_out:
         caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
     caption += scatter_of_images(drawn)
-    return style.publish(figure5(drawn), caption, found, home, "figure5")
+    shown = [one for one in found if one not in left_out]
+    return style.publish(figure5(drawn), caption, shown, home, "figure5")
 
 
-def _of_common_seeds(found: list[Found]) -> list[Found]:
-    """The cells with only the seeds that all have, so that points are compared with their parents.
-
-    If there is no such seed, they stay as they are.
-    """
+def _common_seeds(found: list[Found]) -> list[int]:
+    """The seeds that all cells with records have: points are compared with each other."""
     seeds = [one.records.keys() for one in found if one.records]
-    common = set[int]().union(*seeds).intersection(*seeds)
-    if not common:
-        return found
-    return [
-        one._replace(records={s: r for s, r in one.records.items() if s in common}) for one in found
-    ]
+    return sorted(set[int]().union(*seeds).intersection(*seeds))
+
+
+def _only(seeds: list[int], one: Found) -> Found:
+    return one._replace(records={s: r for s, r in one.records.items() if s in seeds})
 
 
 @style.styled

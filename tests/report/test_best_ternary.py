@@ -107,6 +107,14 @@ def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
     assert (tmp_path / "tables" / "best_ternary.csv").is_file()
 
 
+def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:
+    workspace, planned = Workspace(tmp_path), cells("best_ternary")
+    cell = by_place(planned)["selection", CHOSEN]
+    put(workspace, cell, replace(failing(cell, 1, 90), provenance={"dirty": True}))
+    note = best_ternary(planned, workspace, CHOSEN).note
+    assert f"- TWN, distilled, selection, seed 1 ({cell.setting}): trained by a commit" in note
+
+
 def test_what_is_tested_is_what_is_chosen() -> None:
     artifact = compose_config("reproduce", ["artifact=best_ternary"])["artifact"]
     tested = [cell["method"] for cell in artifact["cells"] if cell["stage"] == "test"]

@@ -12,7 +12,7 @@ from ttq_repro.report.caveats import caveats, outlier
 from ttq_repro.report.seeds import Found
 
 TTQ = cells("ablations")[0]
-LEAD = f"- {TTQ.labels['title']}, seed {{}} ({TTQ.setting}): "
+LEAD = f"{TTQ.labels['title']}, seed {{}} ({TTQ.setting}): "
 
 
 def of(*seeds: dict[str, Any]) -> list[str]:

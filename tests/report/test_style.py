@@ -83,6 +83,15 @@ def test_captions_count_seeds_and_name_what_was_not_run() -> None:
     )
 
 
+def test_captions_have_the_caveats_of_their_runs() -> None:
+    parent, *_ = cells("figure3", "short", "precision=fp32")
+    found = [Found(parent, {2: trained(parent, 2, provenance={"dirty": True})})]
+    assert drawn_from(found).endswith(
+        "n = 1: full precision. Caveat on full precision, seed 2 (short, fp32): trained by a "
+        "commit and changes that were not committed."
+    )
+
+
 def test_settings_are_never_mixed(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     paper, short = cells("figure3", "paper"), cells("figure3", "short")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import captioned, error_of, how_to_run
-from ttq_repro.report.caveats import caveats
+from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
@@ -43,8 +42,7 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
     found = [one for block in shown for one in block]
-    note = "\n".join(filter(None, (*caveats(found), how_to_run(found))))
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found))
 
 
 def _rows(block: list[Found], workspace: Workspace) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.report.captions import captioned, error_of, how_to_run
+from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     Found,
@@ -45,7 +45,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
     errors = _errors(held_out)
     mark = chosen if chosen in errors else None
     rows = [_row(one, tested, mark) for one in held_out.values()]
-    note = "\n".join(filter(None, (_choice(errors, chosen), how_to_run(found))))
+    note = notes_on(found, _choice(errors, chosen), name=_name)
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -79,11 +79,16 @@ def _errors(held_out: dict[str, Found]) -> dict[str, float]:
 def _choice(errors: dict[str, float], chosen: str) -> str:
     """A note if the chosen method has no held-out error, or another one does better."""
     if chosen not in errors:
-        return f"- not chosen yet: `artifact.options.chosen={chosen}` is where the choice begins"
+        return f"not chosen yet: `artifact.options.chosen={chosen}` is where the choice begins"
     best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
-    return f"- `artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
+    return f"`artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
+
+
+def _name(one: Found) -> str:
+    """The name of a cell in the notes below the table, where a method is in both stages."""
+    return f"{one.title}, {one.cell.labels['stage']}"
 
 
 def _method(one: Found) -> str:

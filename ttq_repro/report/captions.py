@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
+from ttq_repro.report.caveats import TITLE, caveats
 from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 
@@ -91,14 +92,23 @@ def trailing_of(one: Found) -> str:
     return f"{mean(errors):.2f}" if errors else NOTHING
 
 
-def how_to_run(found: Iterable[Found]) -> str:
-    """What to do about cells of a table that were not run, and about records left out."""
-    lines: list[str] = []
-    for one in found:
-        lines += [f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one)]
-        if not one.records and not one.left_out:
-            lines.append(f"{NOT_RUN}: `{one.cell.command}`")
+def notes_on(found: Sequence[Found], *own: str, name: Callable[[Found], str] = TITLE) -> str:
+    """The list below a table: lines of its ``own``, caveats about single runs, what to run.
+
+    Args:
+        own: may include empty lines, which are left out.
+        name: what to call a cell.
+    """
+    lines = [*filter(None, own), *caveats(found, name), *_what_to_run(found)]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
+
+
+def _what_to_run(found: Iterable[Found]) -> Iterator[str]:
+    """What to do about cells that were not run, and about records left out."""
+    for one in found:
+        yield from (f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one))
+        if not one.records and not one.left_out:
+            yield not_run(one.cell)
 
 
 def _remedies(one: Found) -> list[str]:
@@ -123,7 +133,7 @@ def scatter_of_images(found: list[Found]) -> str:
 
 
 def drawn_from(found: list[Found]) -> str:
-    """The setting of a figure, the seeds and machines of each series, and what was not run."""
+    """The setting of a figure, its seeds and machines, what was not run, and the caveats."""
     titles: dict[int, list[str]] = {}
     for one in found:
         if one.records:
@@ -139,4 +149,5 @@ def drawn_from(found: list[Found]) -> str:
     if missing:
         sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command}` trains them.")
     sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]
+    sentences += [f"Caveat on {caveat}." for caveat in caveats(found)]
     return " ".join(sentences)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ttq_repro.report.captions import LEFT_OUT, NOT_RUN, captioned, error_of, how_to_run
+from ttq_repro.report.captions import LEFT_OUT, NOT_RUN, captioned, error_of, notes_on
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, found_of, same_images
@@ -79,7 +79,7 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
         for place, paths in by_path.items()
         for path, one in paths.items()
     ]
-    note = "\n".join(filter(None, (*between, how_to_run(found))))
+    note = notes_on(found, *between)
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -110,7 +110,7 @@ def _between_machines(name: str, one: Found) -> str:
     if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
         return ""
     difference, said = _judged(cpu, gpu)
-    return f"- {name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
+    return f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
 
 
 def _alike(*found: Found) -> bool:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ttq_repro.report import style
-from ttq_repro.report.captions import captioned, file_name, recorded
-from ttq_repro.report.seeds import at_one_setting
+from ttq_repro.report.captions import captioned, file_name, notes_on, recorded
+from ttq_repro.report.seeds import Found, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -48,9 +48,9 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     drawn = {seed: record for seed, record in one.records.items() if record.kernels}
     (usable,) = recorded([one._replace(records=drawn)])
     seed, record = next(iter(usable.records.items()))
-    shown = [one._replace(records={seed: record})]
-    text = style.publish(figure6(record), CAPTION.format(seed=seed), shown, home, name)
-    table = kernel_table(record, one.cell).publish(home, f"{name}{KERNELS}")
+    shown = one._replace(records={seed: record})
+    text = style.publish(figure6(record), CAPTION.format(seed=seed), [shown], home, name)
+    table = kernel_table(shown).publish(home, f"{name}{KERNELS}")
     return f"{text}\n{table}"
 
 
@@ -101,13 +101,15 @@ class Kernels(NamedTuple):
         return [name, *(f"{n:,}" for n in counts), f"{100 * saved:.3f}", f"{100 * lost:.4f}"]
 
 
-def kernel_table(record: Record, cell: Cell) -> Table:
-    """One row per ternary convolution, and their total."""
+def kernel_table(one: Found) -> Table:
+    """One row per ternary convolution, and their total, from a cell with a single record."""
+    (record,) = one.records.values()
     layers = [_kernels(record, layer) for layer in record.kernels]
     total = Kernels(*map(sum, zip(*layers, strict=True)))
     rows = [layer.row(f"conv{number}") for number, layer in enumerate(layers, FIRST_TERNARY)]
-    caption = TABLE_CAPTION.format(seed=record.seed, setting=cell.setting)
-    return Table(captioned(caption, cell), HEADER, [*rows, total.row("total")])
+    caption = TABLE_CAPTION.format(seed=record.seed, setting=one.cell.setting)
+    rows.append(total.row("total"))
+    return Table(captioned(caption, one.cell), HEADER, rows, notes_on([one]))
 
 
 def _kernels(record: Record, layer: str) -> Kernels:

@@ -10,7 +10,7 @@ from ttq_repro.report.captions import (
     NOT_RUN,
     PAPERS_DATASETS,
     captioned,
-    how_to_run,
+    notes_on,
     scatter_of_images,
 )
 from ttq_repro.report.seeds import Found, at_one_setting, basis, error_over_seeds
@@ -42,7 +42,7 @@ def errors_table(
         header += ["top-1, paper (ILSVRC12)", f"top-1, ours ({dataset})"]
         caption += scatter_of_images(found)
     rows = [_row(one, reported) for one in found]
-    return Table(captioned(caption, cells[0]), header, rows, how_to_run(found))
+    return Table(captioned(caption, cells[0]), header, rows, notes_on(found))
 
 
 def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:

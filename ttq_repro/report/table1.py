@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttq_repro.paper.reported import TABLE1
-from ttq_repro.report.captions import NOTHING, captioned, error_of, how_to_run, trailing_of
-from ttq_repro.report.caveats import caveats
+from ttq_repro.report.captions import NOTHING, captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.seeds import Found, error_over_seeds, found_of, with_machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -60,8 +59,7 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             machines = (r.machine for one in columns.values() for r in one.records.values())
             rows.append([str(depth), with_machines(setting, machines), *_row(depth, columns)])
             shown += columns.values()
-    known = caveats(shown, _name)
-    note = "\n".join(filter(None, (*map(_beside, shown), *known, how_to_run(shown))))
+    note = notes_on(shown, *map(_beside, shown), name=_name)
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -69,7 +67,7 @@ def _beside(one: Found) -> str:
     """A note on a titled cell, which has no column in the table; empty for other cells."""
     if "title" not in one.cell.labels or not one.records:
         return ""
-    return f"- {_name(one)} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
+    return f"{_name(one)} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
 
 
 def _name(one: Found) -> str:

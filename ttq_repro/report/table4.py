@@ -9,7 +9,7 @@ from ttq_repro.paper.claims import ALEXNET_LAYERS
 from ttq_repro.paper.reported import TABLE4
 from ttq_repro.paper.reported import Density as Reported
 from ttq_repro.paper.rules import Density
-from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, how_to_run
+from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, notes_on
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, basis, mean_and_deviation
 from ttq_repro.runs.cell import Cell
@@ -53,7 +53,7 @@ def table4(cells: list[Cell], workspace: Workspace) -> Table:
     columns = len(HEADER) - (found.cell.run.dataset not in PAPERS_DATASETS)
     caption = f"{CAPTION} Budget and precision: {basis(found)}."
     rows = [row[:columns] for row in rows]
-    return Table(captioned(caption, found.cell), HEADER[:columns], rows, how_to_run([found]))
+    return Table(captioned(caption, found.cell), HEADER[:columns], rows, notes_on([found]))
 
 
 def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record]) -> list[str]:

@@ -101,3 +101,14 @@ def test_the_claims_are_pure_data() -> None:
         "import sys, ttq_repro.paper.claims; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_gaps_are_compared_without_dropout() -> None:
+    """The training error is measured with dropout, if there is any, which narrows the gap."""
+    (rule,) = [claim.rule for claim in CLAIMS if claim.id == "figure4-gap-narrows"]
+    assert isinstance(rule, Difference)
+    entries = compose_config("reproduce", ["artifact=table2"])["artifact"]["cells"]
+    experiments = {entry["method"]: entry["experiment"] for entry in entries}
+    for _, network in rule.terms:
+        experiment = experiments[network.labels["method"]]
+        assert compose_config("train", [f"experiment={experiment}"])["model"]["dropout"] == 0

@@ -17,6 +17,9 @@ The rules were written before the runs that they judge. Changes since the first 
   longer counted as reproduced but as true by construction.
 - 27 November 2026, no change of a rule: the claims of Figure 2 compare the last epoch with the
   first, whose learning rate is now 2e-4, as in the released log.
+- 28 November 2026, when no AlexNet had run at the paper's budget: the gap between training and
+  validation error of Figure 4 is compared with that of full precision without dropout. With dropout
+  the training error is measured with it, which makes it larger and the gap smaller.
 
 A verdict depends on where the 95% interval of our number lies: inside the accepted region
 (reproduced), outside of it (not reproduced), or partly in both (undecided). If the paper gives a
@@ -373,11 +376,12 @@ def _alexnet_claims() -> list[Claim]:
     curves = [
         Claim(
             "figure4-gap-narrows",
-            "AlexNet-BN: ternary weights narrow the gap between training and validation error",
+            "AlexNet-BN: ternary weights narrow the gap between training and validation error "
+            "(against full precision without dropout)",
             "Figure 4",
             None,
             "points",
-            Difference((ttq,), (full_precision,), GeneralizationGap()),
+            Difference((ttq,), (alexnet("full_precision_no_dropout"),), GeneralizationGap()),
             Below(0),
         ),
         Claim(

@@ -33,7 +33,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
     text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
     assert "laid over our schedule" in text
-    released = ReleasedLog(tmp_path, log.name)
+    released = ReleasedLog.read(tmp_path, log.name)
     axes = figure4([Found(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
         theirs = panel.lines[-1]

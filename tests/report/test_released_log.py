@@ -23,9 +23,12 @@ def test_final_best_and_means() -> None:
     assert str(summary).startswith("final 30.00, best 10.00, trailing mean 14.00, lowest 20-epoch")
 
 
-def test_reads_a_column(tmp_path: Path) -> None:
+def test_reads_columns_once(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("epoch,validation_error\n1,0.5\n2,0.25\n")
-    assert ReleasedLog(tmp_path, "log.csv")["validation_error"].tolist() == [0.5, 0.25]
+    log = ReleasedLog.read(tmp_path, "log.csv")
+    (tmp_path / "log.csv").unlink()
+    assert log["epoch"].tolist() == [1, 2]
+    assert log["validation_error"].tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("content", [None, "", "epoch\n1\n", "validation_error\nnone\n"])
@@ -33,7 +36,7 @@ def test_what_is_no_log_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "log.csv").write_text(content)
     with pytest.raises(UserError, match=r"authors_log=.*log\.csv"):
-        ReleasedLog(tmp_path, "log.csv")["validation_error"]
+        ReleasedLog.read(tmp_path, "log.csv")["validation_error"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ BLOCKS_A_STAGE = 3
 NAME = "released log"
 CAPTION = (
     " The released log is one run of the authors' code, whose epochs are two passes over the data; "
-    "its first 160 are laid over our schedule from start to end."
+    f"its first {PAPER_EPOCHS} are laid over our schedule from start to end."
 )
 
 
@@ -74,27 +74,40 @@ class LogSummary:
 
 @dataclass(frozen=True)
 class ReleasedLog:
-    """A log in the folder of the authors' logs: one value per epoch, errors in [0, 1]."""
+    """A log in the folder of the authors' logs: one row per epoch, errors in [0, 1]."""
 
     folder: Path
     file: str
+    rows: list[dict[str, str]]
+
+    @classmethod
+    def read(cls, folder: Path, file: str) -> ReleasedLog:
+        """Read a log.
+
+        Raises:
+            UserError: it is no table, or has no rows.
+        """
+        try:
+            with (folder / file).open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"authors_log={folder}: cannot read {file} ({error})") from None
+        if not rows:
+            raise UserError(f"authors_log={folder}: {file} is empty")
+        return cls(folder, file, rows)
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         """The values of the log's ``column``, one per epoch.
 
         Raises:
-            UserError: the folder has no such log, or the log no such column of numbers.
+            UserError: there is no such column of numbers.
         """
         try:
-            with (self.folder / self.file).open(newline="") as stream:
-                values = [float(row[column]) for row in csv.DictReader(stream)]
-        except (OSError, KeyError, TypeError, ValueError) as error:
+            return np.array([float(row[column]) for row in self.rows])
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"authors_log={self.folder}: cannot read {self.file} ({error})"
             ) from None
-        if not values:
-            raise UserError(f"authors_log={self.folder}: {self.file} is empty")
-        return np.array(values)
 
     def scale(self, layer: str, scale: str) -> NDArray[np.float64]:
         """``positive_scale`` or ``negative_scale`` of a layer of our ResNet-20."""
@@ -117,9 +130,13 @@ def checked_folder(authors_log: str | None) -> Path | None:
 
 
 def find(folder: Path, file: str) -> ReleasedLog | None:
-    """A log of the folder; None, with a warning, if it is missing."""
+    """A log of the folder; None, with a warning, if it is missing.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     if (folder / file).is_file():
-        return ReleasedLog(folder, file)
+        return ReleasedLog.read(folder, file)
     warnings.warn(f"authors_log={folder}: there is no {file}")
     return None
 

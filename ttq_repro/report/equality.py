@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ttq_repro.report.captions import LEFT_OUT, NOT_RUN, captioned, error_of, notes_on
+from ttq_repro.report.captions import LEFT_OUT, NOTHING, captioned, error_of, notes_on
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, found_of, same_images
@@ -18,9 +18,12 @@ from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 
-PLAIN = "fp32, plain"
-#: What bf16 is compared with: :attr:`Cell.setting` after the budget, and its name in the table.
-REFERENCES = {"fp32": "the same execution", PLAIN: "plain"}
+#: Precision, and whether training is plain.
+Way = tuple[str, bool]
+BF16: Way = ("bf16", False)
+PLAIN: Way = ("fp32", True)
+#: What bf16 is compared with, and its name in the table.
+REFERENCES: dict[Way, str] = {("fp32", False): "the same execution", PLAIN: "plain"}
 #: How far apart the errors may be, in points.
 MARGIN = 0.5
 #: Replaces the verdict if no two runs on the two paths were executed alike.
@@ -63,53 +66,55 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
     """
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
     found = of_one_lineage(alone, workspace)
-    by_path: dict[tuple[str, str], dict[str, Found]] = {}
+    by_method: dict[tuple[str, str], dict[Way, Found]] = {}
     for one in found:
-        paths = by_path.setdefault((one.title, one.cell.budget), {})
-        paths[one.cell.setting.partition(", ")[2]] = one
+        trainer = one.cell.run.config["trainer"]
+        ways = by_method.setdefault((one.title, one.cell.budget), {})
+        ways[trainer["precision"], trainer["plain"]] = one
     rows = [
-        [*place, machine or "-", REFERENCES[reference], *_compared(reference, machine, paths)]
-        for place, paths in by_path.items()
-        for machine in _machines(paths.values())
+        [*method, machine or NOTHING, REFERENCES[reference], *_compared(reference, *both)]
+        for method, ways in by_method.items()
+        for machine in _machines(ways.values())
         for reference in REFERENCES
+        if (both := _both(reference, machine, ways))
     ]
-    rows = [row for row in rows if row[-1] != NOT_RUN]
-    between = [
-        _between_machines(f"{', '.join(place)}, {path}", one)
-        for place, paths in by_path.items()
-        for path, one in paths.items()
-    ]
-    note = notes_on(found, *between)
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
+    between = [_between_machines(one) for ways in by_method.values() for one in ways.values()]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found, *between))
 
 
 def _machines(found: Iterable[Found]) -> list[str]:
-    """The kinds of machine of the records; a single empty name if there are no records."""
-    return sorted({record.machine for one in found for record in one.records.values()}) or [""]
+    """The kinds of machine of the records."""
+    return sorted({record.machine for one in found for record in one.records.values()})
 
 
-def _compared(reference: str, machine: str, paths: dict[str, Found]) -> list[str]:
-    """The errors on both paths, their difference, and the verdict."""
-    fp32, bf16 = (_on(machine, path, paths) for path in (reference, "bf16"))
-    if not (fp32.records and bf16.records):
-        return [error_of(fp32), error_of(bf16), "-", NOT_RUN]
+def _both(reference: Way, machine: str, ways: dict[Way, Found]) -> tuple[Found, Found] | None:
+    """The runs of float32 and of bf16 on one kind of machine, None if one of them has none."""
+    if reference not in ways or BF16 not in ways:
+        return None
+    fp32, bf16 = (_trained_on(machine, ways[way]) for way in (reference, BF16))
+    return (fp32, bf16) if fp32.records and bf16.records else None
+
+
+def _compared(reference: Way, fp32: Found, bf16: Found) -> list[str]:
+    """The two errors, their difference, and the verdict."""
     if reference != PLAIN:
         both = _executions(fp32) & _executions(bf16)
         if not both:
-            return [error_of(fp32), error_of(bf16), "-", OTHER_EXECUTION]
+            return [error_of(fp32), error_of(bf16), NOTHING, OTHER_EXECUTION]
         fp32, bf16 = (_only(one, lambda record: _execution(record) in both) for one in (fp32, bf16))
     errors = [error_of(fp32), error_of(bf16)]
     if not _alike(fp32, bf16):
-        return [*errors, "-", LEFT_OUT]
+        return [*errors, NOTHING, LEFT_OUT]
     return [*errors, *_judged(bf16, fp32)]
 
 
-def _between_machines(name: str, one: Found) -> str:
-    """A line on how CPUs and GPUs differ on one path; empty without comparable runs on both."""
+def _between_machines(one: Found) -> str:
+    """A line on how CPUs and GPUs differ in one cell; empty without comparable runs on both."""
     cpu, gpu = (_trained_on(machine, one) for machine in ("CPU", "GPU"))
     if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
         return ""
     difference, said = _judged(cpu, gpu)
+    name = f"{one.title}, {one.cell.setting}"
     return f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
 
 
@@ -123,12 +128,6 @@ def _judged(ours: Found, theirs: Found) -> tuple[str, str]:
     difference = difference_of_groups(_wrong(ours), _wrong(theirs))
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return difference.signed(), WORDS.get(found_out, found_out)
-
-
-def _on(machine: str, path: str, paths: dict[str, Found]) -> Found:
-    """The runs of a path on one kind of machine; none if the path is missing, as in a trial."""
-    nothing = next(iter(paths.values()))._replace(records={}, left_out=())
-    return _trained_on(machine, paths.get(path, nothing))
 
 
 def _trained_on(machine: str, one: Found) -> Found:

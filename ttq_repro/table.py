@@ -9,6 +9,9 @@ from pathlib import Path
 
 from ttq_repro.files import write_atomically
 
+#: Stands in a cell to which nothing applies.
+NOTHING = "-"
+
 
 @dataclass(frozen=True)
 class Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ttq_repro.benchmark.publish import publish
+from ttq_repro.benchmark.publish import benchmark_name, publish
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, compose_config
@@ -87,3 +87,9 @@ def test_a_script_does_so(tmp_path: Path) -> None:
     names = ["operations", "operations_by_layer", "sizes"]
     tables = (tmp_path / "outputs" / "benchmarks").glob("*.csv")
     assert sorted(table.stem for table in tables) == names
+
+
+def test_a_name_says_what_on_which_hardware_and_when() -> None:
+    assert benchmark_name("training", "A CPU (2.5 GHz), 2 cores").startswith(
+        "training_a-cpu-2-5-ghz-2-cores_20"
+    )

@@ -16,7 +16,6 @@ import torch
 from ttq_repro.benchmark import scale, training, verdict
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
-from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.scale import Cost, cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import LEAST_ROUNDS, Timings
@@ -187,12 +186,6 @@ def test_photographs_are_prepared_loaded_and_trained_on(monkeypatch: pytest.Monk
     speeds = {row[0].partition(",")[0]: float(row[1].replace(",", "")) for row in table.rows}
     assert speeds.keys() == {"preparing", "loading", "step"}
     assert min(speeds.values()) > 0
-
-
-def test_a_name_says_what_on_which_hardware_and_when() -> None:
-    assert benchmark_name("training", "A CPU (2.5 GHz), 2 cores").startswith(
-        "training_a-cpu-2-5-ghz-2-cores_20"
-    )
 
 
 def test_memory_is_that_of_a_step_alone() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
-from ttq_repro.benchmark.naming import benchmark_name
+from ttq_repro.benchmark.publish import benchmark_name
 from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained

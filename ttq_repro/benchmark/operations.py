@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ttq_repro.deploy.load import packed_weight
 from ttq_repro.quantizers.attach import QUANTIZABLE
+from ttq_repro.table import NOTHING
 
 # Picojoules at 45 nm and 0.9 V: M. Horowitz, "Computing's energy problem (and what we can do about
 # it)", ISSCC 2014; DRAM per 32 bits as in Han et al., "EIE", ISCA 2016, table 1.
@@ -117,7 +118,7 @@ def row(name: str, layers: list[Operations]) -> list[str]:
         f"{sum(layer.bits * layer.weights for layer in layers) / weights:.2f}",
         f"{sum(layer.multiplications for layer in layers):,}",
         f"{sum(layer.additions for layer in layers):,}",
-        f"{multiplications / outputs:.2f}" if outputs else "-",
+        f"{multiplications / outputs:.2f}" if outputs else NOTHING,
         f"{sum(layer.arithmetic for layer in layers):,.1f}",
         f"{sum(layer.memory for layer in layers):,.1f}",
         f"{sum(layer.float_multiplications for layer in layers):,}",

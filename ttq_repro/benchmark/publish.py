@@ -1,8 +1,10 @@
-"""Writes the tables of a benchmark; only those that ``configs/`` asks for are results."""
+"""Names and writes the tables of a benchmark; only those that ``configs/`` asks for are results."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from datetime import date
 
 from ttq_repro.checks import check_list, check_option
 from ttq_repro.runs.config import Config, compose_config
@@ -29,6 +31,12 @@ def publish(
     for title, table in measure(request):
         table.write(folder, title)
         print(table.markdown())
+
+
+def benchmark_name(what: str, hardware: str) -> str:
+    """The file name, without suffix, of a table of what was measured on some hardware today."""
+    slug = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
+    return f"{what}_{slug}_{date.today().isoformat()}"
 
 
 def departures(name: str, request: Config) -> list[str]:

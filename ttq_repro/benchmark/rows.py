@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ttq_repro.benchmark.timing import Interval, Timings
+from ttq_repro.table import NOTHING
 
 HEADER = [
     "network", "batch", "computed by", "ms", "ms, 95%",
@@ -27,7 +28,7 @@ def row(
         *_with_interval(timings.ratio(name, reference), 100, 1),
         f"{megabytes:.2f}",
         f"{error:.1e}",
-        ", ".join(verdicts) or "-",
+        ", ".join(verdicts) or NOTHING,
     ]
 
 

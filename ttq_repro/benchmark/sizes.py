@@ -26,7 +26,7 @@ from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import record_and_weights
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 from ttq_repro.training.network import quantized_network
 
 AS_TRAINED = "float32, as trained"
@@ -172,7 +172,7 @@ def _rows(
 ) -> list[list[str]]:
     trained = float_sizes(network)
     whole = trained.layers + trained.floats + trained.batch_norm
-    rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", "-"])]
+    rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", NOTHING])]
     for template, coding, fold in FORMATS:
         suits = MEANT_FOR.get(coding, bool)
         if not all(suits(layer.levels) for layer in packed[fold].layers):
@@ -185,7 +185,9 @@ def _rows(
             verdict(Interval.exactly(ratio), at_least=target)
             for ratio, target in zip(ratios, wanted, strict=False)
         ]
-        rows.append(_row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or "-"]))
+        rows.append(
+            _row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or NOTHING])
+        )
     return rows
 
 

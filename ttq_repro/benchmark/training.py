@@ -15,9 +15,8 @@ import torch
 
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import EPOCH, Loop, bare, fitted, steps_an_epoch, yardstick
-from ttq_repro.benchmark.naming import benchmark_name
 from ttq_repro.benchmark.photographs import CLASSES, SIZE, write_photographs
-from ttq_repro.benchmark.publish import other_runs
+from ttq_repro.benchmark.publish import benchmark_name, other_runs
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
@@ -27,7 +26,7 @@ from ttq_repro.data.load import load_data
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 from ttq_repro.training.compilation import forget_compiled
 from ttq_repro.training.device import device_of
 from ttq_repro.training.preflight import checked
@@ -126,9 +125,9 @@ def _loop_rows(request: Config, model: str) -> list[list[str]]:
             titles[name],
             f"{batch / timings.of(name).median:,.0f}",
             f"{steps * timings.of(name).median:.2f}",
-            _interval(timings.ratio(fastest, name)) if fastest else "-",
+            _interval(timings.ratio(fastest, name)) if fastest else NOTHING,
             _interval(timings.ratio(name, "bare")),
-            _verdicts(request, config, timings, fastest) if name == "fitted" else "-",
+            _verdicts(request, config, timings, fastest) if name == "fitted" else NOTHING,
         ]
         for name in [*yardsticks, "bare", "fitted"]
     ]

@@ -16,7 +16,7 @@ from ttq_repro.report.seeds import (
 )
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
@@ -58,7 +58,7 @@ def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
     against = {} if _is_baseline(one) else baseline
     return [
         one.title,
-        " ".join(f"`{text}`" for text in one.cell.overrides) or "-",
+        " ".join(f"`{text}`" for text in one.cell.overrides) or NOTHING,
         basis(one, against, parent),
         error_of(one),
         difference(one.records, against),

@@ -16,7 +16,7 @@ from ttq_repro.report.seeds import (
 )
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch "
@@ -54,7 +54,7 @@ def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
     mark = " (chosen)" if method == chosen else ""
     name = f"{one.title}{mark}"
     if method not in tested:
-        return [name, basis(one), error_of(one), "-", "-"]
+        return [name, basis(one), error_of(one), NOTHING, NOTHING]
     ours, full_precision = tested[method].records, {}
     # A request for some methods alone may lack full precision.
     if method != FULL_PRECISION and FULL_PRECISION in tested:

@@ -11,9 +11,10 @@ from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import TITLE, caveats
 from ttq_repro.report.seeds import Found, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
+from ttq_repro.table import NOTHING
 
-#: Placeholders for a number: not run yet, run but not comparable, and not applicable.
-NOT_RUN, LEFT_OUT, NOTHING = "not run", "left out", "-"
+#: Placeholders for a number: not run yet, and run but not comparable.
+NOT_RUN, LEFT_OUT = "not run", "left out"
 
 #: The data sets of the paper; any other is a stand-in for one of them.
 PAPERS_DATASETS = ("cifar10", "ilsvrc12")

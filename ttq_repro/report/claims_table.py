@@ -9,7 +9,7 @@ from ttq_repro.paper.claims import AREAS, SUBJECTS
 from ttq_repro.paper.rules import Claim
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.statistics import Estimate
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "The paper's claims and what became of them. Ours: the mean over n seeds of the final "
@@ -23,7 +23,6 @@ CAPTION = (
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
 ]  # fmt: skip
-NOTHING = "-"
 #: The paper's headline: the claims that TTQ beats full precision.
 HEADLINE = (
     "ttq-beats-full-precision-resnet32",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ttq_repro.report.captions import LEFT_OUT, NOTHING, captioned, error_of, notes_on
+from ttq_repro.report.captions import LEFT_OUT, captioned, error_of, notes_on
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import Found, found_of, same_images
@@ -16,7 +16,7 @@ from ttq_repro.report.statistics import difference_of_groups
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 #: Precision, and whether training is plain.
 Way = tuple[str, bool]

@@ -16,7 +16,7 @@ from ttq_repro.report.captions import (
 from ttq_repro.report.seeds import Found, at_one_setting, basis, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 WHAT = (
     "error on the validation images in %, one centre crop each, mean ± s.d. over n seeds, of the "
@@ -58,7 +58,7 @@ def _errors(one: Found, theirs: float | None, top: Literal[1, 5]) -> list[str]:
     """The paper's error, ours, and the difference."""
     ours = error_over_seeds(one.records.values(), top)
     return [
-        f"{theirs:.1f}" if theirs else "-",
+        f"{theirs:.1f}" if theirs else NOTHING,
         str(ours or NOT_RUN),
-        f"{ours.mean - theirs:+.2f}" if ours and theirs else "-",
+        f"{ours.mean - theirs:+.2f}" if ours and theirs else NOTHING,
     ]

@@ -15,6 +15,7 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import NOTHING
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
 def difference(ours: BySeed, theirs: BySeed) -> str:
     """The paired difference as shown in tables, a dash without common seeds."""
     estimate = paired_difference(ours, theirs)
-    return estimate.signed() if estimate else "-"
+    return estimate.signed() if estimate else NOTHING
 
 
 def same_images(tested: Mapping[str, int]) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ttq_repro.paper.claims import METHODS
 from ttq_repro.paper.reported import TABLE1
-from ttq_repro.report.captions import NOTHING, captioned, error_of, notes_on, trailing_of
+from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.seeds import Found, error_over_seeds, found_of, with_machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best "
@@ -24,8 +25,6 @@ HEADER = [
     "TTQ, paper", "TTQ, ours", "trailing",
     "control, ours", "trailing",
 ]  # fmt: skip
-
-COLUMNS = {"full_precision": "full precision", "ttq": "TTQ"}
 
 #: The cells of one depth and setting, by column.
 ByColumn = dict[str, Found]
@@ -74,7 +73,7 @@ def _name(one: Found) -> str:
     """The name of a cell in the notes below the table."""
     labels = one.cell.labels
     column = labels["column"]
-    return f"ResNet-{labels['depth']}, {labels.get('title', COLUMNS.get(column, column))}"
+    return f"ResNet-{labels['depth']}, {labels.get('title', METHODS.get(column, column))}"
 
 
 def _row(depth: int, found: ByColumn) -> list[str]:

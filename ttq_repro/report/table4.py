@@ -15,7 +15,7 @@ from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, basis, mean
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import Table
+from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "Table 4: share of AlexNet's weights that are not zero, in %, and bits a weight, after "
@@ -60,7 +60,7 @@ def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record])
     places = ROWS[name]
     reported = [str(pruning.percent), _bits(pruning.bits), str(ttq.percent), _bits(ttq.bits)]
     if not records:
-        return [name, "-", *reported, "-", NOT_RUN, "-", "-"]
+        return [name, NOTHING, *reported, NOTHING, NOT_RUN, NOTHING, NOTHING]
     layers = [records[0].decisions[place] for place in places]
     before = _mean(records, Density(places, at_start=True))
     ours = _mean(records, Density(places))
@@ -69,10 +69,10 @@ def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record])
         name,
         f"{sum(layer['weights'] for layer in layers):,}",
         *reported,
-        str(before or "-"),
+        str(before or NOTHING),
         str(ours or NOT_RUN),
         _bits(widths.pop() if len(widths) == 1 else None),
-        f"{ours.mean - ttq.percent:+.1f}" if ours else "-",
+        f"{ours.mean - ttq.percent:+.1f}" if ours else NOTHING,
     ]
 
 
@@ -82,4 +82,4 @@ def _mean(records: Sequence[Record], density: Density) -> MeanAndDeviation | Non
 
 
 def _bits(bits: int | None) -> str:
-    return "-" if bits is None else str(bits)
+    return NOTHING if bits is None else str(bits)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import straight_through
+from ttq_repro.quantizers.magnitude import mean_magnitude
 
 SMALLEST_SCALE = 1e-5
 
@@ -26,7 +27,7 @@ class AbsMean(Quantizer):
     which looks alike, averages only those beyond its threshold (0.7 means, here 0.5) and so has
     larger levels; without a normalization after the layer absmean shrinks its output.
 
-    Shapes: any; the scale is a scalar in units of the weights, at least 0.00001.
+    Shapes: any; the scale is (1, 1, ...), in units of the weights, at least 0.00001.
     """
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -39,11 +40,11 @@ class AbsMean(Quantizer):
 
     def levels(self, latent: Tensor) -> Levels:
         scale = self._scale(latent)
-        return {-1: -scale, 0: torch.zeros_like(scale), 1: scale}
+        return ternary_levels(scale, scale)
 
     @staticmethod
     def _scale(latent: Tensor) -> Tensor:
-        return latent.detach().abs().mean().clamp(min=SMALLEST_SCALE)
+        return mean_magnitude(latent.detach(), "layer").clamp(min=SMALLEST_SCALE)
 
     @staticmethod
     def _ternary(latent: Tensor, scale: Tensor) -> Tensor:

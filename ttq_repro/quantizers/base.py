@@ -83,6 +83,11 @@ class Quantizer(nn.Module):
         return statistics
 
 
+def ternary_levels(negative: Tensor, positive: Tensor) -> Levels:
+    """The levels -``negative``, 0 and ``positive`` under the codes -1, 0 and 1."""
+    return {-1: -negative, 0: torch.zeros_like(positive), 1: positive}
+
+
 def sign_shares(values: Tensor) -> dict[str, float]:
     """The shares of ``values`` that are negative, zero and positive."""
     signs = torch.sign(values)

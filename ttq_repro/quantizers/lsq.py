@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import scale_gradient, straight_through
 
 SMALLEST_STEP = 1e-5
@@ -56,7 +56,7 @@ class LSQ(Quantizer):
 
     def levels(self, latent: Tensor) -> Levels:
         step = self.step.detach()
-        return {-1: -step, 0: torch.zeros_like(step), 1: step}
+        return ternary_levels(step, step)
 
     def after_step(self, latent: Tensor) -> None:
         self.step.clamp_(min=SMALLEST_STEP)

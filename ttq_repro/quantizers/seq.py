@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import scale_gradient, straight_through
 from ttq_repro.quantizers.magnitude import dims_of
 
@@ -69,7 +69,7 @@ class SEQ(Quantizer):
 
     def levels(self, latent: Tensor) -> Levels:
         level = self.range.detach() / LEVELS_A_UNIT
-        return {-1: -level, 0: torch.zeros_like(level), 1: level}
+        return ternary_levels(level, level)
 
     def after_step(self, latent: Tensor) -> None:
         self.range.clamp_(min=SMALLEST_RANGE)

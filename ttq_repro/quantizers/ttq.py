@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.checks import check_choice, check_flag, check_number, check_share
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import scale_gradient
 from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
 
@@ -171,7 +171,7 @@ class TTQ(Quantizer):
 
     def levels(self, latent: Tensor) -> Levels:
         positive, negative = (scale.detach() for scale in self.scales())
-        return {-1: -negative, 0: torch.zeros_like(positive), 1: positive}
+        return ternary_levels(negative, positive)
 
     def decayed(self) -> list[nn.Parameter]:
         return list(self.parameters()) if self.decay_scales else []

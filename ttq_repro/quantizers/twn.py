@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ttq_repro.checks import check_choice, check_number
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import Granularity, dims_of, mean_magnitude
 
@@ -58,7 +58,7 @@ class TWN(Quantizer):
 
     def levels(self, latent: Tensor) -> Levels:
         _, scale = self._threshold(latent.detach())
-        return {-1: -scale, 0: torch.zeros_like(scale), 1: scale}
+        return ternary_levels(scale, scale)
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, granularity={self.granularity}"

@@ -8,7 +8,7 @@ from torch import nn
 
 from ttq_repro.files import ROOT
 from ttq_repro.paper.differences import DIFFERENCES
-from ttq_repro.report.readme import fill, pages
+from ttq_repro.report.doc_sections import fill, pages
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.network import attach_quantizer
 

@@ -7,7 +7,7 @@ from tests.report.plain_records import LAYERS, cells, put, trained, write_log
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.authors_code import authors_code, render
 from ttq_repro.report.released_log import beside
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace
 
@@ -15,7 +15,7 @@ from ttq_repro.runs.workspace import Workspace
 def test_curve_over_curve(tmp_path: Path) -> None:
     (cell,) = cells("authors_code")
     log = beside([cell], write_log(tmp_path))
-    figure = authors_code(Found(cell, {1: trained(cell, 1)}), log)
+    figure = authors_code(CellRecords(cell, {1: trained(cell, 1)}), log)
     errors, *panels = figure.axes
     assert {line.get_label(): line.get_ydata()[-1] for line in errors.lines} == pytest.approx(
         {"test": 10, "test, released log": 40, "training": 5, "training, released log": 40}

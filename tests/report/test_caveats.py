@@ -9,7 +9,7 @@ import pytest
 from tests.report.plain_records import cells
 from tests.runs.test_record import record
 from ttq_repro.report.caveats import caveats, outlier
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 
 TTQ = cells("ablations")[0]
 LEAD = f"{TTQ.labels['title']}, seed {{}} ({TTQ.setting}): "
@@ -17,7 +17,7 @@ LEAD = f"{TTQ.labels['title']}, seed {{}} ({TTQ.setting}): "
 
 def of(*seeds: dict[str, Any]) -> list[str]:
     records = {seed: record(seed=seed, **fields) for seed, fields in enumerate(seeds, 1)}
-    return caveats([Found(TTQ, records)])
+    return caveats([CellRecords(TTQ, records)])
 
 
 def ending(**scales: list[float]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from tests.report.plain_records import cells, put, trained, write_log
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.figure3 import figure3, render
 from ttq_repro.report.released_log import beside
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -14,7 +14,7 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
     planned = cells("figure3")
     errors = (0.08, 0.1, 0.095, 0.09)
     found = [
-        Found(cell, {1: trained(cell, 1, error)})
+        CellRecords(cell, {1: trained(cell, 1, error)})
         for cell, error in zip(planned, errors, strict=True)
     ]
     log = beside(planned, write_log(tmp_path))

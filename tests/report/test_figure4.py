@@ -5,13 +5,13 @@ import pytest
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.figure4 import figure4, render
 from ttq_repro.report.released_log import ReleasedLog
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
 
 
 def test_accuracies_of_both_kinds_of_images() -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
-    found = [Found(cell, {1: trained(cell, 1, 0.3)}) for cell in planned]
+    found = [CellRecords(cell, {1: trained(cell, 1, 0.3)}) for cell in planned]
     training, validation = figure4(found).axes
     assert [line.get_label() for line in validation.lines] == [
         "full precision (dropout): 70.0",
@@ -34,7 +34,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
     text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
     assert "laid over our schedule" in text
     released = ReleasedLog.read(tmp_path, log.name)
-    axes = figure4([Found(planned[3], {1: trained(planned[3], 1)})], released).axes
+    axes = figure4([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
         theirs = panel.lines[-1]
         assert theirs.get_label() == f"TTQ, released log: {final}"

@@ -5,7 +5,7 @@ from matplotlib.container import ErrorbarContainer
 
 from tests.report.plain_records import LAYERS, cells, put, trained
 from ttq_repro.report.figure5 import figure5, render
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -31,9 +31,9 @@ def by_title() -> dict[str, Cell]:
 def test_points_stand_at_the_sparsity_they_reached() -> None:
     planned = by_title()
     found = [
-        Found(planned["full precision"], {1: trained(planned["full precision"], 1, 0.08)}),
-        Found(planned["r = 0.2"], {1: sparse(planned["r = 0.2"], 1, 0.4, 0.10)}),
-        Found(
+        CellRecords(planned["full precision"], {1: trained(planned["full precision"], 1, 0.08)}),
+        CellRecords(planned["r = 0.2"], {1: sparse(planned["r = 0.2"], 1, 0.4, 0.10)}),
+        CellRecords(
             planned["t = 0.05"],
             {
                 1: sparse(planned["t = 0.05"], 1, 0.6, 0.10),

@@ -8,7 +8,7 @@ from tests.report.alexnet_records import alexnet, codes
 from tests.report.plain_records import cells, put
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.figure6 import figure6, kernel_table, render, tiled
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -41,7 +41,7 @@ def test_the_figure_shows_the_second_and_the_third_convolution() -> None:
 
 def test_what_removing_sparse_kernels_saves_and_loses() -> None:
     (cell,) = cells("figure6")
-    rows = kernel_table(Found(cell, {1: alexnet(cell)})).rows
+    rows = kernel_table(CellRecords(cell, {1: alexnet(cell)})).rows
     assert [row[0] for row in rows] == ["conv2", "conv3", "conv4", "conv5", "total"]
     # A quarter is empty, an eighth holds one weight; 30% of 307,200 weights are not zero.
     assert rows[0][1:] == ["12,288", "3,072", "1,536", "37.500", f"{100 * 1536 / 92_160:.4f}"]
@@ -51,7 +51,7 @@ def test_what_removing_sparse_kernels_saves_and_loses() -> None:
 def test_the_table_has_the_caveats_of_its_run() -> None:
     (cell,) = cells("figure6")
     made = replace(alexnet(cell), provenance={"dirty": True})
-    note = kernel_table(Found(cell, {1: made})).note
+    note = kernel_table(CellRecords(cell, {1: made})).note
     assert note.startswith(f"- TTQ, seed 1 ({cell.setting}): ")
     assert note.endswith("trained by a commit and changes that were not committed")
 
@@ -61,7 +61,7 @@ def test_the_total_is_weighted_by_weights() -> None:
     made = alexnet(cell)
     for kernels in list(made.kernels.values())[1:]:
         kernels |= {"empty": 0, "single": 0}
-    total = kernel_table(Found(cell, {1: made})).rows[-1]
+    total = kernel_table(CellRecords(cell, {1: made})).rows[-1]
     assert total[2] == "3,072"
     assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.3f}"
 

@@ -145,9 +145,9 @@ def _table1() -> list[Claim]:
         claims.append(
             Claim(
                 f"table1-resnet{depth}-difference",
-                f"ResNet-{depth}: TTQ minus full precision is {_gain(depth):+.2f} points",
+                f"ResNet-{depth}: TTQ minus full precision is {_difference(depth):+.2f} points",
                 "abstract, Table 1" if depth in WINNING_DEPTHS else "Table 1",
-                _gain(depth),
+                _difference(depth),
                 "points",
                 over_full_precision(depth),
                 Within(ERROR_MARGIN),
@@ -162,7 +162,7 @@ def _depth_claims() -> list[Claim]:
             f"ttq-beats-full-precision-resnet{depth}",
             f"ResNet-{depth}: TTQ has a lower error than full precision",
             "abstract, Table 1",
-            _gain(depth),
+            _difference(depth),
             "points",
             over_full_precision(depth),
             Below(0),
@@ -499,7 +499,7 @@ def _deployment() -> list[Claim]:
     ]
 
 
-def _gain(depth: int) -> float:
+def _difference(depth: int) -> float:
     """TTQ minus full precision in Table 1, in points."""
     return round(TABLE1[depth].ttq - TABLE1[depth].full_precision, 2)
 

@@ -8,7 +8,7 @@ from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
-    Found,
+    CellRecords,
     basis,
     by_setting,
     difference,
@@ -45,13 +45,13 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found))
 
 
-def _rows(block: list[Found], workspace: Workspace) -> list[list[str]]:
+def _rows(block: list[CellRecords], workspace: Workspace) -> list[list[str]]:
     """The rows of one setting; nothing is compared across settings."""
     baseline = next((one.records for one in block if _is_baseline(one)), {})
     return [_row(one, baseline, workspace) for one in block]
 
 
-def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
+def _row(one: CellRecords, baseline: BySeed, workspace: Workspace) -> list[str]:
     run = one.cell.run
     parents = records_of(run.parent, workspace) if run.parent else []
     parent = {record.seed: record for record in parents}
@@ -66,5 +66,5 @@ def _row(one: Found, baseline: BySeed, workspace: Workspace) -> list[str]:
     ]
 
 
-def _is_baseline(one: Found) -> bool:
+def _is_baseline(one: CellRecords) -> bool:
     return one.cell.labels["change"] == BASELINE

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded
 from ttq_repro.report.figure2 import draw_released_scales, draw_scales
-from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds, records_of
+from ttq_repro.report.seeds import CellRecords, at_one_setting, error_over_seeds, records_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -52,7 +52,7 @@ def render(
     return style.publish(authors_code(ttq, log), caption, found, home, "authors_code")
 
 
-def _parent(ttq: Found, workspace: Workspace) -> str:
+def _parent(ttq: CellRecords, workspace: Workspace) -> str:
     """A sentence on the network that our seeds start from; empty without its records."""
     run = ttq.cell.run.parent
     records = records_of(run, workspace) if run else []
@@ -60,7 +60,7 @@ def _parent(ttq: Found, workspace: Workspace) -> str:
     return PARENT.format(epochs=run.epochs, error=error) if run and error else ""
 
 
-def _log(ttq: Found, log: released_log.ReleasedLog) -> str:
+def _log(ttq: CellRecords, log: released_log.ReleasedLog) -> str:
     errors = log["validation_error"]
     share = ttq.cell.run.epochs / (released_log.PASSES * len(errors))
     caption = WITH_LOG.format(theirs=len(errors), error=100 * errors[-1])
@@ -68,7 +68,7 @@ def _log(ttq: Found, log: released_log.ReleasedLog) -> str:
 
 
 @style.styled
-def authors_code(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
+def authors_code(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
     """One wide panel of errors, and a small panel of scales for each layer."""
     layers = list(next(iter(ttq.records.values())).layers)
     rows = -(-len(layers) // COLUMNS)
@@ -92,7 +92,7 @@ def authors_code(ttq: Found, log: released_log.ReleasedLog | None = None) -> Fig
     return figure
 
 
-def _draw_errors(axes: Axes, ttq: Found, log: released_log.ReleasedLog | None) -> None:
+def _draw_errors(axes: Axes, ttq: CellRecords, log: released_log.ReleasedLog | None) -> None:
     for metric, (column, name, look) in ERRORS.items():
         curves = 100 * style.curves_of(ttq, metric)
         style.band(axes, style.epochs(curves), curves, label=name, **look)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
-    Found,
+    CellRecords,
     at_one_setting,
     basis,
     difference,
@@ -49,7 +49,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
-def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
+def _row(one: CellRecords, tested: dict[str, CellRecords], chosen: str | None) -> list[str]:
     method = _method(one)
     mark = " (chosen)" if method == chosen else ""
     name = f"{one.title}{mark}"
@@ -67,7 +67,7 @@ def _row(one: Found, tested: dict[str, Found], chosen: str | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _errors(held_out: dict[str, Found]) -> dict[str, float]:
+def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
     """The held-out error of each ternary method that was run."""
     return {
         method: error.mean
@@ -86,10 +86,10 @@ def _choice(errors: dict[str, float], chosen: str) -> str:
     return f"`artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
 
 
-def _name(one: Found) -> str:
+def _name(one: CellRecords) -> str:
     """The name of a cell in the notes below the table, where a method is in both stages."""
     return f"{one.title}, {one.cell.labels['stage']}"
 
 
-def _method(one: Found) -> str:
+def _method(one: CellRecords) -> str:
     return one.cell.labels["method"]

@@ -9,7 +9,7 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import TITLE, caveats
-from ttq_repro.report.seeds import Found, error_over_seeds, machines
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.table import NOTHING
 
@@ -69,7 +69,7 @@ def not_run(cell: Cell) -> str:
     return f"{NOT_RUN}: `{cell.command}`"
 
 
-def recorded(found: list[Found]) -> list[Found]:
+def recorded(found: list[CellRecords]) -> list[CellRecords]:
     """The cells with records, at least one.
 
     Raises:
@@ -81,19 +81,21 @@ def recorded(found: list[Found]) -> list[Found]:
     return with_records
 
 
-def error_of(one: Found) -> str:
+def error_of(one: CellRecords) -> str:
     """The error of a cell as shown in tables, or why there is none."""
     error = error_over_seeds(one.records.values())
     return str(error or (LEFT_OUT if one.left_out else NOT_RUN))
 
 
-def trailing_of(one: Found) -> str:
+def trailing_of(one: CellRecords) -> str:
     """The mean of the last eighth of a cell's epochs, over its seeds."""
     errors = [100 * record.test_error["trailing"] for record in one.records.values()]
     return f"{mean(errors):.2f}" if errors else NOTHING
 
 
-def notes_on(found: Sequence[Found], *own: str, name: Callable[[Found], str] = TITLE) -> str:
+def notes_on(
+    found: Sequence[CellRecords], *own: str, name: Callable[[CellRecords], str] = TITLE
+) -> str:
     """The list below a table: lines of its ``own``, caveats about single runs, what to run.
 
     Args:
@@ -104,7 +106,7 @@ def notes_on(found: Sequence[Found], *own: str, name: Callable[[Found], str] = T
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
 
 
-def _what_to_run(found: Iterable[Found]) -> Iterator[str]:
+def _what_to_run(found: Iterable[CellRecords]) -> Iterator[str]:
     """What to do about cells that were not run, and about records left out."""
     for one in found:
         yield from (f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one))
@@ -112,14 +114,14 @@ def _what_to_run(found: Iterable[Found]) -> Iterator[str]:
             yield not_run(one.cell)
 
 
-def _remedies(one: Found) -> list[str]:
+def _remedies(one: CellRecords) -> list[str]:
     """What to do about each record that is left out."""
     return [
         f"delete `{path}`, then `{one.cell.command_up_to(seed)}`" for seed, path in one.left_out
     ]
 
 
-def scatter_of_images(found: list[Found]) -> str:
+def scatter_of_images(found: list[CellRecords]) -> str:
     """How uncertain the choice of test images alone makes one error; empty without records."""
     records = [record for one in found for record in one.records.values()]
     if not records:
@@ -133,7 +135,7 @@ def scatter_of_images(found: list[Found]) -> str:
     )
 
 
-def drawn_from(found: list[Found]) -> str:
+def drawn_from(found: list[CellRecords]) -> str:
     """The setting of a figure, its seeds and machines, what was not run, and the caveats."""
     titles: dict[int, list[str]] = {}
     for one in found:

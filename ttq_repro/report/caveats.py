@@ -7,7 +7,7 @@ from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.record import Record, last_eighth
 
 #: An outlier is more than this many points from the median of the last eighth of the epochs.
@@ -35,7 +35,7 @@ def outlier(record: Record) -> Outlier | None:
     return found if abs(found.final - found.usual) > FAR else None
 
 
-def caveats(found: Iterable[Found], name: Callable[[Found], str] = TITLE) -> list[str]:
+def caveats(found: Iterable[CellRecords], name: Callable[[CellRecords], str] = TITLE) -> list[str]:
     """One line for each seed that has caveats, under the ``name`` of its cell."""
     return [
         f"{name(one)}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"

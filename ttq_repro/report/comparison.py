@@ -8,7 +8,7 @@ from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
-    Found,
+    CellRecords,
     basis,
     by_setting,
     difference,
@@ -49,13 +49,13 @@ def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found))
 
 
-def _rows(block: list[Found]) -> list[list[str]]:
+def _rows(block: list[CellRecords]) -> list[list[str]]:
     """The rows of one setting; nothing is compared across settings."""
     by_method = {one.cell.labels["method"]: one.records for one in block}
     return [_row(one, by_method) for one in block]
 
 
-def _row(one: Found, by_method: dict[str, BySeed]) -> list[str]:
+def _row(one: CellRecords, by_method: dict[str, BySeed]) -> list[str]:
     method = one.cell.labels["method"]
     parent = {} if method == PARENT else by_method.get(PARENT, {})
     control = {} if method in (PARENT, CONTROL) else by_method.get(CONTROL, {})

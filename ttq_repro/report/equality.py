@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ttq_repro.report.captions import LEFT_OUT, captioned, error_of, notes_on
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.lineage import of_one_lineage
-from ttq_repro.report.seeds import Found, found_of, same_images
+from ttq_repro.report.seeds import CellRecords, found_of, same_images
 from ttq_repro.report.statistics import difference_of_groups
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -66,7 +66,7 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
     """
     alone = [found_of(cell, workspace) for cell in cells if cell.run.processes == 1]
     found = of_one_lineage(alone, workspace)
-    by_method: dict[tuple[str, str], dict[Way, Found]] = {}
+    by_method: dict[tuple[str, str], dict[Way, CellRecords]] = {}
     for one in found:
         trainer = one.cell.run.config["trainer"]
         ways = by_method.setdefault((one.title, one.cell.budget), {})
@@ -82,12 +82,14 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found, *between))
 
 
-def _machines(found: Iterable[Found]) -> list[str]:
+def _machines(found: Iterable[CellRecords]) -> list[str]:
     """The kinds of machine of the records."""
     return sorted({record.machine for one in found for record in one.records.values()})
 
 
-def _both(reference: Way, machine: str, ways: dict[Way, Found]) -> tuple[Found, Found] | None:
+def _both(
+    reference: Way, machine: str, ways: dict[Way, CellRecords]
+) -> tuple[CellRecords, CellRecords] | None:
     """The runs of float32 and of bf16 on one kind of machine, None if one of them has none."""
     if reference not in ways or BF16 not in ways:
         return None
@@ -95,7 +97,7 @@ def _both(reference: Way, machine: str, ways: dict[Way, Found]) -> tuple[Found, 
     return (fp32, bf16) if fp32.records and bf16.records else None
 
 
-def _compared(reference: Way, fp32: Found, bf16: Found) -> list[str]:
+def _compared(reference: Way, fp32: CellRecords, bf16: CellRecords) -> list[str]:
     """The two errors, their difference, and the verdict."""
     if reference != PLAIN:
         both = _executions(fp32) & _executions(bf16)
@@ -108,7 +110,7 @@ def _compared(reference: Way, fp32: Found, bf16: Found) -> list[str]:
     return [*errors, *_judged(bf16, fp32)]
 
 
-def _between_machines(one: Found) -> str:
+def _between_machines(one: CellRecords) -> str:
     """A line on how CPUs and GPUs differ in one cell; empty without comparable runs on both."""
     cpu, gpu = (_trained_on(machine, one) for machine in ("CPU", "GPU"))
     if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
@@ -118,27 +120,27 @@ def _between_machines(one: Found) -> str:
     return f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
 
 
-def _alike(*found: Found) -> bool:
+def _alike(*found: CellRecords) -> bool:
     records = [record for one in found for record in one.records.values()]
     return same_images({record.name: record.test_images for record in records})
 
 
-def _judged(ours: Found, theirs: Found) -> tuple[str, str]:
+def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:
     """The difference of the mean errors, and the verdict on it."""
     difference = difference_of_groups(_wrong(ours), _wrong(theirs))
     found_out = verdict(difference, (-MARGIN, MARGIN))
     return difference.signed(), WORDS.get(found_out, found_out)
 
 
-def _trained_on(machine: str, one: Found) -> Found:
+def _trained_on(machine: str, one: CellRecords) -> CellRecords:
     return _only(one, lambda record: record.machine == machine)
 
 
-def _only(one: Found, fits: Callable[[Record], bool]) -> Found:
+def _only(one: CellRecords, fits: Callable[[Record], bool]) -> CellRecords:
     return one._replace(records={s: record for s, record in one.records.items() if fits(record)})
 
 
-def _executions(one: Found) -> set[tuple[bool, bool]]:
+def _executions(one: CellRecords) -> set[tuple[bool, bool]]:
     return {_execution(record) for record in one.records.values()}
 
 
@@ -147,7 +149,7 @@ def _execution(record: Record) -> tuple[bool, bool]:
     return bool(record.provenance.get("compiled")), bool(record.provenance.get("graphed"))
 
 
-def _wrong(one: Found) -> NDArray[np.float64]:
+def _wrong(one: CellRecords) -> NDArray[np.float64]:
     """100 for each wrong answer, 0 for each right one, of shape (seeds, images)."""
     wrong = np.stack([~record.correct_images() for record in one.records.values()])
     return 100 * wrong.astype(np.float64)

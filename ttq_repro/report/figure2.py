@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded
-from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -44,7 +44,7 @@ def render(
 
 
 @style.styled
-def figure2(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
+def figure2(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
     """One column per layer: scales above, shares below."""
     figure = Figure((style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")
@@ -64,7 +64,7 @@ def figure2(ttq: Found, log: released_log.ReleasedLog | None = None) -> Figure:
     return figure
 
 
-def draw_scales(axes: Axes, ttq: Found, layer: str) -> None:
+def draw_scales(axes: Axes, ttq: CellRecords, layer: str) -> None:
     """W_p and W_n of a layer by epoch."""
     for quantity, (symbol, look) in SCALES.items():
         curves = _by_seed(ttq, layer, quantity)
@@ -72,7 +72,7 @@ def draw_scales(axes: Axes, ttq: Found, layer: str) -> None:
 
 
 def draw_released_scales(
-    axes: Axes, ttq: Found, layer: str, log: released_log.ReleasedLog, theirs: int
+    axes: Axes, ttq: CellRecords, layer: str, log: released_log.ReleasedLog, theirs: int
 ) -> None:
     """W_p and W_n of a layer in the log's first ``theirs`` epochs, laid over our schedule."""
     for quantity, (symbol, look) in SCALES.items():
@@ -81,7 +81,7 @@ def draw_released_scales(
         style.laid_over(axes, values, ours, label, alpha=0.5, **look)
 
 
-def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
+def _draw_shares(axes: Axes, ttq: CellRecords, layer: str) -> None:
     shares = [100 * _by_seed(ttq, layer, name) for name in SHARES]
     means = [share.mean(0) for share in shares]
     x = style.epochs(shares[0])
@@ -98,6 +98,6 @@ def _draw_shares(axes: Axes, ttq: Found, layer: str) -> None:
         axes.text(x[-1], height, f" {end:.0f}%", va="center", fontsize=7)
 
 
-def _by_seed(found: Found, layer: str, quantity: str) -> NDArray[np.float64]:
+def _by_seed(found: CellRecords, layer: str, quantity: str) -> NDArray[np.float64]:
     """A quantity of a layer, of shape (seeds, epochs)."""
     return np.array([record.layers[layer][quantity] for record in found.records.values()])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded, trailing_of
 from ttq_repro.report.lineage import of_one_lineage
-from ttq_repro.report.seeds import Found, at_one_setting, error_over_seeds
+from ttq_repro.report.seeds import CellRecords, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import last_eighth
 from ttq_repro.runs.workspace import Workspace
@@ -59,7 +59,7 @@ def render(
 
 
 @style.styled
-def figure3(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
+def figure3(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
     """One line per method, and the log's TTQ."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots()

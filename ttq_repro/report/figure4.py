@@ -10,7 +10,7 @@ from ttq_repro.paper.claims import ALEXNET_LOG
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import file_name, recorded
 from ttq_repro.report.figure3 import LINES
-from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -40,7 +40,7 @@ def render(
 
 
 @style.styled
-def figure4(found: list[Found], log: released_log.ReleasedLog | None = None) -> Figure:
+def figure4(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
     """One panel per kind of images, with one line per method and the log's TTQ."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
     panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)

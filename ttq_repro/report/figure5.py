@@ -15,7 +15,7 @@ from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
 from ttq_repro.report.captions import recorded, scatter_of_images
 from ttq_repro.report.lineage import of_one_lineage
-from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -76,18 +76,18 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     return style.publish(figure5(drawn), caption, shown, home, "figure5")
 
 
-def _common_seeds(found: list[Found]) -> list[int]:
+def _common_seeds(found: list[CellRecords]) -> list[int]:
     """The seeds that all cells with records have: points are compared with each other."""
     seeds = [one.records.keys() for one in found if one.records]
     return sorted(set[int]().union(*seeds).intersection(*seeds))
 
 
-def _only(seeds: list[int], one: Found) -> Found:
+def _only(seeds: list[int], one: CellRecords) -> CellRecords:
     return one._replace(records={s: r for s, r in one.records.items() if s in seeds})
 
 
 @style.styled
-def figure5(found: list[Found]) -> Figure:
+def figure5(found: list[CellRecords]) -> Figure:
     """One panel of the test error and one of the training error."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharex=True)
@@ -110,7 +110,7 @@ def figure5(found: list[Found]) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, one: Found, errors: NDArray[np.float64]) -> None:
+def _draw_line(axes: Axes, one: CellRecords, errors: NDArray[np.float64]) -> None:
     look = LINES[one.cell.labels["series"]]
     axes.axhline(errors.mean(), label=one.title, **look)
     if len(errors) > 1:
@@ -120,7 +120,7 @@ def _draw_line(axes: Axes, one: Found, errors: NDArray[np.float64]) -> None:
         )
 
 
-def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> None:
+def _draw_sweep(axes: Axes, points: list[CellRecords], metric: str, **look: Any) -> None:
     """Draw points at the sparsity reached, with error bars of ± s.d. on both axes and labels."""
     x = [100 * np.array(_sparsities(one), float) for one in points]
     y = [_final(one, metric) for one in points]
@@ -146,15 +146,15 @@ def _draw_sweep(axes: Axes, points: list[Found], metric: str, **look: Any) -> No
             )
 
 
-def _is_line(one: Found) -> bool:
+def _is_line(one: CellRecords) -> bool:
     return one.cell.labels["series"] in LINES
 
 
-def _sparsities(one: Found) -> list[float | None]:
+def _sparsities(one: CellRecords) -> list[float | None]:
     return [record.sparsity() for record in one.records.values()]
 
 
-def _final(one: Found, metric: str) -> NDArray[np.float64]:
+def _final(one: CellRecords, metric: str) -> NDArray[np.float64]:
     """A metric of the final epoch in percent, one value per seed."""
     return 100 * style.curves_of(one, metric)[:, -1]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.report import style
 from ttq_repro.report.captions import captioned, file_name, notes_on, recorded
-from ttq_repro.report.seeds import Found, at_one_setting
+from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -101,7 +101,7 @@ class Kernels(NamedTuple):
         return [name, *(f"{n:,}" for n in counts), f"{100 * saved:.3f}", f"{100 * lost:.4f}"]
 
 
-def kernel_table(one: Found) -> Table:
+def kernel_table(one: CellRecords) -> Table:
     """One row per ternary convolution, and their total, from a cell with a single record."""
     (record,) = one.records.values()
     layers = [_kernels(record, layer) for layer in record.kernels]

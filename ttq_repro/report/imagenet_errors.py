@@ -13,7 +13,7 @@ from ttq_repro.report.captions import (
     notes_on,
     scatter_of_images,
 )
-from ttq_repro.report.seeds import Found, at_one_setting, basis, error_over_seeds
+from ttq_repro.report.seeds import CellRecords, at_one_setting, basis, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
@@ -45,7 +45,7 @@ def errors_table(
     return Table(captioned(caption, cells[0]), header, rows, notes_on(found))
 
 
-def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:
+def _row(one: CellRecords, reported: Mapping[str, TopErrors]) -> list[str]:
     theirs = reported.get(one.cell.labels["method"])
     top1 = _errors(one, theirs and theirs.top1, 1)
     row = [one.title, basis(one)]
@@ -54,7 +54,7 @@ def _row(one: Found, reported: Mapping[str, TopErrors]) -> list[str]:
     return [*row, *top1, *_errors(one, theirs and theirs.top5, 5)]
 
 
-def _errors(one: Found, theirs: float | None, top: Literal[1, 5]) -> list[str]:
+def _errors(one: CellRecords, theirs: float | None, top: Literal[1, 5]) -> list[str]:
     """The paper's error, ours, and the difference."""
     ours = error_over_seeds(one.records.values(), top)
     return [

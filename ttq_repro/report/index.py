@@ -9,7 +9,7 @@ from ttq_repro.files import write_atomically
 from ttq_repro.report.captions import in_order
 from ttq_repro.report.claims_table import answer, subject_table
 from ttq_repro.report.ledger import Judgement
-from ttq_repro.report.page import CLAIMS, alternative
+from ttq_repro.report.page import CLAIMS_TABLE, alternative
 from ttq_repro.report.run_list import RunList
 
 TEXT = """# Results
@@ -59,7 +59,7 @@ def write_index(
 def _links(home: Path, folder: str) -> list[str]:
     """Links to the tables of a folder, except the claims table, which is linked above."""
     files = in_order((home / folder).glob("*.md"))
-    return [f"- [{path.stem}]({folder}/{path.name})" for path in files if path.stem != CLAIMS]
+    return [f"- [{path.stem}]({folder}/{path.name})" for path in files if path.stem != CLAIMS_TABLE]
 
 
 def _figure(caption: Path) -> str:

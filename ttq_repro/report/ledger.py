@@ -29,7 +29,7 @@ from ttq_repro.paper.rules import (
 )
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.caveats import outlier
-from ttq_repro.report.lineage import Origin, Weights, mismatched, place, weights_of
+from ttq_repro.report.lineage import Origin, Weights, mismatched, record_path, weights_of
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.released_log import number_in_log
 from ttq_repro.report.seeds import same_images, with_machines
@@ -237,7 +237,7 @@ class Ledger:
         """The commands that delete mismatched records, to train again from current parents."""
         cells = {cell.run.identity: cell for _, cell in one.terms}
         return tuple(
-            f"rm {place(cells[origin.identity], origin.seed, self._workspace)}"
+            f"rm {record_path(cells[origin.identity], origin.seed, self._workspace)}"
             for origin in self._mismatched(one)
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import mode
 from typing import NamedTuple, Self
 
-from ttq_repro.report.seeds import Found, records_of
+from ttq_repro.report.seeds import CellRecords, records_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.workspace import Workspace
@@ -82,7 +82,7 @@ def mismatched(origins: Iterable[Origin], weights: Weights) -> list[Origin]:
     return found
 
 
-def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
+def of_one_lineage(found: Sequence[CellRecords], workspace: Workspace) -> list[CellRecords]:
     """The cells without mismatched records; comparing those would compare their parents."""
     origins = [Origin.of(record) for one in found for record in one.records.values()]
     weights = weights_of([*_relatives(found, origins, workspace), *origins])
@@ -91,7 +91,7 @@ def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
         one._replace(
             records={s: r for s, r in one.records.items() if (r.identity, s) not in apart},
             left_out=tuple(
-                (s, place(one.cell, s, workspace))
+                (s, record_path(one.cell, s, workspace))
                 for s, record in one.records.items()
                 if (record.identity, s) in apart
             ),
@@ -101,7 +101,7 @@ def of_one_lineage(found: Sequence[Found], workspace: Workspace) -> list[Found]:
 
 
 def _relatives(
-    found: Sequence[Found], origins: Sequence[Origin], workspace: Workspace
+    found: Sequence[CellRecords], origins: Sequence[Origin], workspace: Workspace
 ) -> list[Origin]:
     """The parents, whether or not they are compared; if one lacks a record, all networks."""
     runs = {run.identity: run for one in found if (run := one.cell.run.parent)}
@@ -113,6 +113,6 @@ def _relatives(
     return [*parents, *(Origin.of(r) for f in folders for r in read_records(f, warnings.warn))]
 
 
-def place(cell: Cell, seed: int, workspace: Workspace) -> str:
+def record_path(cell: Cell, seed: int, workspace: Workspace) -> str:
     """The path of a seed's record, relative to the workspace, to be deleted by the user."""
     return str(workspace.record(cell.run.with_seed(seed)).relative_to(workspace.root))

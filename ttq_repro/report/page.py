@@ -21,14 +21,14 @@ from ttq_repro.report.claims_table import (
     paper_number,
     subject_table,
 )
+from ttq_repro.report.doc_sections import difference_table
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement
-from ttq_repro.report.readme import difference_table
 from ttq_repro.report.run_list import RunList
 from ttq_repro.table import Table
 
 #: The table left out of the page's list of tables, as the page opens with the claims.
-CLAIMS = "claims"
+CLAIMS_TABLE = "claims"
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -87,7 +87,7 @@ def write_page(
 def read_tables(folder: Path) -> dict[str, Table]:
     """The tables of a folder by name."""
     names = (path.stem for path in in_order(folder.glob("*.csv")))
-    return {name: Table.read(folder, name) for name in names if name != CLAIMS}
+    return {name: Table.read(folder, name) for name in names if name != CLAIMS_TABLE}
 
 
 def read_figures(folder: Path) -> list[Figure]:

@@ -35,7 +35,7 @@ class MeanAndDeviation:
 BySeed = dict[int, Record]
 
 
-class Found(NamedTuple):
+class CellRecords(NamedTuple):
     """A cell, its records, and the seed and path of each record that may not be compared."""
 
     cell: Cell
@@ -53,14 +53,14 @@ def records_of(run: Run, workspace: Workspace) -> list[Record]:
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
 
 
-def found_of(cell: Cell, workspace: Workspace) -> Found:
+def found_of(cell: Cell, workspace: Workspace) -> CellRecords:
     """A cell with all of its records."""
-    return Found(cell, {record.seed: record for record in records_of(cell.run, workspace)})
+    return CellRecords(cell, {record.seed: record for record in records_of(cell.run, workspace)})
 
 
 def at_one_setting(
     cells: list[Cell], workspace: Workspace, usable: Callable[[Record], bool] = lambda _: True
-) -> list[Found]:
+) -> list[CellRecords]:
     """The cells of one :attr:`Cell.setting`, with their records.
 
     Networks of different settings are never compared. The setting chosen is the one at which most
@@ -73,8 +73,8 @@ def at_one_setting(
 
 
 def by_setting(
-    cells: list[Cell], workspace: Workspace, is_reference: Callable[[Found], bool]
-) -> list[list[Found]]:
+    cells: list[Cell], workspace: Workspace, is_reference: Callable[[CellRecords], bool]
+) -> list[list[CellRecords]]:
     """The cells of the setting at which most have a record, then one list per other setting.
 
     From other settings come the cells with a record and the references that they are compared with;
@@ -103,7 +103,7 @@ def with_machines(setting: str, kinds: Iterable[str]) -> str:
     return ", ".join(filter(None, (setting, machines(kinds))))
 
 
-def basis(one: Found, *compared: BySeed) -> str:
+def basis(one: CellRecords, *compared: BySeed) -> str:
     """The setting of a cell and, if several, the kinds of machine of its seeds.
 
     The same seeds of what the cell is compared with count, too.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.files import write_atomically
 from ttq_repro.report.captions import captioned, drawn_from, stand_in
-from ttq_repro.report.seeds import Found
+from ttq_repro.report.seeds import CellRecords
 
 #: Text width of the paper's format in inches.
 WIDTH = 5.5
@@ -64,7 +64,7 @@ def band(axes: Axes, x: Any, curves: Any, **line: Any) -> None:
         )
 
 
-def curves_of(found: Found, metric: str) -> NDArray[np.float64]:
+def curves_of(found: CellRecords, metric: str) -> NDArray[np.float64]:
     """A metric of every epoch, of shape (seeds, epochs)."""
     return np.array([record.metrics[metric] for record in found.records.values()])
 
@@ -114,7 +114,7 @@ def error_axis(axes: Axes, name: str) -> None:
 
 
 @styled
-def publish(figure: Figure, caption: str, found: list[Found], home: Path, name: str) -> str:
+def publish(figure: Figure, caption: str, found: list[CellRecords], home: Path, name: str) -> str:
     """Write ``figures/NAME.png``, ``.svg`` and the caption ``.md`` below ``home``.
 
     Returns:

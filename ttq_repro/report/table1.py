@@ -7,7 +7,7 @@ from pathlib import Path
 from ttq_repro.paper.claims import METHODS
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
-from ttq_repro.report.seeds import Found, error_over_seeds, found_of, with_machines
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, found_of, with_machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
@@ -27,7 +27,7 @@ HEADER = [
 ]  # fmt: skip
 
 #: The cells of one depth and setting, by column.
-ByColumn = dict[str, Found]
+ByColumn = dict[str, CellRecords]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -41,7 +41,7 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
     A row never mixes budgets or precisions.
     """
     rows: list[list[str]] = []
-    shown: list[Found] = []
+    shown: list[CellRecords] = []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
         by_setting: dict[str, ByColumn] = {}
         for cell in cells:
@@ -62,14 +62,14 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
-def _beside(one: Found) -> str:
+def _beside(one: CellRecords) -> str:
     """A note on a titled cell, which has no column in the table; empty for other cells."""
     if "title" not in one.cell.labels or not one.records:
         return ""
     return f"{_name(one)} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
 
 
-def _name(one: Found) -> str:
+def _name(one: CellRecords) -> str:
     """The name of a cell in the notes below the table."""
     labels = one.cell.labels
     column = labels["column"]
@@ -83,6 +83,6 @@ def _row(depth: int, found: ByColumn) -> list[str]:
     return [*row, *_ours(found.get("control"))]
 
 
-def _ours(one: Found | None) -> list[str]:
+def _ours(one: CellRecords | None) -> list[str]:
     """The final and the trailing error."""
     return [error_of(one), trailing_of(one)] if one else [NOTHING, NOTHING]

@@ -14,7 +14,8 @@ class Difference(NamedTuple):
 
     Attributes:
         source: where to find it in the paper, the released code and the logs.
-        override: ``none`` if no option of ours fully follows another source.
+        override: the option that leads from our choice to another source, as far as one goes, or,
+            where all agree, away from them; ``none`` if there is no such option.
     """
 
     topic: str
@@ -226,7 +227,7 @@ DIFFERENCES = (
         "first convolution and last layer",
         "the same",
         "the same",
-        "policy=first_last_float",
+        "none",
     ),
     Difference(
         "AlexNet's weight decay and Adam",
@@ -268,7 +269,7 @@ DIFFERENCES = (
         "none released",
         "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
         "precision; TTQ by Adam, as SGD did not train it from scratch in a small trial",
-        "recipe=paper_resnet18",
+        "none",
     ),
     Difference(
         "networks of Table 3",

@@ -204,6 +204,16 @@ def test_cells_that_do_not_exist_are_named(only: str, said: str) -> None:
         cells("table1", "paper", only)
 
 
+def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path) -> None:
+    ask = compose_config("reproduce", ["+only.depth=[20]", "+only.column=[ttq]"])
+    (usual,) = cells_of(ask, "short")
+    assert usual.command(3) == ("make reproduce-table1 BUDGET=short DEPTHS=20 SEEDS=3 DATA_DIR=...")
+    (digits,) = cells_of(ask | {"workspace": str(tmp_path), "dataset": "digits"}, "smoke")
+    assert digits.command() == (
+        "make reproduce-table1 BUDGET=smoke DEPTHS=20 DATA=digits WORKSPACE=..."
+    )
+
+
 def test_one_cell_needs_no_list() -> None:
     assert {cell.labels["depth"] for cell in cells("table1", "paper", "+only.depth=20")} == {20}
 

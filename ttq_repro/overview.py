@@ -15,10 +15,10 @@ from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.figure6 import KERNELS
-from ttq_repro.report.index import write_index
 from ttq_repro.report.ledger import Judgement, Ledger
 from ttq_repro.report.page import write_page
 from ttq_repro.report.released_log import checked_folder
+from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
 from ttq_repro.reproduce import render
 from ttq_repro.runs.config import Config, choices, compose_config
@@ -61,7 +61,7 @@ def overview(request: Config) -> None:
         for path, _ in before.items() & _drawn(workspace, all_but=failed).items():
             path.unlink()
         page = write_page(workspace.results, judgements, runs, not_run, problems)
-        write_index(workspace.results, judgements, runs, not_run)
+        write_results_readme(workspace.results, judgements, runs, not_run)
         write_atomically(workspace.results / "answer.md", answer(judgements).encode())
     print(f"{summary(judgements)}\nwritten to {page}")
 

@@ -80,7 +80,7 @@ def test_a_level_is_judged_by_its_interval_over_seeds(
     assert judgement.verdict == expected
     assert (judgement.ours is None) == (not wrong)
     if not wrong:
-        assert judgement.commands == (network.command,)
+        assert judgement.commands == (f"{network.command()} WORKSPACE=...",)
 
 
 def pairs(depth: int, *gains: int, setting: str = PAPER) -> list[Record]:
@@ -175,7 +175,7 @@ def test_only_the_papers_budget_judges() -> None:
     assert judgement.basis == SHORT
     assert judgement.ours is not None
     assert judgement.ours.interval is not None
-    assert judgement.commands == (cell(20, "ttq").command,)
+    assert judgement.commands == (f"{cell(20, 'ttq').command()} WORKSPACE=...",)
     paper = made(cell(20, "ttq"), 1, 1200)
     judgement = judge(LEVEL, [*short, paper])
     assert (judgement.verdict, judgement.basis) == (Verdict.UNDECIDED, PAPER)
@@ -321,7 +321,7 @@ def test_what_is_left_out_says_what_to_delete_and_to_train() -> None:
     assert judgement.verdict == Verdict.NOT_RUN
     assert judgement.commands == (
         f"rm results/records/cifar10/{child.identity}/seed2.json",
-        "make reproduce-table1 BUDGET=paper DEPTHS=20 SEEDS=2 DATA_DIR=...",
+        "make reproduce-table1 BUDGET=paper DEPTHS=20 SEEDS=2 DATA_DIR=... WORKSPACE=...",
     )
 
 

@@ -12,7 +12,6 @@ from tests.runs.test_record import record
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import ORDER
 from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_table, summary
-from ttq_repro.report.index import write_index
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import (
@@ -23,6 +22,7 @@ from ttq_repro.report.page import (
     title,
     write_page,
 )
+from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
 from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.config import choices
@@ -71,7 +71,7 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
         Table("Its units.", ["bytes"], [["75,252"]]).write(tmp_path / folder, name)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error. More.\n\nBudget: short.\n")
-    write_index(tmp_path, NOT_RUN, RunList(), ["table2: not run: `make x`"])
+    write_results_readme(tmp_path, NOT_RUN, RunList(), ["table2: not run: `make x`"])
     index = (tmp_path / "README.md").read_text()
     assert answer(NOT_RUN) in index
     links = [line for line in index.splitlines() if line.startswith("- ")]

@@ -111,7 +111,7 @@ def test_the_precisions_of_an_artifact_are_kept_apart() -> None:
         for cell in cells_of(request | {"precision": precision}, "short")
     ]
     assert [cell.setting for cell in cells] == ["short, bf16", "short, fp32"]
-    assert [" PRECISION=fp32" in cell.command for cell in cells] == [False, True]
+    assert [" PRECISION=fp32" in cell.command() for cell in cells] == [False, True]
     assert len({cell.run.identity for cell in cells}) == 2
 
 
@@ -120,7 +120,7 @@ def test_results_of_several_processes_have_rows_of_their_own(tmp_path: Path) -> 
     alone = result_cells(request)
     assert {cell.run.processes for cell in alone} == {1}
     (together, *_) = cells_of(request | {"devices": 4, "precision": "bf16"}, "paper")
-    assert " DEVICES=4 " in together.command
+    assert " DEVICES=4 " in together.command()
     record().write(Workspace(tmp_path).record(together.run))
     both = result_cells(request)
     assert len(both) == 2 * len(alone)

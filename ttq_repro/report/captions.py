@@ -66,7 +66,7 @@ def captioned(caption: str, cell: Cell) -> str:
 
 def not_run(cell: Cell) -> str:
     """The placeholder for an artifact whose runs are missing."""
-    return f"{NOT_RUN}: `{cell.command}`"
+    return f"{NOT_RUN}: `{cell.command()}`"
 
 
 def recorded(found: list[CellRecords]) -> list[CellRecords]:
@@ -116,9 +116,7 @@ def _what_to_run(found: Iterable[CellRecords]) -> Iterator[str]:
 
 def _remedies(one: CellRecords) -> list[str]:
     """What to do about each record that is left out."""
-    return [
-        f"delete `{path}`, then `{one.cell.command_up_to(seed)}`" for seed, path in one.left_out
-    ]
+    return [f"delete `{path}`, then `{one.cell.command(seed)}`" for seed, path in one.left_out]
 
 
 def scatter_of_images(found: list[CellRecords]) -> str:
@@ -150,7 +148,7 @@ def drawn_from(found: list[CellRecords]) -> str:
             together.setdefault(kinds, []).append(one.title)
     sentences += [f"On {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
     if missing:
-        sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command}` trains them.")
+        sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command()}` trains them.")
     sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]
     sentences += [f"Caveat on {caveat}." for caveat in caveats(found)]
     return " ".join(sentences)

@@ -259,7 +259,7 @@ def _networks(one: Sum, seeds: list[int]) -> list[tuple[str, int]]:
 
 def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:
     """The commands that train terms of a sum up to ``seeds``, each command once."""
-    return tuple(dict.fromkeys(one.terms[term][1].command_up_to(seeds) for term in terms))
+    return tuple(dict.fromkeys(one.terms[term][1].command(seeds) for term in terms))
 
 
 def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:

@@ -8,6 +8,7 @@ from typing import Any
 from ttq_repro.checks import check_choice, check_list, check_option
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
@@ -26,14 +27,14 @@ class Cell:
         overrides: those that the artifact applies to the experiment.
         run: the run that fills it, at any seed.
         budget: ``paper``, ``short`` or ``smoke``.
-        command: the shell command that fills it.
+        request: the request for the artifact, see :func:`cells_of`.
     """
 
     labels: dict[str, Any]
     overrides: list[str]
     run: Run
     budget: str
-    command: str
+    request: Config
 
     @property
     def setting(self) -> str:
@@ -43,10 +44,26 @@ class Cell:
         together = f", {processes} processes" if processes > 1 else ""
         return f"{self.budget}, {trainer['precision']}{plain}{together}"
 
-    def command_up_to(self, seeds: int) -> str:
-        """:attr:`command` for the seeds from 1 to ``seeds``."""
-        option = f" SEEDS={seeds}" if seeds > 1 else ""
-        return self.command.replace(" DATA_DIR=", f"{option} DATA_DIR=")
+    def command(self, seeds: int = 1) -> str:
+        """The shell command that trains it at the seeds from 1 to ``seeds``.
+
+        Paths, which only concern this machine, are dots.
+        """
+        config = self.run.config
+        variables = {
+            "BUDGET": self.budget,
+            "DEPTHS": self.labels.get("depth"),
+            # The other one is the usual one.
+            "PRECISION": "fp32" if self.request["precision"] == "fp32" else None,
+            "DEVICES": self.run.processes if self.run.processes > 1 else None,
+            "DATA": self.request["dataset"],
+            "SEEDS": seeds if seeds > 1 else None,
+            "DATA_DIR": None if config["data"]["root"] is None else "...",
+            "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
+        }
+        artifact = self.request["artifact"]["name"].replace("_", "-")
+        given = (f"{name}={value}" for name, value in variables.items() if value is not None)
+        return " ".join([f"make reproduce-{artifact}", *given])
 
 
 def cells_of(request: Config, budget: str) -> list[Cell]:
@@ -70,9 +87,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
         run = _run(request, entry, budget)
         # Some entries are for one precision only.
         if entry.get("precision") in (None, run.config["trainer"]["precision"]):
-            labels, overrides = _labels(entry), entry.get("overrides", [])
-            command = _command(request, entry, budget)
-            cells.append(Cell(labels, overrides, run, budget, command))
+            cells.append(Cell(_labels(entry), entry.get("overrides", []), run, budget, request))
     of_photographs = "stand_in" in artifact
     if any(is_of_photographs(cell.run.config["data"]) != of_photographs for cell in cells):
         kind = "photographs" if of_photographs else "small images"
@@ -150,12 +165,3 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
 
 def _labels(entry: Config) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in KEYS}
-
-
-def _command(request: Config, entry: Config, budget: str) -> str:
-    depth = f" DEPTHS={entry['depth']}" if "depth" in entry else ""
-    precision = " PRECISION=fp32" if request["precision"] == "fp32" else ""
-    devices = f" DEVICES={request['devices']}" if request["devices"] not in (None, 1) else ""
-    data = f" DATA={request['dataset']}" if request["dataset"] else ""
-    name = request["artifact"]["name"].replace("_", "-")
-    return f"make reproduce-{name} BUDGET={budget}{depth}{precision}{devices}{data} DATA_DIR=..."

@@ -30,7 +30,7 @@ of it on one page that needs no network.
 {lists}"""
 
 
-def write_index(
+def write_results_readme(
     home: Path, judgements: Sequence[Judgement], runs: RunList, not_run: Sequence[str]
 ) -> None:
     """Write ``README.md`` into ``home``.

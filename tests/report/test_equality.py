@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,17 @@ def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Pa
     )
     assert first.endswith("(n=3) apart: undecided at this n")
     assert not [line for line in others if "apart" in line]
+
+
+def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    bf16 = next(cell for cell in planned if cell.setting == "short, bf16")
+    made = trained(bf16, 1, 0.1)
+    put(workspace, bf16, replace(made, provenance=made.provenance | {"dirty": True}))
+    assert "not committed" not in equality(planned, workspace).note
+    fp32 = next(cell for cell in planned if cell.setting == "short, fp32")
+    put(workspace, fp32, trained(fp32, 1, 0.1))
+    assert "not committed" in equality(planned, workspace).note
 
 
 def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:

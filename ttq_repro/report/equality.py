@@ -71,15 +71,23 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
         trainer = one.cell.run.config["trainer"]
         ways = by_method.setdefault((one.title, one.cell.budget), {})
         ways[trainer["precision"], trainer["plain"]] = one
-    rows = [
-        [*method, machine or NOTHING, REFERENCES[reference], *_compared(reference, *both)]
-        for method, ways in by_method.items()
-        for machine in _machines(ways.values())
-        for reference in REFERENCES
-        if (both := _both(reference, machine, ways))
-    ]
-    between = [_between_machines(one) for ways in by_method.values() for one in ways.values()]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found, *between))
+    rows: list[list[str]] = []
+    between: list[str] = []
+    to_note: list[CellRecords] = []
+    for method, ways in by_method.items():
+        own_rows = [
+            [*method, machine or NOTHING, REFERENCES[reference], *_compared(reference, *both)]
+            for machine in _machines(ways.values())
+            for reference in REFERENCES
+            if (both := _both(reference, machine, ways))
+        ]
+        own_lines = [line for line in map(_between_machines, ways.values()) if line]
+        rows += own_rows
+        between += own_lines
+        # Runs that have nothing to be compared with are not shown, nor are their caveats.
+        shown = bool(own_rows or own_lines)
+        to_note += [one for one in ways.values() if shown or not one.records]
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(to_note, *between))
 
 
 def _machines(found: Iterable[CellRecords]) -> list[str]:

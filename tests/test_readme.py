@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from ttq_repro.files import ROOT
+from ttq_repro.models import CifarResNet
 from ttq_repro.paper.differences import DIFFERENCES
+from ttq_repro.quantizers import TTQ, quantize_
 from ttq_repro.report.doc_sections import fill, pages
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.network import attach_quantizer
@@ -54,6 +57,22 @@ def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "conv1 float first layer"
     assert lines[-1] == "fc ternary Linear"
+
+
+def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "inference.md").read_text()
+    example, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    network = CifarResNet(20, 10)
+    quantize_(network, TTQ)
+    made = {
+        "network": network.eval(),
+        "names": tuple("0123456789"),
+        "images": torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8),
+    }
+    exec(example, made)
+    expected = network(made["packed"].inputs.normalized(made["images"]))
+    torch.testing.assert_close(made["logits"], expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttq_repro.data.augmentation import Augmentation, ScaledCrop, SquareCrop, View, center_crop
@@ -15,6 +15,7 @@ def draw(augmentation: Augmentation, height: int, width: int, count: int = 400) 
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@settings(deadline=None)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
 def test_views_lie_inside_the_photograph(
     augmentation: Augmentation, height: int, width: int, seed: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def test_a_full_disk_loses_nothing(
     assert str(failure.value).count("No space left on device") == 2
     assert str(failure.value).count("its parent failed") == 1
     assert failure.value.exit_code == 1
-    assert "not run" in capsys.readouterr().out, "the table is drawn all the same"
+    assert "nothing is drawn: not run" in capsys.readouterr().out
     assert not list(small_disk.rglob("*.tmp"))
     mount("-o", "remount,size=64m", str(small_disk))
     reproduce(request)
@@ -98,6 +99,8 @@ def test_one_run_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(module, "fit", failing)
     with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*ttq.*recipe.batch_size=32"):
         reproduce(request)
+    table = Workspace.of(request).outputs / "tables" / "table1.md"
+    assert re.search(r"\| not run \| - \| \d+\.\d\d \(n=1\) \|", table.read_text()), "the control"
     monkeypatch.setattr(module, "fit", fit)
     capsys.readouterr()
     reproduce(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ NAME, OVERRIDES = "train", ["recipe=smoke", "seed=7"]
 
 
 @pytest.fixture
-def composed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+def composed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[list[str]]]:
     """The overrides that Hydra is asked to compose, given an empty cache in ``tmp_path``."""
     asked: list[list[str]] = []
 
@@ -30,7 +31,9 @@ def composed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     monkeypatch.setattr(config, "KEPT", tmp_path)
     monkeypatch.setattr(config, "_compose", compose)
     forget()
-    return asked
+    yield asked
+    # What is remembered of other files would make the next composition drop the real cache.
+    forget()
 
 
 def forget() -> None:

@@ -58,6 +58,12 @@ def test_imports_go_one_way(package: str) -> None:
                 assert imported in ALLOWED[package] | {package} | SHARED, path
 
 
+@pytest.mark.parametrize("module", sorted(SHARED))
+def test_shared_modules_import_only_each_other(module: str) -> None:
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        assert {name.split(".")[1] for name in imported_by(node)} <= SHARED
+
+
 @pytest.mark.parametrize(
     "modules", ["ttq_repro.reproduce", "ttq_repro.runs.plan", "ttq_repro.overview", REPORTS]
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,3 +122,18 @@ def test_it_depends_on_what_its_library_imports(printed: list[str], place: Path)
     assert all(Path(path).is_relative_to(place) for path in printed[1:])
     ours = {name for path in printed[1:] for name in imported_by(path)} - {"ttq-repro"}
     assert ours == DEPENDENCIES
+
+
+def test_the_lock_holds_an_allowed_version_of_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *itertools.chain.from_iterable(extras.values())]
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = [Requirement(line.removesuffix("\\")) for line in lines if re.match("[a-z0-9]", line)]
+    versions = {
+        canonicalize_name(one.name): spec.version for one in pinned for spec in one.specifier
+    }
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        if name != "ttq-repro":  # An extra may name others of its own.
+            assert versions[name] in requirement.specifier, f"{name}: run `make lock`"

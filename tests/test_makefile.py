@@ -73,3 +73,39 @@ def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
     monkeypatch.chdir(tmp_path)
     workspace = Workspace.existing(compose_config("report", report))
     assert workspace.results.resolve() == tmp_path / "my runs" / "results"
+
+
+@pytest.mark.parametrize(
+    ("variables", "overrides"),
+    [
+        ({"DATA": "digits"}, {"dataset": "digits", "budget": "short"}),
+        ({"DATA": "digits", "BUDGET": "smoke"}, {"budget": "smoke"}),
+        ({"SEEDS": "3", "JOBS": "2", "DEVICES": "2"}, {"seeds": 3, "jobs": 2, "devices": 2}),
+        ({"DRY_RUN": "1", "MEASURE": "yes"}, {"dry_run": True, "measure": True}),
+        ({"DRY_RUN": "no", "MEASURE": "0"}, {"dry_run": False, "measure": False}),
+        ({"DATA_DIR": "my data"}, {"data_dir": "my data"}),
+        ({"AUTHORS_LOG": "their logs"}, {"authors_log": "their logs"}),
+    ],
+)
+def test_every_variable_is_an_override(
+    variables: dict[str, str], overrides: dict[str, object]
+) -> None:
+    (call,) = asked("reproduce-figure3", **variables)
+    config = compose_config("reproduce", call)
+    assert {key: config[key] for key in overrides} == overrides
+
+
+def test_float32_is_trained_even_if_bfloat16_failed(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase "$@" in *bf16*) exit 1; esac\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / ".complete").touch()
+    path = {"PATH": os.environ["PATH"]}
+    command = ["make", "reproduce-equality", f"VENV={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
+    assert done.returncode == 2
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [re.findall(r"precision=(\w+)", call)[-1] for call in calls] == ["bf16", "fp32"]

@@ -1,17 +1,29 @@
 """README.md and docs/ are up to date and correct."""
 
 import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.quantizers.methods import METHODS
+from tests.test_makefile import asked
 from ttq_repro.files import ROOT
 from ttq_repro.models import CifarResNet
 from ttq_repro.paper.differences import DIFFERENCES
-from ttq_repro.quantizers import TTQ, quantize_
+from ttq_repro.quantizers import (
+    TTQ,
+    QuantizedLayer,
+    after_step,
+    on_epoch_start,
+    quantize_,
+    quantized_layers,
+)
 from ttq_repro.report.doc_sections import fill, pages
+from ttq_repro.runs.cell import cells_of
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.network import attach_quantizer
 
@@ -49,6 +61,62 @@ def test_commands_train_the_parents_that_they_need(page: Path) -> None:
     lines = page.read_text().replace("\\\n", " ").splitlines()
     for command in (line for line in lines if line.startswith("python scripts/train.py")):
         assert "experiment=" not in command or "train_parent=true" in command
+
+
+def commands(page: Path, program: str) -> list[list[str]]:
+    """The arguments of each shell command of a page that starts with ``program``."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [
+        shlex.split(line.removeprefix(program), comments=True)
+        for line in lines
+        if line.startswith(program)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_scripts_are_accepted(page: Path) -> None:
+    for name, *arguments in commands(page, "python scripts/"):
+        script = name.removesuffix(".py")
+        if script == "predict":  # Its config is in a folder that Hydra is told of.
+            continue
+        # Of the values of a sweep, the first.
+        given = [re.sub(r"=([^,\[{]+),.*", r"=\1", one) for one in arguments if one != "-m"]
+        compose_config(script, [one for one in given if not one.startswith(("hydra", "-"))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_make_ask_for_cells(page: Path) -> None:
+    for target, *variables in commands(page, "make reproduce-"):
+        given = dict(one.split("=", 1) for one in variables)
+        for call in asked(f"reproduce-{target}", **given):
+            request = compose_config("reproduce", call)
+            assert cells_of(request, request["budget"])
+
+
+@pytest.mark.parametrize(
+    ("when", "hook"),
+    [
+        ("before each epoch", lambda layers: on_epoch_start(layers, 5, 10)),
+        ("after each optimizer step", after_step),
+    ],
+)
+def test_the_methods_said_to_act_between_steps_are_those_that_do(
+    when: str, hook: Callable[[list[QuantizedLayer]], None]
+) -> None:
+    acting = set()
+    for make in METHODS.values():
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+        quantize_(network, make)
+        with torch.no_grad():  # Where methods that keep something in a range have to act.
+            for parameter in network.parameters():
+                parameter.copy_(-torch.linspace(1, 3, parameter.numel()).view_as(parameter))
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        hook(quantized_layers(network))
+        if any(not torch.equal(before[name], now) for name, now in network.state_dict().items()):
+            acting.add(type(quantized_layers(network)[0].quantizer).__name__)
+    (told,) = re.findall(rf"{when}\s+\((.*?)\)", README, re.DOTALL)
+    assert set(re.findall(r"\b[A-Z]\w+", re.sub(r"`.*?`", "", told))) == acting
 
 
 def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:

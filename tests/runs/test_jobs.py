@@ -15,8 +15,9 @@ from tests.conftest import TINY
 from tests.faults.test_kill import results
 from tests.runs.processes import children, started, wait_for, wait_for_file
 from tests.scripts.test_scripts import script
-from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.runs import jobs as module
+from ttq_repro.runs.config import Config
 from ttq_repro.runs.jobs import train_all
 from ttq_repro.runs.run import Run
 
@@ -153,3 +154,38 @@ def test_nobody_trains_on_without_the_starter(blow: signal.Signals, tmp_path: Pa
 def _pair(starter: int) -> list[int] | None:
     found = children(starter, WORKER)
     return found if len(found) == 2 else None
+
+
+def test_a_process_gets_its_share_of_threads_and_workers(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Run, int]] = []
+
+    def start(_: object, config: Config, threads: int) -> None:
+        asked.append((Run(config), threads))
+
+    monkeypatch.setattr(module, "in_new_process", start)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    run = tiny_run("trainer.progress=true", "trainer.workers=4")
+    assert train_all([run], jobs=2) == {}
+    ((own, threads),) = asked
+    assert threads == 2
+    assert own.config["trainer"]["workers"] == 2
+    assert own.config["trainer"]["progress"] == "lines", "two bars would overwrite each other"
+    assert own.name == run.name
+
+
+def test_a_lost_process_and_an_error_of_its_run_are_told(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object, config: Config, __: int) -> UserError:
+        if config["quantizer"]["name"] == "twn":
+            raise EOFError("process ended with exit code -9")
+        return TrainingError("diverged")
+
+    monkeypatch.setattr(module, "in_new_process", start)
+    lost, diverged = tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")
+    assert train_all([lost, diverged], jobs=2) == {
+        lost.name: "its process ended with exit code -9",
+        diverged.name: "diverged",
+    }

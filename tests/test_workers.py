@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.processes import wait_for
+from tests.processes import wait_for
 from ttq_repro.errors import DataError
 from ttq_repro.files import ROOT, write_atomically
 from ttq_repro.workers import ProcessesError, run_together, threads_each, workers_each

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import script
 from ttq_repro.benchmark.publish import benchmark_name, publish
 from ttq_repro.errors import UserError
-from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.table import Table
 
@@ -81,8 +79,8 @@ def test_overrides_that_are_no_list_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_script_does_so(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "sizes.py"), SMALL, f"workspace={tmp_path}"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    done = script("sizes", SMALL, f"workspace={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert not (tmp_path / "results").exists()
     names = ["operations", "operations_by_layer", "sizes"]
     tables = (tmp_path / "outputs" / "benchmarks").glob("*.csv")

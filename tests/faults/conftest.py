@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY, few_digits
+from tests.processes import FORKSERVER
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
@@ -51,9 +51,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def forkserver() -> ForkServerContext:
     """Starts real processes quickly, because their imports are preloaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.processes"])
-    return context
+    return FORKSERVER
 
 
 @pytest.fixture

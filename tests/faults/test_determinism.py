@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TINY
 from tests.faults.test_kill import results
-from ttq_repro.files import ROOT
+from tests.processes import script, script_anew
 
-
-def train(workspace: Path, *arguments: str, **environment: str) -> dict[str, dict[str, object]]:
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments, *TINY]
-    subprocess.run(
-        [*command, "quantizer=ttq", "recipe.epochs=1", f"workspace={workspace}"],
-        cwd=workspace.parent,
-        env=os.environ | environment,
-        check=True,
-        capture_output=True,
-    )
-    return results(workspace)
+TRAIN = [*TINY, "quantizer=ttq", "recipe.epochs=1"]
 
 
 def test_alone_and_in_a_sweep(tmp_path: Path) -> None:
-    alone = train(tmp_path / "alone", "seed=3")
+    def train(name: str, *arguments: str) -> dict[str, dict[str, object]]:
+        workspace = tmp_path / name
+        done = script("train", *arguments, *TRAIN, f"workspace={workspace}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return results(workspace)
+
+    alone = train("alone", "seed=3")
     (identity,) = alone
-    swept = train(tmp_path / "swept", "-m", "seed=2,3")
+    swept = train("swept", "-m", "seed=2,3")
     assert swept.keys() == {identity}
     seed3 = next((tmp_path / "swept").rglob("records/**/seed3.json"))
     seed3.with_name("seed2.json").unlink()
@@ -38,8 +31,14 @@ def test_alone_and_in_a_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_with_a_cold_and_a_warm_compile_cache(tmp_path: Path) -> None:
-    cache = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
-    cold = train(tmp_path / "cold", "trainer.compile=true", **cache)
-    assert any((tmp_path / "inductor").rglob("*.so")), "it did compile"
-    warm = train(tmp_path / "warm", "trainer.compile=true", **cache)
-    assert cold == warm
+    cache = tmp_path / "inductor"
+
+    def train(name: str) -> dict[str, dict[str, object]]:
+        arguments = [*TRAIN, "trainer.compile=true", f"workspace={tmp_path / name}"]
+        done = script_anew("train", *arguments, cwd=tmp_path, TORCHINDUCTOR_CACHE_DIR=str(cache))
+        assert done.returncode == 0, done.stderr
+        return results(tmp_path / name)
+
+    cold = train("cold")
+    assert any(cache.rglob("*.so")), "it did compile"
+    assert train("warm") == cold

@@ -13,8 +13,7 @@ import torch
 
 from tests.conftest import TINY
 from tests.faults.test_kill import results
-from tests.runs.processes import children, started, wait_for, wait_for_file
-from tests.scripts.test_scripts import script
+from tests.processes import children, script, started, wait_for, wait_for_file
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.runs import jobs as module
 from ttq_repro.runs.config import Config

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from tests.runs.processes import started, wait_for_file
+from tests.processes import started, wait_for_file
 
 #: So many epochs would be worth compiling.
 LONG = ["recipe.epochs=1000", "trainer.compile=false"]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.conftest import TINY
-from tests.runs.processes import started, wait_for
+from tests.processes import script, script_anew, started, wait_for
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
@@ -21,13 +19,9 @@ from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
 
-def script(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 def test_a_missing_parent_is_one_line_and_code_2(tmp_path: Path) -> None:
-    done = script(
+    # Anew, as imports may warn.
+    done = script_anew(
         "train",
         "experiment=table1/resnet20_ttq",
         f"workspace={tmp_path}",
@@ -98,7 +92,7 @@ def test_a_fault_of_ours_is_told_at_length(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.stem)
 def test_every_script_explains_itself_and_does_nothing_else(path: Path, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").stat()
-    done = script(path.stem, "--help", cwd=tmp_path)
+    done = script_anew(path.stem, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Powered by Hydra" in done.stdout
     assert (ROOT / "README.md").stat().st_ino == readme.st_ino, "it is written anew"
@@ -196,8 +190,8 @@ def test_a_run_is_packed_and_asked_what_it_sees(tmp_path: Path) -> None:
     )
     assert packed.returncode == 0, packed.stderr
     Image.new("L", (8, 8)).save(tmp_path / "digit.png")
-    seen = script("predict", "model=net.safetensors", "image=digit.png", "top=2", cwd=tmp_path)
-    assert seen.returncode == 0, seen.stderr
+    seen = script_anew("predict", "model=net.safetensors", "image=digit.png", "top=2", cwd=tmp_path)
+    assert (seen.returncode, seen.stderr) == (0, "")
     assert len(re.findall(r"^ *\d+\.\d%  \d$", seen.stdout, re.MULTILINE)) == 2
     (tmp_path / "net.safetensors").write_bytes(b"damaged")
     refused = script("predict", "model=net.safetensors", "image=digit.png", cwd=tmp_path)

@@ -14,7 +14,7 @@ from subprocess import PIPE
 import pytest
 
 from tests.conftest import TINY
-from tests.scripts.test_scripts import script
+from tests.processes import script, script_anew
 from ttq_repro.files import ROOT
 
 LAUNCHERS = {
@@ -60,7 +60,9 @@ def test_a_sweep(launcher: str, tmp_path: Path) -> None:
         f"hydra.sweep.dir={tmp_path}/sweep",
         *LAUNCHERS[launcher],
     ]
-    done = script("train", *arguments, cwd=tmp_path)
+    # Launchers with processes of their own start them from a new interpreter, as for a user.
+    run = script if launcher == "basic" else script_anew
+    done = run("train", *arguments, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "2 of 3 jobs done" in done.stdout
     (failure,) = (line for line in done.stderr.splitlines() if "sparsity must lie" in line)
@@ -91,7 +93,7 @@ def test_photographs_are_prepared_and_decoded_by_jobs_side_by_side(
         *[option for option in TINY if option.startswith(("logger", "trainer"))],
         "seed=1,2", f"workspace={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep",
     ]  # fmt: skip
-    done = script("train", *arguments, *LAUNCHERS["joblib"], cwd=tmp_path)
+    done = script_anew("train", *arguments, *LAUNCHERS["joblib"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 jobs done" in done.stdout
 

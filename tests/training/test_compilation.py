@@ -8,29 +8,33 @@ from typing import Any
 import pytest
 import torch
 from functorch.compile import make_boxed_func
-from torch import fx
+from torch import Tensor, fx, nn
 from torch._dynamo.backends.common import aot_autograd
 
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.training import compilation
-from ttq_repro.training.compilation import is_compiled
+from ttq_repro.training.compilation import Compilation, is_compiled
 
 
-def test_without_a_compiler_the_run_goes_on(tiny_run: Callable[..., Run]) -> None:
+def test_without_a_compiler_a_network_runs_all_the_same() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+    image = torch.randn(2, 3, 4, 4)
+
+    def outputs_and_gradients() -> list[Tensor]:
+        outputs = network(image)
+        return [outputs, *torch.autograd.grad(outputs.square().sum(), [*network.parameters()])]
+
+    eager = outputs_and_gradients()
     said: list[str] = []
-    run = tiny_run("quantizer=ttq", "recipe.epochs=1", "trainer.compile=true")
+    Compilation(torch.device("cpu"), said.append).apply(network)
     no_compiler = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
-    with torch._inductor.config.patch(no_compiler):
-        record = execute(run, say=said.append)
-    (warning,) = record.warnings
-    assert warning.startswith("compiling failed, the network runs uncompiled: ")
-    assert said.count(f"{run.name}: warning: {warning}") == 1
-    assert record.provenance["compiled"] is False
     torch.compiler.reset()
-    eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}
-    eager["workspace"] += "/eager"
-    assert record.weights_sha256 == execute(Run(eager)).weights_sha256
+    with torch._inductor.config.patch(no_compiler):
+        uncompiled = outputs_and_gradients()
+    assert all(map(torch.equal, uncompiled, eager))
+    (warning,) = said
+    assert warning.startswith("compiling failed, the network runs uncompiled: ")
 
 
 def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(
@@ -49,10 +53,16 @@ def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(
 
     monkeypatch.setattr(compilation, "lookup_backend", lambda _: backend)
     torch.compiler.reset()
-    record = execute(tiny_run("recipe.epochs=1", "trainer.compile=true"))
+    said: list[str] = []
+    run = tiny_run("quantizer=ttq", "recipe.epochs=1", "trainer.compile=true")
+    record = execute(run, say=said.append)
     assert record.provenance["compiled"] is False
     (warning,) = record.warnings
     assert warning.endswith("No space left on device")
+    assert said.count(f"{run.name}: warning: {warning}") == 1
+    eager = run.config | {"trainer": run.config["trainer"] | {"compile": False}}
+    eager["workspace"] += "/eager"
+    assert record.weights_sha256 == execute(Run(eager)).weights_sha256
 
 
 def test_runs_of_one_process_are_compiled_each(

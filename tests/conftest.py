@@ -34,6 +34,8 @@ TINY = [
     "trainer.precision=fp32",
     "train_parent=true",
 ]
+# One epoch for the parent instead of the three of `smoke`, and few steps per epoch.
+SHORT = ["recipe.epochs=1", "recipe.parent=smoke_photographs", "recipe.batch_size=480"]
 
 
 #: Training images of a small run: few batches, the last one not full.

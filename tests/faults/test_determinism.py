@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import SHORT, TINY
 from tests.faults.test_kill import results
 from tests.processes import script, script_anew
 
-TRAIN = [*TINY, "quantizer=ttq", "recipe.epochs=1"]
+TRAIN = [*TINY, *SHORT, "quantizer=ttq"]
 
 
 def test_alone_and_in_a_sweep(tmp_path: Path) -> None:

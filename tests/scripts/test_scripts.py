@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import TINY
+from tests.conftest import SHORT, TINY
 from tests.processes import script, script_anew, started, wait_for
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import compose_config
@@ -167,7 +167,7 @@ def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
         "budget=smoke",
         "dataset=digits",
         f"workspace={tmp_path}",
-        f"overrides={TINY[2:]}",
+        f"overrides={[*TINY[2:], *SHORT]}",
     ]
     done = script("reproduce", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -175,7 +175,7 @@ def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     assert "Not the paper's numbers" in table
     assert table.count("(n=1)") == 2
     again = script("reproduce", *arguments, cwd=tmp_path)
-    # Overrides apply to the children alone: TTQ's parent is the unaltered smoke run.
+    # Overrides apply to the children alone: TTQ's parent is an unaltered run of its own.
     assert "0 of 3 runs to train" in again.stdout
     assert "| 20 | smoke, fp32 |" in again.stdout
 

@@ -13,7 +13,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import SHORT, TINY
 from tests.processes import script, script_anew
 from ttq_repro.files import ROOT
 
@@ -28,8 +28,6 @@ LAUNCHERS = {
         "hydra.launcher.timeout_min=5",
     ],
 }
-# One epoch for the parent instead of the three of `smoke`, and few steps per epoch.
-SHORT = ["recipe.epochs=1", "recipe.parent=smoke_photographs", "recipe.batch_size=480"]
 
 
 def cluster_answers() -> bool:

@@ -15,6 +15,8 @@ from ttq_repro.runs.run import Run
 
 MakeRun = Callable[..., Run]
 LINE = r": epoch {} of 3, test error \d+\.\d\d%, about \d+ s left"
+#: Two epochs of one batch. Only the first has a line: how the last one ends is the run's result.
+TWO_STEPS = ["recipe.epochs=2", "recipe.batch_size=300"]
 
 
 class Terminal(io.StringIO):
@@ -45,20 +47,20 @@ def test_a_terminal_gets_one_bar_over_all_epochs(
     tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = on_a_terminal(monkeypatch)
-    assert told(tiny_run("recipe.epochs=3", "trainer.progress=true")) == []
+    assert told(tiny_run(*TWO_STEPS, "trainer.progress=true")) == []
     last = terminal.getvalue().rstrip().rpartition("\r")[2]
-    assert re.match(r"epoch 3 of 3, test error \d+\.\d\d%: 100%\|.* (\d+)/\1 \[", last)
+    assert re.match(r"epoch 2 of 2, test error \d+\.\d\d%: 100%\|.* (\d+)/\1 \[", last)
 
 
 def test_lines_even_on_a_terminal(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_a_terminal(monkeypatch)
-    assert len(told(tiny_run("recipe.epochs=3", "trainer.progress=lines"))) == 2
+    assert len(told(tiny_run(*TWO_STEPS, "trainer.progress=lines"))) == 1
     assert terminal.getvalue() == ""
 
 
 def test_none_at_all(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_a_terminal(monkeypatch)
-    assert told(tiny_run("recipe.epochs=3", "trainer.progress=false")) == []
+    assert told(tiny_run(*TWO_STEPS, "trainer.progress=false")) == []
     assert terminal.getvalue() == ""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -63,6 +65,15 @@ def kill_often(
     return survived
 
 
+def milestones(workspace: Path) -> set[tuple[Path, int]]:
+    """The resume checkpoints and records of a workspace, with the times when they were written."""
+    found = set()
+    for path in [*workspace.rglob("last.ckpt"), *workspace.rglob("records/**/*.json")]:
+        with suppress(FileNotFoundError):  # A run that ends removes its checkpoint.
+            found.add((path, path.stat().st_mtime_ns))
+    return found
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_at_a_random_moment(
     precision: str,
@@ -73,14 +84,22 @@ def test_at_a_random_moment(
     count: Count,
     tally: Tally,
 ) -> None:
-    kills = {"fp32": count(10, 200), "bf16": count(0, 20)}[precision]
+    kills = {"fp32": count(7, 200), "bf16": count(0, 20)}[precision]
     if not kills:
         pytest.skip("bf16 is emulated on some CPUs: part of make soak")
 
+    output = tmp_path / "output"
+
     def strike(server: ForkServerContext, request: Config) -> bool:
-        process = server.Process(target=carry_out, args=(request, tmp_path / "output"))
+        workspace = Path(request["workspace"])
+        before = milestones(workspace)
+        process = server.Process(target=carry_out, args=(request, output))
         process.start()
-        process.join(chance.uniform(0.05, 2))
+        # Mostly after progress, as no earlier time is sure to leave anything to go on from.
+        if chance.random() < 0.8:
+            while process.is_alive() and milestones(workspace) <= before:
+                time.sleep(0.01)
+        process.join(chance.uniform(0, 0.4))
         alive = process.is_alive()
         process.kill()
         process.join()
@@ -89,13 +108,14 @@ def test_at_a_random_moment(
     survived = kill_often(
         forkserver,
         plan_request,
-        tmp_path / "output",
+        output,
         kills,
         [f"trainer.precision={precision}"],
         strike,
     )
     tally(f"SIGKILL at a random moment, {precision}", kills, survived)
     assert survived == kills
+    assert "going on from its checkpoint" in output.read_text()
 
 
 def test_while_a_file_is_being_written(

@@ -84,10 +84,9 @@ def end_one(how: str, others: int | None, ending: Path, sender: Connection) -> N
 def test_one_that_fails_ends_the_others(
     how: str, error: type[Exception], said: str, others: int | None, tmp_path: Path
 ) -> None:
-    began = time.monotonic()
+    # If the others were left to end by themselves, that would take longer than a test may.
     with pytest.raises(error, match=said):
         run_together(end_one, (how, others, tmp_path / "ending"), 3, threads=1)
-    assert time.monotonic() - began < 60
 
 
 def wait_in(folder: Path, _: Connection) -> None:

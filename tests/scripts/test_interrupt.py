@@ -45,7 +45,11 @@ def test_the_last_word_says_how_to_go_on(name: str, arguments: list[str], tmp_pa
     assert said.splitlines()[-1] == STOPPED
 
 
-def test_what_cannot_go_on_says_only_that_it_stopped(tmp_path: Path) -> None:
+def test_what_cannot_go_on_says_only_that_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where it is set, Matplotlib's cache is elsewhere and may exist already.
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
     arguments = ["parts=[training]", "threads=1", f"workspace={tmp_path}"]
     with started("benchmark", *arguments, cwd=tmp_path, start_new_session=True) as process:
         # Matplotlib's cache, the first file it writes, long before it is done.

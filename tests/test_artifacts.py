@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
+from tests.records import record
 from tests.report.plain_records import cells
-from tests.runs.test_record import record
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import render, reproduce
 from ttq_repro.runs.cell import cells_of

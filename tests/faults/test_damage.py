@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.faults.conftest import Count, Tally
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.data.cifar10 import ARCHIVE_FOLDER, load_cifar10
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.execute import execute

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHORT, TINY
-from tests.faults.test_kill import results
 from tests.processes import script, script_anew
+from tests.records import results
 
 TRAIN = [*TINY, *SHORT, "quantizer=ttq"]
 

@@ -13,22 +13,10 @@ import pytest
 
 from tests.faults.conftest import Count, Tally
 from tests.faults.processes import carry_out
+from tests.records import results
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.record import Record
 
 MakeRequest = Callable[..., Config]
-#: Fields of a record that do not depend on timing.
-COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
-
-
-def results(workspace: Path) -> dict[str, dict[str, object]]:
-    """The records of a workspace by identity, without times."""
-    records = [Record.read(path) for path in workspace.rglob("records/**/*.json")]
-    return {
-        record.identity: {key: getattr(record, key) for key in COMPARED}
-        | {key: values for key, values in record.metrics.items() if key != "seconds"}
-        for record in records
-    }
 
 
 def finish(server: ForkServerContext, request: Config, output: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.report.released_log import released_name
 from ttq_repro.runs.cell import Cell, cells_of

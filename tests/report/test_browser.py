@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import write_page

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.records import record
 from tests.report.plain_records import cells
-from tests.runs.test_record import record
 from ttq_repro.report.caveats import caveats, outlier
 from ttq_repro.report.seeds import CellRecords
 

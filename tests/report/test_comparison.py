@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.report.comparison import comparison, render
 from ttq_repro.report.seeds import difference
 from ttq_repro.runs.cell import Cell, cells_of

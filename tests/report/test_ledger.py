@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.paper.rules import Claim, Measured

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import ORDER
 from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_table, summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.paper.rules import (
     Density,
     Error,

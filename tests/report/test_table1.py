@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.errors import UserError
 from ttq_repro.report.table1 import render, table1
 from ttq_repro.runs.cell import Cell, cells_of

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.faults.test_kill import results
 from tests.processes import children, script, started, wait_for_file
+from tests.records import results
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.runs import hardware
 from ttq_repro.runs.cell import cells_of, result_cells
 from ttq_repro.runs.config import compose_config

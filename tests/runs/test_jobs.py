@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.faults.test_kill import results
 from tests.processes import children, script, started, wait_for, wait_for_file
+from tests.records import results
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.runs import jobs as module
 from ttq_repro.runs.config import Config

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.models import AlexNetBN, CifarResNet
 from ttq_repro.quantizers import BWN, TTQ, FirstLast, quantize_, quantized_layers
 from ttq_repro.runs.kernels import ternary_kernels

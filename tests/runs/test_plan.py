@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import FEW
-from tests.runs.test_record import record
+from tests.records import record
 from ttq_repro.data.prepare import StoreRequest, prepare
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.files import write_atomically

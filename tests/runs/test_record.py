@@ -7,28 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.records import record
 from ttq_repro.files import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
 from ttq_repro.runs.validation import METRICS, TEST_ERRORS
 
 TTQ = {"quantizer": {"_target_": "ttq_repro.quantizers.TTQ"}}
 LAST = ', "checksum": "' + "0" * 64 + '"}\n'
-
-
-def record(**fields: Any) -> Record:
-    """A record with the fields that matter to a test, and consistent defaults for the others."""
-    metrics, errors = fields.pop("metrics", {}), fields.pop("test_error", {})
-    epochs = max([len(curve) for curve in metrics.values()], default=1)
-    final = errors.get("final", [0.5, *metrics.get("test_error", ())][-1])
-    metrics = {name: [final] * epochs for name in METRICS} | metrics
-    errors = dict.fromkeys(TEST_ERRORS, final) | errors
-    images = fields.get("test_images", 1000)
-    empty = {
-        "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "layers": {},
-        "correct": pack_correct(np.arange(images) >= round(final * images)), "test_images": images,
-        "weights_sha256": "", "provenance": {},
-    }  # fmt: skip
-    return Record(**(empty | fields), metrics=metrics, test_error=errors)
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ ARTIFACTS = {
     "figure5": ("figures/figure5.png", 15),
     "authors_code": ("figures/authors_code.png", 2),
     "ablations": ("tables/ablations.md", 17),
+    "comparison": ("tables/comparison.md", 13),
     "equality": ("tables/equality.md", 2),
     "best_ternary": ("tables/best_ternary.md", 15),
 }
@@ -221,6 +222,19 @@ def test_one_cell_needs_no_list() -> None:
 def test_a_folder_of_logs_that_is_not_there_is_named_before_any_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"authors_log=nowhere: no such folder"):
         reproduce(request("figure3", tmp_path, "authors_log=nowhere"))
+
+
+def test_photographs_go_from_their_folders_to_a_table(photographs: Path, tmp_path: Path) -> None:
+    small = [
+        "data.num_classes=3", "data.short_side=36", "data.crop=32", "data.augmentation.side=36",
+        "model.width=0.125", "recipe.batch_size=5", "recipe.epochs=1", "trainer.compile=false",
+        "trainer.workers=0", "trainer.progress=false", "logger.wandb=disabled",
+    ]  # fmt: skip
+    asked = ["artifact=table3", "budget=smoke", "+only.method=[full_precision]"]
+    given = [f"data_dir={photographs}", f"workspace={tmp_path}", f"overrides={small}"]
+    reproduce(compose_config("reproduce", [*asked, *given]))
+    table = (tmp_path / "outputs" / "tables" / "table3.md").read_text()
+    assert "(n=1)" in table
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ttq_repro.data.augmentation import CROP_FRACTION, center_crop
 from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import open_packed
+from ttq_repro.deploy.load import load, open_packed
 from ttq_repro.deploy.predict import predict, read_image
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
@@ -80,6 +80,20 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
     assert len(predicted.unique()) > 5, "the network tells the images apart"
     # Folding may flip a tie.
     assert (correct != record.correct_images()).sum() <= 1
+
+
+@pytest.mark.parametrize("weights", ["float", "int2"])
+def test_a_run_becomes_an_onnx_file(
+    weights: str, request_for: Callable[..., Config], tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx, packed = tmp_path / "net.onnx", tmp_path / "net.safetensors"
+    export(request_for(out=str(onnx), onnx_weights=weights, fold=True))
+    export(request_for(out=str(packed), fold=True))
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"images": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), load(packed)(images), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

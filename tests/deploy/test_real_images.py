@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 from tests.deploy.networks import relative_difference
 from tests.deploy.test_to_onnx import run as run_onnx
 from ttq_repro.deploy import Inputs, pack
+from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.format import parse, serialize
 from ttq_repro.deploy.load import build
 from ttq_repro.deploy.predict import read_image
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.files import ROOT
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.training.network import quantized_network
@@ -47,6 +50,17 @@ def network() -> nn.Module:
     network = quantized_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     return network.eval()
+
+
+def test_the_shipped_network_has_the_error_that_the_docs_state(
+    cifar10_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = WEIGHTS.with_suffix(".packed.safetensors")
+    asked = [f"packed={shipped}", f"data.root={cifar10_root}", f"workspace={tmp_path}"]
+    evaluate(compose_config("evaluate", asked))
+    (error,) = re.findall(r": (\d+\.\d\d%) test error", capsys.readouterr().out)
+    page = (ROOT / "docs" / "inference.md").read_text()
+    assert f"The latter prints {error}," in page
 
 
 @pytest.mark.parametrize("fold", [False, True])

@@ -18,9 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from tests.faults.processes import train_within
 from ttq_repro.data.cifar10 import CLASSES
+from ttq_repro.deploy.evaluate import evaluate
+from ttq_repro.deploy.export import export
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.reproduce import reproduce
-from ttq_repro.runs.config import Config
+from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -141,7 +143,9 @@ def test_a_gpu_that_is_not_there_is_named(tiny_run: MakeRun) -> None:
         execute(tiny_run("trainer.accelerator=gpu"))
 
 
-def test_a_data_folder_that_vanishes_is_named(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_a_data_folder_that_vanishes_is_named(
+    tiny_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, away = tmp_path / "data", tmp_path / "away"
     pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 32, 32, 3), np.uint8)
     for split, images in zip(("train", "test"), pixels, strict=True):
@@ -156,5 +160,11 @@ def test_a_data_folder_that_vanishes_is_named(tiny_run: MakeRun, tmp_path: Path)
     with pytest.raises(DataError, match=f"no CIFAR-10: {root} holds neither"):
         execute(run)
     away.rename(root)
-    execute(run)
-    assert Workspace.of(run.config).record(run).is_file()
+    record = execute(run)
+    # A record does not hold the folder, so whoever packs the network names it.
+    made = [f"run={Workspace.of(run.config).record(run)}", f"out={tmp_path / 'net.safetensors'}"]
+    export(compose_config("export", [*made, f"data_dir={root}", f"workspace={tmp_path}"]))
+    packed = [f"packed={tmp_path / 'net.safetensors'}", f"data.root={root}"]
+    evaluate(compose_config("evaluate", [*packed, f"workspace={tmp_path}"]))
+    error = 100 * record.test_error["final"]
+    assert f"{error:.2f}% test error" in capsys.readouterr().out

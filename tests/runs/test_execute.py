@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
@@ -96,6 +97,31 @@ def test_a_missing_parent_is_an_error_that_says_how_to_get_it(tiny_run: MakeRun)
     run = tiny_run("quantizer=ttq", "parent=auto", "train_parent=false")
     with pytest.raises(UserError, match=r"parent resnet20-full_precision-smoke.*train_parent=true"):
         execute(run)
+
+
+def test_a_parent_that_is_another_network_is_named(tiny_run: MakeRun, tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    run = tiny_run("quantizer=ttq", f"parent={tmp_path / 'other.safetensors'}")
+    with pytest.raises(
+        UserError, match=r"^the parent's weights are not those of a float resnet20$"
+    ):
+        execute(run)
+
+
+class Mine(nn.Sequential):
+    """A model of a user's own."""
+
+    def __init__(self, num_classes: int) -> None:
+        convolutions = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()]
+        super().__init__(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.append(nn.Linear(4, num_classes))
+
+
+def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
+    mine = ["model.name=mine", f"model._target_={__name__}.Mine", "~model.depth"]
+    record = execute(tiny_run(*mine, "~model.preactivation", "quantizer=ttq"))
+    assert record.identity.startswith("mine-ttq-")
+    assert set(record.layers) == {"2", "6"}
 
 
 def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: MakeRun) -> None:

@@ -202,6 +202,14 @@ def test_a_server_out_of_reach_does_not_stop_a_run(
     assert len(history_of(read_back(folder_offered(said)))) == 1
 
 
+def test_online_needs_a_key_before_anything_is_trained(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttq_repro.runs.logging.has_key", lambda _: False)
+    with pytest.raises(UserError, match=r"^logger\.wandb=online: there is no key to the server"):
+        execute(tiny_run("logger.wandb=online"))
+
+
 def test_an_option_that_wandb_refuses_is_one_line(tiny_run: Callable[..., Run]) -> None:
     with pytest.raises(UserError, match=r"^logger: Invalid project name 'a/b'"):
         execute(tiny_run("logger.wandb=offline", "logger.project=a/b"))

@@ -52,6 +52,7 @@ def network() -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_the_shipped_network_has_the_error_that_the_docs_state(
     cifar10_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

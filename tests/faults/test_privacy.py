@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from ttq_repro.files import ROOT
+from ttq_repro.files import CACHE, ROOT
 
 CALLS = (
     "connect,sendto,sendmsg,sendmmsg,"
@@ -125,7 +125,8 @@ def test_a_run_keeps_to_itself(tmp_path: Path, short_folder: Path) -> None:
     addresses = {found[2] for line in lines if (found := CONNECT.search(line))}
     assert addresses <= LOOPBACK
     paths = {path for line in lines if (path := written(line))}
-    allowed = (workspace, temporary, Path("/dev"), Path("/proc"))
+    # Composed configs are kept in the package's own cache.
+    allowed = (workspace, temporary, CACHE, Path("/dev"), Path("/proc"))
     strangers = {path for path in paths if not any(path.is_relative_to(a) for a in allowed)}
     assert not {path for path in strangers if "__pycache__" not in path.parts}
     assert any(path.is_relative_to(workspace / "outputs") for path in paths), "the trace works"

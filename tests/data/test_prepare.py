@@ -370,8 +370,3 @@ def test_a_damaged_list_is_made_again(wanted: StoreRequest) -> None:
     before = parts(store.root)
     assert open_store(wanted).counts == store.counts
     assert parts(store.root) == before
-
-
-def test_arrays_need_no_preparation(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data=digits: no photographs"):
-        StoreRequest.of({"name": "digits"}, tmp_path)

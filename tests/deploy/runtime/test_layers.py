@@ -128,8 +128,3 @@ def test_auto_stays_packed_where_there_are_vector_instructions(
     network = build(packed(trained()))
     assert bool(packed_layers(network)) == stays
     assert any(packed_weight(module) for module in network.modules()) != stays
-
-
-def test_an_unknown_kind_of_weights_is_named() -> None:
-    with pytest.raises(ValueError, match="weights must be one of auto, packed, unpacked, dense"):
-        build(packed(trained()), "sparse")  # type: ignore[arg-type]

@@ -103,11 +103,17 @@ def test_eight_sparsities_and_the_paper_threshold_are_planned() -> None:
             assert cell.run.config["quantizer"][key] == float(value)
 
 
-def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
+def put_beside_parent(workspace: Workspace, seed: int) -> Cell:
+    """Write the parent at seeds 1 and 2, and the returned child at one seed."""
     planned = by_title()
     parent, child = planned["full precision"], planned["r = 0.2"]
-    put(Workspace(tmp_path), parent, *(trained(parent, seed, 0.08) for seed in (1, 2)))
-    put(Workspace(tmp_path), child, sparse(child, 1, 0.4, 0.10))
+    put(workspace, parent, *(trained(parent, of_parent, 0.08) for of_parent in (1, 2)))
+    put(workspace, child, sparse(child, seed, 0.4, 0.10))
+    return child
+
+
+def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
+    child = put_beside_parent(Workspace(tmp_path), 1)
     text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
     assert "n = 1: full precision, r = 0.2." in text
     assert "n = 2" not in text
@@ -117,10 +123,7 @@ def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_caption_says_if_points_share_no_seed(tmp_path: Path) -> None:
-    planned = by_title()
-    parent, child = planned["full precision"], planned["r = 0.2"]
-    put(Workspace(tmp_path), parent, *(trained(parent, seed, 0.08) for seed in (1, 2)))
-    put(Workspace(tmp_path), child, sparse(child, 3, 0.4, 0.10))
+    put_beside_parent(Workspace(tmp_path), 3)
     text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
     assert "over seeds of their own, as there is none that all have." in text
     assert "n = 2: full precision. n = 1: r = 0.2." in text

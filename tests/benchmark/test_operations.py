@@ -9,7 +9,7 @@ from torch import nn
 from tests.deploy.networks import packed, trained
 from ttq_repro.benchmark.operations import HEADER, Operations, by_layer, operations
 from ttq_repro.deploy.bits import pack
-from ttq_repro.deploy.load import PackedWeight, build
+from ttq_repro.deploy.loading import PackedWeight, build
 from ttq_repro.models import CifarResNet
 
 

@@ -18,7 +18,7 @@ from tests.deploy.networks import INPUTS, images, relative_difference, settle
 from ttq_repro.deploy import PackedNetwork, load, pack
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import Weights
+from ttq_repro.deploy.loading import Weights
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.files import ROOT
 from ttq_repro.models import AlexNetBN
@@ -92,7 +92,7 @@ def test_loading_and_computing_stay_below_one_float32_copy(
 
 def test_loading_needs_no_training_code(exported: Exported) -> None:
     modules = alone(exported.path)["modules"]
-    assert "ttq_repro.deploy.load" in modules
+    assert "ttq_repro.deploy.loading" in modules
     prefixes = ("ttq_repro.training", "ttq_repro.runs", "ttq_repro.data", "torch._inductor")
     assert not [name for name in modules if name.startswith(prefixes)]
     assert not {"pytorch_lightning", "hydra", "wandb", "onnx"} & set(modules)

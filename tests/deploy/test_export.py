@@ -18,7 +18,7 @@ from ttq_repro.data.augmentation import CROP_FRACTION, center_crop
 from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import load, open_packed
+from ttq_repro.deploy.loading import load, open_packed
 from ttq_repro.deploy.predict import predict, read_image
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config

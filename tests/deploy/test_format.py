@@ -23,7 +23,7 @@ from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy import format as format_
 from ttq_repro.deploy import load
 from ttq_repro.deploy.format import FORMAT, parse, serialize
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.errors import PackedFileError
 
 ZEROS = "0" * 64

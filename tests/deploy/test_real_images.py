@@ -15,7 +15,7 @@ from tests.deploy.test_to_onnx import run as run_onnx
 from ttq_repro.deploy import Inputs, pack
 from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.format import parse, serialize
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.predict import read_image
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.files import ROOT

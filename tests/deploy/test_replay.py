@@ -7,7 +7,7 @@ import torch
 
 from tests.deploy.networks import images, packed, relative_difference, trained
 from ttq_repro.deploy import replayed
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 
 
 def test_without_a_gpu_it_is_the_network_itself() -> None:

@@ -20,7 +20,7 @@ from tests.deploy.networks import (
     trained,
 )
 from tests.quantizers.methods import METHODS
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.to_onnx import to_onnx
 from ttq_repro.errors import UserError

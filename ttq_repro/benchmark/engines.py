@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.to_onnx import to_onnx
 

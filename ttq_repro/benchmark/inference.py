@@ -18,7 +18,7 @@ from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.checks import check_list, check_option, check_whole, refusals_of
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
 from ttq_repro.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.deploy.load import packed_weight
+from ttq_repro.deploy.loading import packed_weight
 from ttq_repro.quantizers.attach import QUANTIZABLE
 from ttq_repro.table import NOTHING
 
@@ -83,7 +83,7 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     Padded borders count like any other input, as is usual.
 
     Args:
-        network: any float network, or one made by :func:`ttq_repro.deploy.load.build` with
+        network: any float network, or one made by :func:`ttq_repro.deploy.loading.build` with
             ``unpacked`` weights.
         size: height and width of the image.
     """

@@ -17,9 +17,9 @@ from ttq_repro.benchmark.untrained import Packable, untrained
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.checks import check_list, check_option, refusals_of
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import build, open_packed
-from ttq_repro.deploy.pack import pack
+from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
+from ttq_repro.deploy.packing import pack
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT, sha256
 from ttq_repro.quantizers import quantized_layers

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ttq_repro.deploy.export import architecture_of
-from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.deploy.packing import pack
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.run import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.data.load import load_data
-from ttq_repro.deploy.load import open_packed
+from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.predict import logits_of
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config

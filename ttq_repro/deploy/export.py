@@ -7,8 +7,8 @@ from pathlib import Path
 from ttq_repro.checks import check_choice, check_option, check_path
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import is_packed, serialize
-from ttq_repro.deploy.pack import pack
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
+from ttq_repro.deploy.packing import pack
 from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ttq_repro.checks import check_option, check_path, check_whole, in_a_line
-from ttq_repro.deploy.load import open_packed
+from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.packed import Inputs
 from ttq_repro.errors import PackedFileError
 from ttq_repro.pictures import opened, rgb

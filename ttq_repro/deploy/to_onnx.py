@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ttq_repro.checks import check_choice
 from ttq_repro.deploy.bits import pack, unpack
-from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy.loading import build, packed_weight
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.errors import UserError
 

@@ -38,7 +38,7 @@ def explained(run: Run) -> Iterator[None]:
             raise _out_of_memory(run) from None
         if str(error).startswith(LOADER):
             raise TrainingError(
-                f"a process that loads images is gone, out of memory?: {headline(error)}"
+                f"a process that loads images died, perhaps for lack of memory: {headline(error)}"
             ) from None
         if isinstance(error, torch.AcceleratorError):
             raise TrainingError(f"the GPU failed: {headline(error)}") from None

@@ -109,7 +109,7 @@ PROGRAM = """
 import warnings
 import torch
 from tests.deploy.networks import images, packed, relative_difference, trained
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 
 made = packed(trained())
 expected = build(made, "unpacked")(images())

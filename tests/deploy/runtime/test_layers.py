@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,7 +19,8 @@ from tests.deploy.networks import (
     trained,
 )
 from tests.quantizers.methods import FLOAT, METHODS
-from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy import loading
+from ttq_repro.deploy.loading import build, packed_weight
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import covers, layers, runtime
 from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
@@ -124,7 +124,7 @@ def test_auto_stays_packed_where_there_are_vector_instructions(
     level: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = SimpleNamespace(level=level) if level else None
-    monkeypatch.setattr(sys.modules["ttq_repro.deploy.load"], "runtime", lambda: found)
+    monkeypatch.setattr(loading, "runtime", lambda: found)
     network = build(packed(trained()))
     assert bool(packed_layers(network)) == stays
     assert any(packed_weight(module) for module in network.modules()) != stays

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from tests.deploy.networks import images, packed, relative_difference, trained
 from tests.deploy.runtime.weights import exact_conv2d, exact_linear, random_codes, random_input
-from ttq_repro.deploy.load import build
+from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.runtime.codes import Window, dense_conv2d, dense_linear
 from ttq_repro.files import ROOT

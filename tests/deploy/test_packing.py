@@ -22,7 +22,7 @@ from ttq_repro.deploy import PackedNetwork, pack
 from ttq_repro.deploy.bits import unpack
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import parse, serialize
-from ttq_repro.deploy.load import build, packed_weight
+from ttq_repro.deploy.loading import build, packed_weight
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import TTQ, TWN, FirstLast, quantize_, quantized_layers
 

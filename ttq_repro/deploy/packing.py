@@ -16,7 +16,7 @@ from ttq_repro.deploy.architecture import (
     slots,
 )
 from ttq_repro.deploy.bits import pack as pack_integers
-from ttq_repro.deploy.load import PackedWeight
+from ttq_repro.deploy.loading import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
 

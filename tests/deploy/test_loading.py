@@ -12,7 +12,7 @@ from ttq_repro import deploy
 from ttq_repro.deploy import load
 from ttq_repro.deploy.bits import pack
 from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.load import CHUNK, PackedWeight, build, packed_weight
+from ttq_repro.deploy.loading import CHUNK, PackedWeight, build, packed_weight
 from ttq_repro.errors import UserError
 
 

@@ -47,7 +47,7 @@ lock: ## renew requirements.lock from pyproject.toml
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
-	OMP_NUM_THREADS=1 DATA_DIR=$(DATA_DIR) $(RUN) -m pytest -n 2
+	OMP_NUM_THREADS=1 DATA_DIR="$(DATA_DIR)" $(RUN) -m pytest -n 2
 
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATED_TILES
 sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few minutes
@@ -73,7 +73,7 @@ lint: setup ## ruff and mypy
 
 quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, no download
 	$(RUN) scripts/reproduce.py artifact=table1 budget=smoke dataset=digits \
-		'+only.depth=[20,32]' '+only.column=[full_precision,ttq]'
+		'+only.depth=[20,32]' '+only.method=[full_precision,ttq]'
 
 reproduce-table1: ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 reproduce-table2: ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)

@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import TINY
 from tests.records import record
 from tests.report.plain_records import cells
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import render, reproduce
-from ttq_repro.runs.cell import cells_of
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.cell import SELECTORS, Cell, cells_of, commands
+from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.workspace import Workspace
 
 #: What each draws, and how many runs it needs, parents included.
@@ -31,12 +32,8 @@ ARTIFACTS = {
 
 
 def identities(artifact: str) -> dict[str, str]:
-    """The identity of each run by title, or by column for Table 1, of which only ResNet-20."""
-    only = ["+only.depth=[20]"] if artifact == "table1" else []
-    return {
-        cell.labels.get("title", cell.labels.get("column")): cell.run.identity
-        for cell in cells(artifact, "paper", *only)
-    }
+    """The identity of each run by title."""
+    return {cell.labels["title"]: cell.run.identity for cell in cells(artifact, "paper")}
 
 
 def request(artifact: str, tmp_path: Path, *overrides: str) -> Config:
@@ -52,17 +49,21 @@ def test_artifacts_share_their_runs() -> None:
     figure3, figure5 = identities("figure3"), identities("figure5")
     ablations = identities("ablations")
     assert (
-        {table1["ttq"]}
+        {table1["ResNet-20, TTQ"]}
         == set(identities("figure1").values())
         == set(identities("figure2").values())
         == {figure3["TTQ"], figure5["t = 0.05"], ablations["TTQ, the baseline"], compared["TTQ"]}
     )
-    assert table1["full_precision"] == figure3["full precision"] == figure5["full precision"]
-    assert table1["control"] == figure5["full precision trained further"]
+    assert (
+        table1["ResNet-20, full precision"]
+        == figure3["full precision"]
+        == figure5["full precision"]
+    )
+    assert table1["ResNet-20, control"] == figure5["full precision trained further"]
     for method in ("DoReFa 1-32-32", "TWN"):
         assert figure3[method] == compared[method]
     tested = [cell for cell in cells("best_ternary", "paper") if cell.labels["stage"] == "test"]
-    assert tested[0].run.identity == table1["full_precision"]
+    assert tested[0].run.identity == table1["ResNet-20, full precision"]
     assert figure5["r = 0.5"] == compared["TTQ at sparsity 0.5"]
     swept = {title for title in ablations if title.startswith("t = ")}
     assert {ablations[title] for title in swept} == {figure5[title] for title in swept}
@@ -195,8 +196,8 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
         ),
         ("+only.depth=[]", "only={'depth': []}: no cell of the artifact is all of that"),
         (
-            "+only.method=[ttq]",
-            "only.method: the cells have no such label; they have column, depth, title",
+            "+only.change=[t002]",
+            "only.change: the cells have no such label; they have depth, method, title",
         ),
     ],
 )
@@ -206,13 +207,41 @@ def test_cells_that_do_not_exist_are_named(only: str, said: str) -> None:
 
 
 def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path) -> None:
-    ask = compose_config("reproduce", ["+only.depth=[20]", "+only.column=[ttq]"])
-    (usual,) = cells_of(ask, "short")
-    assert usual.command(3) == ("make reproduce-table1 BUDGET=short DEPTHS=20 SEEDS=3 DATA_DIR=...")
-    (digits,) = cells_of(ask | {"workspace": str(tmp_path), "dataset": "digits"}, "smoke")
-    assert digits.command() == (
-        "make reproduce-table1 BUDGET=smoke DEPTHS=20 DATA=digits WORKSPACE=..."
+    ask = compose_config("reproduce", ["precision=bf16", "+only.depth=[20]", "+only.method=[ttq]"])
+    (usual,) = commands(cells_of(ask, "short"), 3)
+    assert usual == (
+        "make reproduce-table1 BUDGET=short DEPTHS=20 PRECISION=bf16 SEEDS=3 DATA_DIR=... METHODS=ttq"
     )
+    here = {"workspace": str(tmp_path), "dataset": "digits"}
+    (digits,) = commands(cells_of(ask | here, "smoke"))
+    assert digits == (
+        "make reproduce-table1 BUDGET=smoke DEPTHS=20 PRECISION=bf16 DATA=digits WORKSPACE=... "
+        "METHODS=ttq"
+    )
+
+
+@pytest.mark.parametrize("artifact", choices("artifact"))
+def test_commands_train_the_cells_that_they_are_for_and_no_other(artifact: str) -> None:
+    """Two cells of one method, at two stages or recipes, have one command."""
+    request = compose_config("reproduce", [f"artifact={artifact}"])
+    budget = next(iter(request["artifact"]["budgets"]))
+    everything = cells_of(request, budget)
+    chosen = everything[1::3] or everything
+    trained = []
+    for command in commands(chosen):
+        words = dict(word.split("=") for word in command.split()[2:])
+        only = {
+            label: yaml.safe_load(f"[{words[name]}]")
+            for label, name in {"depth": "DEPTHS", **SELECTORS}.items()
+            if name in words
+        }
+        trained += cells_of(request | {"only": only, "precision": words["PRECISION"]}, budget)
+
+    def selected(cells: list[Cell]) -> set[tuple[object, ...]]:
+        return {tuple(map(cell.labels.get, ("depth", *SELECTORS))) for cell in cells}
+
+    assert selected(trained) == selected(chosen)
+    assert {cell.run.identity for cell in trained} >= {cell.run.identity for cell in chosen}
 
 
 def test_one_cell_needs_no_list() -> None:

@@ -80,7 +80,7 @@ def render(request: Config, workspace: Workspace) -> str:
     if is_result:
         cells = result_cells(own)
     if not any(_is_recorded(cell, workspace) for cell in cells):
-        raise NothingToDrawError(not_run(cells[0]))
+        raise NothingToDrawError(not_run(cells)[0])
     home = workspace.home(is_result=is_result)
     with workspace.drawing(home):
         drawn = draw(cells, workspace, home, **options)

@@ -71,7 +71,7 @@ def plan_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
             [
                 "artifact=table1",
                 "+only.depth=[20]",
-                "+only.column=[full_precision,ttq]",
+                "+only.method=[full_precision,ttq]",
                 "budget=smoke",
                 "dataset=digits",
                 f"workspace={tmp_path / name}",

@@ -97,7 +97,7 @@ def test_one_run_that_fails_does_not_stop_the_others(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return fit(config, *arguments, **options)
 
-    request = plan_request() | {"only": {"depth": [20], "column": ["ttq", "control"]}}
+    request = plan_request() | {"only": {"depth": [20], "method": ["ttq", "control"]}}
     monkeypatch.setattr(module, "fit", failing)
     with pytest.raises(TrainingError, match=r"1 of 3 runs failed.*\n.*ttq.*recipe.batch_size=32"):
         reproduce(request)

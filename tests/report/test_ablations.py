@@ -64,7 +64,10 @@ def test_rows_beside_the_baseline_and_their_parent(workspace: Workspace) -> None
 def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
     table = ablations(cells("ablations", "short", "precision=bf16"), workspace)
     assert {tuple(row[3:]) for row in table.rows} == {("not run", "-", "-")}
-    assert "- not run: `make reproduce-ablations BUDGET=short DATA_DIR=...`" in table.note
+    assert (
+        "- not run: `make reproduce-ablations BUDGET=short PRECISION=bf16 DATA_DIR=...`"
+        in table.note
+    )
 
 
 def test_changes_from_another_parent_are_not_compared(workspace: Workspace) -> None:

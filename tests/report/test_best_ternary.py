@@ -102,7 +102,7 @@ def test_a_method_asked_for_alone_is_compared_with_nothing(tmp_path: Path) -> No
 
 def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
     text = render(cells("best_ternary"), Workspace(tmp_path), tmp_path, CHOSEN)
-    assert "make reproduce-best-ternary BUDGET=short DATA_DIR=..." in text
+    assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
     assert text.count("not run") == 13 + 2 + 1, "held out, tested, and the command"
     assert (tmp_path / "tables" / "best_ternary.csv").is_file()
 

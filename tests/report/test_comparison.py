@@ -114,7 +114,10 @@ def test_a_row_says_where_it_is_of_several_kinds_of_machine(workspace: Workspace
 def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
     table = comparison(cells(), workspace)
     assert [row[3:] for row in table.rows] == [["not run", "-", "-", "-"]] * len(METHODS)
-    assert table.note == "- not run: `make reproduce-comparison BUDGET=paper DATA_DIR=...`"
+    assert table.note == (
+        "- not run: `make reproduce-comparison BUDGET=paper PRECISION=bf16 DATA_DIR=... "
+        f"METHODS={','.join(METHODS)}`"
+    )
 
 
 def test_networks_of_different_parents_are_not_compared(workspace: Workspace) -> None:
@@ -128,12 +131,12 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
         ["not run", "-", "-", "-"],
         ["left out", "-", "-", "-"],
     ]  # fmt: skip
-    command = "make reproduce-comparison BUDGET=paper{} DATA_DIR=...`"
+    command = "make reproduce-comparison BUDGET=paper PRECISION=bf16{} DATA_DIR=... METHODS={}`"
     identity = planned[-1].run.identity
     assert table.note.splitlines() == [
-        f"- not run: `{command.format('')}",
         f"- left out: delete `results/records/cifar10/{identity}/seed2.json`, "
-        f"then `{command.format(' SEEDS=2')}",
+        f"then `{command.format(' SEEDS=2', 'ttq')}",
+        f"- not run: `{command.format('', 'control')}",
     ]
 
 

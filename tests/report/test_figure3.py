@@ -38,7 +38,7 @@ def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
     planned = cells("figure3")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
     text = render(planned, Workspace(tmp_path), tmp_path)
-    assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; `make" in text
+    assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; to train: `make" in text
 
 
 def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(tmp_path: Path) -> None:

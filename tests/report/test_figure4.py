@@ -49,6 +49,8 @@ def test_a_stand_in_says_so_in_the_figure_and_in_its_name(tmp_path: Path) -> Non
     put(Workspace(tmp_path), planned[0], trained(planned[0], 1))
     text = render(planned, Workspace(tmp_path), tmp_path)
     assert "photographs of imagenette stand in" in text
-    assert "Not run: DoReFa 1-32-32, TWN, TTQ; `make reproduce-figure4 BUDGET=short" in text
+    assert (
+        "Not run: DoReFa 1-32-32, TWN, TTQ; to train: `make reproduce-figure4 BUDGET=short" in text
+    )
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {f"figure4_imagenette.{suffix}" for suffix in ("md", "png", "svg")}

@@ -19,7 +19,7 @@ from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
 from ttq_repro.report.released_log import LogSummary
 from ttq_repro.report.statistics import Estimate
-from ttq_repro.runs.cell import Cell, result_cells
+from ttq_repro.runs.cell import Cell, commands, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
@@ -33,10 +33,11 @@ ORDER, TREND = "ttq-beats-full-precision-resnet32", "deeper-gains-more"
 PAPER, SHORT = "paper, bf16", "short, bf16"
 
 
-def cell(depth: int, column: str, setting: str = PAPER) -> Cell:
-    labels = {"depth": depth, "column": column}
-    cells = result_cells(compose_config("reproduce", ["artifact=table1"]))
-    (found,) = [c for c in cells if c.setting == setting and c.labels == labels]
+def cell(depth: int, method: str, setting: str = PAPER) -> Cell:
+    labels = {"depth": depth, "method": method}
+    request = compose_config("reproduce", ["artifact=table1"])
+    cells = result_cells(request | {"workspace": str(NOWHERE.root)})
+    (found,) = [c for c in cells if c.setting == setting and labels.items() <= c.labels.items()]
     return found
 
 
@@ -80,7 +81,7 @@ def test_a_level_is_judged_by_its_interval_over_seeds(
     assert judgement.verdict == expected
     assert (judgement.ours is None) == (not wrong)
     if not wrong:
-        assert judgement.commands == (f"{network.command()} WORKSPACE=...",)
+        assert judgement.commands == tuple(commands([network]))
 
 
 def pairs(depth: int, *gains: int, setting: str = PAPER) -> list[Record]:
@@ -175,7 +176,7 @@ def test_only_the_papers_budget_judges() -> None:
     assert judgement.basis == SHORT
     assert judgement.ours is not None
     assert judgement.ours.interval is not None
-    assert judgement.commands == (f"{cell(20, 'ttq').command()} WORKSPACE=...",)
+    assert judgement.commands == tuple(commands([cell(20, "ttq")]))
     paper = made(cell(20, "ttq"), 1, 1200)
     judgement = judge(LEVEL, [*short, paper])
     assert (judgement.verdict, judgement.basis) == (Verdict.UNDECIDED, PAPER)
@@ -321,7 +322,8 @@ def test_what_is_left_out_says_what_to_delete_and_to_train() -> None:
     assert judgement.verdict == Verdict.NOT_RUN
     assert judgement.commands == (
         f"rm results/records/cifar10/{child.identity}/seed2.json",
-        "make reproduce-table1 BUDGET=paper DEPTHS=20 SEEDS=2 DATA_DIR=... WORKSPACE=...",
+        "make reproduce-table1 BUDGET=paper DEPTHS=20 PRECISION=bf16 SEEDS=2 DATA_DIR=... "
+        "WORKSPACE=... METHODS=ttq",
     )
 
 

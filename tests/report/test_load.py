@@ -46,8 +46,8 @@ def leave_records(workspace: Workspace, count: int) -> None:
             (folder / f"seed{seed}.json").write_bytes(content.encode() + SEAL + digest + END)
 
 
-def _cell(cells: list[Cell], column: str) -> Cell:
-    return next(cell for cell in cells if cell.labels["column"] == column)
+def _cell(cells: list[Cell], method: str) -> Cell:
+    return next(cell for cell in cells if cell.labels["method"] == method)
 
 
 def test_a_record_leaves_no_more_than_its_row(tmp_path: Path) -> None:

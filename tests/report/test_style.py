@@ -78,8 +78,8 @@ def test_captions_count_seeds_and_name_what_was_not_run() -> None:
     ]
     assert drawn_from(found) == (
         "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
-        "Not run: DoReFa 1-32-32, TWN; "
-        "`make reproduce-figure3 BUDGET=short PRECISION=fp32 DATA_DIR=...` trains them."
+        "Not run: DoReFa 1-32-32, TWN; to train: "
+        "`make reproduce-figure3 BUDGET=short PRECISION=fp32 DATA_DIR=... METHODS=dorefa,twn`."
     )
 
 

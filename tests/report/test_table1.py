@@ -63,7 +63,9 @@ def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) 
     for row in table.rows:
         assert row[3] == row[6] == row[8] == "not run"
         assert row[4] == row[7] == row[9] == "-"
-    command = "- not run: `make reproduce-table1 BUDGET=paper DEPTHS={} DATA_DIR=...`"
+    command = (
+        "- not run: `make reproduce-table1 BUDGET=paper DEPTHS={} PRECISION=bf16 DATA_DIR=...`"
+    )
     assert table.note.splitlines() == [command.format(20), command.format(56)]
     assert table.markdown().endswith(f"|\n\n{table.note}\n")
 
@@ -84,7 +86,7 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
 
 def test_other_beginnings_stand_below_the_table(workspace: Workspace) -> None:
     made = cells("paper", "precision=bf16")
-    printed = next(cell for cell in made if cell.labels["column"] == "as_printed")
+    printed = next(cell for cell in made if cell.labels["method"] == "as_printed")
     assert "as printed" not in table1(made, workspace).note
     put(printed, workspace, 0.12)
     table = table1(made, workspace)
@@ -92,12 +94,12 @@ def test_other_beginnings_stand_below_the_table(workspace: Workspace) -> None:
     assert table.note.splitlines()[0] == (
         "- ResNet-20, TTQ at 0.1 from the first step, as printed (paper, bf16): 12.00 (n=1)"
     )
-    assert all(cell.labels["column"] != "as_printed" for cell in cells("short"))
+    assert all(cell.labels["method"] != "as_printed" for cell in cells("short"))
 
 
 def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
-    with pytest.raises(UserError, match=r"only\.column=as_printed: .* no such cell at this budget"):
-        cells("short", "+only.column=[as_printed]")
+    with pytest.raises(UserError, match=r"only\.method=as_printed: .* no such cell at this budget"):
+        cells("short", "+only.method=[as_printed]")
     request = compose_config("reproduce", [])
     request["artifact"]["cells"][0]["at"] = "papr"
     with pytest.raises(UserError, match="table1: at of a cell=papr: must be one of paper, short"):

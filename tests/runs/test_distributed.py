@@ -92,7 +92,7 @@ def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
     arguments = [
-        "+only.depth=[20]", "+only.column=[full_precision,ttq]", "budget=smoke", "dataset=digits",
+        "+only.depth=[20]", "+only.method=[full_precision,ttq]", "budget=smoke", "dataset=digits",
         f"overrides={TINY[2:]}", "devices=2", f"workspace={tmp_path}",
     ]  # fmt: skip
     with started("reproduce", *arguments) as process:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import TINY
 from tests.records import record
 from ttq_repro.runs import hardware
-from ttq_repro.runs.cell import cells_of, result_cells
+from ttq_repro.runs.cell import cells_of, commands, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -104,14 +104,15 @@ def test_a_run_has_a_concrete_precision_that_its_parent_shares() -> None:
 
 
 def test_the_precisions_of_an_artifact_are_kept_apart() -> None:
-    request = compose_config("reproduce", ["+only.depth=[20]", "+only.column=[ttq]"])
+    request = compose_config("reproduce", ["+only.depth=[20]", "+only.method=[ttq]"])
     cells = [
         cell
         for precision in hardware.PRECISIONS
         for cell in cells_of(request | {"precision": precision}, "short")
     ]
     assert [cell.setting for cell in cells] == ["short, bf16", "short, fp32"]
-    assert [" PRECISION=fp32" in cell.command() for cell in cells] == [False, True]
+    for precision, command in zip(hardware.PRECISIONS, commands(cells), strict=True):
+        assert f" PRECISION={precision} " in command
     assert len({cell.run.identity for cell in cells}) == 2
 
 
@@ -120,7 +121,7 @@ def test_results_of_several_processes_have_rows_of_their_own(tmp_path: Path) -> 
     alone = result_cells(request)
     assert {cell.run.processes for cell in alone} == {1}
     (together, *_) = cells_of(request | {"devices": 4, "precision": "bf16"}, "paper")
-    assert " DEVICES=4 " in together.command()
+    assert " DEVICES=4 " in commands([together])[0]
     record().write(Workspace(tmp_path).record(together.run))
     both = result_cells(request)
     assert len(both) == 2 * len(alone)

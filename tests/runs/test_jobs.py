@@ -22,7 +22,7 @@ from ttq_repro.runs.run import Run
 
 MakeRun = Callable[..., Run]
 PLAN = [
-    "artifact=table1", "+only.depth=[20]", "+only.column=[control,ttq]", "budget=smoke",
+    "artifact=table1", "+only.depth=[20]", "+only.method=[control,ttq]", "budget=smoke",
     "dataset=digits", "jobs=2", f"overrides={[*TINY[2:], 'recipe.epochs=8']}",
 ]  # fmt: skip
 #: Part of the command line with which Python starts the process of a run.

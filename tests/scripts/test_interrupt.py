@@ -15,7 +15,7 @@ from tests.processes import started, wait_for_file
 LONG = ["recipe.epochs=1000", "trainer.compile=false"]
 RUN = [*TINY, *LONG]
 PLAN = [
-    "artifact=table1", "+only.depth=[20]", "+only.column=[full_precision,ttq]", "budget=smoke",
+    "artifact=table1", "+only.depth=[20]", "+only.method=[full_precision,ttq]", "budget=smoke",
     "dataset=digits", f"overrides={[*TINY[2:], *LONG]}",
 ]  # fmt: skip
 SWEEP = ["-m", *RUN, "seed=1,2,3", "hydra.sweep.dir=sweep"]

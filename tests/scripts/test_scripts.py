@@ -163,7 +163,7 @@ def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:
     arguments = [
         "+only.depth=[20]",
-        "+only.column=[full_precision,ttq]",
+        "+only.method=[full_precision,ttq]",
         "budget=smoke",
         "dataset=digits",
         f"workspace={tmp_path}",

@@ -98,8 +98,8 @@ LOGS = {
 }
 
 
-def resnet(depth: int, column: str) -> Network:
-    return Network("table1", {"depth": depth, "column": column})
+def resnet(depth: int, method: str) -> Network:
+    return Network("table1", {"depth": depth, "method": method})
 
 
 def method(name: str) -> Network:

@@ -45,7 +45,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
     errors = _errors(held_out)
     mark = chosen if chosen in errors else None
     rows = [_row(one, tested, mark) for one in held_out.values()]
-    note = notes_on(found, _choice(errors, chosen), name=_name)
+    note = notes_on(found, _choice(errors, chosen))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -84,11 +84,6 @@ def _choice(errors: dict[str, float], chosen: str) -> str:
     if best == chosen:
         return ""
     return f"`artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
-
-
-def _name(one: CellRecords) -> str:
-    """The name of a cell in the notes below the table, where a method is in both stages."""
-    return f"{one.title}, {one.cell.labels['stage']}"
 
 
 def _method(one: CellRecords) -> str:

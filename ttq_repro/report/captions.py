@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.caveats import TITLE, caveats
+from ttq_repro.report.caveats import caveats
 from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines
-from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 
 #: Placeholders for a number: not run yet, and run but not comparable.
@@ -64,9 +64,9 @@ def captioned(caption: str, cell: Cell) -> str:
     return f"**{warning}** {caption}" if warning else caption
 
 
-def not_run(cell: Cell) -> str:
-    """The placeholder for an artifact whose runs are missing."""
-    return f"{NOT_RUN}: `{cell.command()}`"
+def not_run(missing: Iterable[Cell]) -> list[str]:
+    """What to run for cells without records, a line for each command."""
+    return [f"{NOT_RUN}: `{command}`" for command in commands(missing)]
 
 
 def recorded(found: list[CellRecords]) -> list[CellRecords]:
@@ -77,7 +77,7 @@ def recorded(found: list[CellRecords]) -> list[CellRecords]:
     """
     with_records = [one for one in found if one.records]
     if not with_records:
-        raise NothingToDrawError(not_run(found[0].cell))
+        raise NothingToDrawError(not_run(one.cell for one in found)[0])
     return with_records
 
 
@@ -93,30 +93,32 @@ def trailing_of(one: CellRecords) -> str:
     return f"{mean(errors):.2f}" if errors else NOTHING
 
 
-def notes_on(
-    found: Sequence[CellRecords], *own: str, name: Callable[[CellRecords], str] = TITLE
-) -> str:
+def notes_on(found: Sequence[CellRecords], *own: str) -> str:
     """The list below a table: lines of its ``own``, caveats about single runs, what to run.
 
-    Args:
-        own: may include empty lines, which are left out.
-        name: what to call a cell.
+    Empty lines are left out.
     """
-    lines = [*filter(None, own), *caveats(found, name), *_what_to_run(found)]
+    lines = [*filter(None, own), *caveats(found), *_what_to_run(found)]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
 
 
 def _what_to_run(found: Iterable[CellRecords]) -> Iterator[str]:
     """What to do about cells that were not run, and about records left out."""
-    for one in found:
-        yield from (f"{LEFT_OUT}: {remedy}" for remedy in _remedies(one))
-        if not one.records and not one.left_out:
-            yield not_run(one.cell)
+    yield from (f"{LEFT_OUT}: {remedy}" for one in found for remedy in _remedies(one))
+    yield from not_run(one.cell for one in _missing(found))
+
+
+def _missing(found: Iterable[CellRecords]) -> list[CellRecords]:
+    return [one for one in found if not one.records and not one.left_out]
 
 
 def _remedies(one: CellRecords) -> list[str]:
     """What to do about each record that is left out."""
-    return [f"delete `{path}`, then `{one.cell.command(seed)}`" for seed, path in one.left_out]
+    return [
+        f"delete `{path}`, then `{command}`"
+        for seed, path in one.left_out
+        for command in commands([one.cell], seed)
+    ]
 
 
 def scatter_of_images(found: list[CellRecords]) -> str:
@@ -139,7 +141,7 @@ def drawn_from(found: list[CellRecords]) -> str:
     for one in found:
         if one.records:
             titles.setdefault(len(one.records), []).append(one.title)
-    missing = [one.title for one in found if not one.records and not one.left_out]
+    missing = _missing(found)
     sentences = [f"Budget and precision: {found[0].cell.setting}."]
     sentences += [f"n = {n}: {', '.join(titles[n])}." for n in sorted(titles, reverse=True)]
     together: dict[str, list[str]] = {}
@@ -148,7 +150,9 @@ def drawn_from(found: list[CellRecords]) -> str:
             together.setdefault(kinds, []).append(one.title)
     sentences += [f"On {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
     if missing:
-        sentences.append(f"Not run: {', '.join(missing)}; `{found[0].cell.command()}` trains them.")
+        trained = " and ".join(f"`{command}`" for command in commands(one.cell for one in missing))
+        titles_of_missing = ", ".join(one.title for one in missing)
+        sentences.append(f"Not run: {titles_of_missing}; to train: {trained}.")
     sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]
     sentences += [f"Caveat on {caveat}." for caveat in caveats(found)]
     return " ".join(sentences)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import NamedTuple
 
@@ -13,8 +12,6 @@ from ttq_repro.runs.record import Record, last_eighth
 #: An outlier is more than this many points from the median of the last eighth of the epochs.
 FAR = 1.0
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
-#: What a cell is called, unless it has no title.
-TITLE = attrgetter("title")
 #: How many scales are named at most, so that a failed run does not fill a page.
 NAMED = 3
 
@@ -35,10 +32,10 @@ def outlier(record: Record) -> Outlier | None:
     return found if abs(found.final - found.usual) > FAR else None
 
 
-def caveats(found: Iterable[CellRecords], name: Callable[[CellRecords], str] = TITLE) -> list[str]:
-    """One line for each seed that has caveats, under the ``name`` of its cell."""
+def caveats(found: Iterable[CellRecords]) -> list[str]:
+    """One line for each seed that has caveats."""
     return [
-        f"{name(one)}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"
+        f"{one.name}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"
         for one in found
         for seed, record in sorted(one.records.items())
         if (reasons := list(_reasons(record)))

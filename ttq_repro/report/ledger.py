@@ -34,7 +34,7 @@ from ttq_repro.report.quantities import measure
 from ttq_repro.report.released_log import number_in_log
 from ttq_repro.report.seeds import same_images, with_machines
 from ttq_repro.report.statistics import Estimate, over_seeds, over_seeds_and_images
-from ttq_repro.runs.cell import Cell, result_cells
+from ttq_repro.runs.cell import Cell, commands, result_cells
 from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -258,8 +258,8 @@ def _networks(one: Sum, seeds: list[int]) -> list[tuple[str, int]]:
 
 
 def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:
-    """The commands that train terms of a sum up to ``seeds``, each command once."""
-    return tuple(dict.fromkeys(one.terms[term][1].command(seeds) for term in terms))
+    """The commands that train terms of a sum up to ``seeds``."""
+    return tuple(commands((one.terms[term][1] for term in terms), seeds))
 
 
 def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:

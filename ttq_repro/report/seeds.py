@@ -47,6 +47,12 @@ class CellRecords(NamedTuple):
         """The name of its series or row."""
         return self.cell.labels["title"]
 
+    @property
+    def name(self) -> str:
+        """Its title, with the stage if the artifact has the same method in several."""
+        stage = self.cell.labels.get("stage")
+        return f"{self.title}, {stage}" if stage else self.title
+
 
 def records_of(run: Run, workspace: Workspace) -> list[Record]:
     """The records of every seed of a run's identity; warns of unreadable ones."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttq_repro.paper.claims import METHODS
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.seeds import CellRecords, error_over_seeds, found_of, with_machines
@@ -26,8 +25,11 @@ HEADER = [
     "control, ours", "trailing",
 ]  # fmt: skip
 
-#: The cells of one depth and setting, by column.
-ByColumn = dict[str, CellRecords]
+#: The methods that have columns: those that the paper reports, and the control.
+REPORTED, CONTROL = ("full_precision", "ttq"), "control"
+
+#: The cells of one depth and setting, by method.
+ByMethod = dict[str, CellRecords]
 
 
 def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
@@ -43,44 +45,37 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
     rows: list[list[str]] = []
     shown: list[CellRecords] = []
     for depth in sorted({cell.labels["depth"] for cell in cells}):
-        by_setting: dict[str, ByColumn] = {}
+        by_setting: dict[str, ByMethod] = {}
         for cell in cells:
             if cell.labels["depth"] == depth:
                 found = by_setting.setdefault(cell.setting, {})
-                found[cell.labels["column"]] = found_of(cell, workspace)
+                found[cell.labels["method"]] = found_of(cell, workspace)
         recorded = [
             setting
             for setting, found in by_setting.items()
             if any(one.records for one in found.values())
         ]
         for setting in recorded or list(by_setting)[:1]:
-            columns = by_setting[setting]
-            machines = (r.machine for one in columns.values() for r in one.records.values())
-            rows.append([str(depth), with_machines(setting, machines), *_row(depth, columns)])
-            shown += columns.values()
-    note = notes_on(shown, *map(_beside, shown), name=_name)
+            by_method = by_setting[setting]
+            machines = (r.machine for one in by_method.values() for r in one.records.values())
+            rows.append([str(depth), with_machines(setting, machines), *_row(depth, by_method)])
+            shown += by_method.values()
+    note = notes_on(shown, *map(_beside, shown))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
 def _beside(one: CellRecords) -> str:
-    """A note on a titled cell, which has no column in the table; empty for other cells."""
-    if "title" not in one.cell.labels or not one.records:
+    """A note on a cell that has no column in the table; empty for other cells."""
+    if one.cell.labels["method"] in (*REPORTED, CONTROL) or not one.records:
         return ""
-    return f"{_name(one)} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
+    return f"{one.title} ({one.cell.setting}): {error_over_seeds(one.records.values())}"
 
 
-def _name(one: CellRecords) -> str:
-    """The name of a cell in the notes below the table."""
-    labels = one.cell.labels
-    column = labels["column"]
-    return f"ResNet-{labels['depth']}, {labels.get('title', METHODS.get(column, column))}"
-
-
-def _row(depth: int, found: ByColumn) -> list[str]:
+def _row(depth: int, found: ByMethod) -> list[str]:
     row: list[str] = []
-    for column in ("full_precision", "ttq"):
-        row += [f"{getattr(TABLE1[depth], column):.2f}", *_ours(found.get(column))]
-    return [*row, *_ours(found.get("control"))]
+    for method in REPORTED:
+        row += [f"{getattr(TABLE1[depth], method):.2f}", *_ours(found.get(method))]
+    return [*row, *_ours(found.get(CONTROL))]
 
 
 def _ours(one: CellRecords | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from ttq_repro.runs.workspace import Workspace
 
 #: The keys of an entry of ``artifact.cells`` that are not labels.
 KEYS = ("experiment", "overrides", "budgets", "at", "precision")
+#: Labels by which a command chooses among cells, with their variables in the Makefile. It has one
+#: for ``depth``, too, but a set of depths and methods is not what two lists of them choose.
+SELECTORS = {"method": "METHODS", "change": "CHANGES"}
 
 
 @dataclass(frozen=True)
@@ -44,26 +48,48 @@ class Cell:
         together = f", {processes} processes" if processes > 1 else ""
         return f"{self.budget}, {trainer['precision']}{plain}{together}"
 
-    def command(self, seeds: int = 1) -> str:
-        """The shell command that trains it at the seeds from 1 to ``seeds``.
 
-        Paths, which only concern this machine, are dots.
-        """
-        config = self.run.config
-        variables = {
-            "BUDGET": self.budget,
-            "DEPTHS": self.labels.get("depth"),
-            # The other one is the usual one.
-            "PRECISION": "fp32" if self.request["precision"] == "fp32" else None,
-            "DEVICES": self.run.processes if self.run.processes > 1 else None,
-            "DATA": self.request["dataset"],
-            "SEEDS": seeds if seeds > 1 else None,
-            "DATA_DIR": None if config["data"]["root"] is None else "...",
-            "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
-        }
-        artifact = self.request["artifact"]["name"].replace("_", "-")
-        given = (f"{name}={value}" for name, value in variables.items() if value is not None)
-        return " ".join([f"make reproduce-{artifact}", *given])
+def commands(cells: Iterable[Cell], seeds: int = 1) -> list[str]:
+    """The shell commands that train cells at the seeds from 1 to ``seeds``.
+
+    Cells that differ only in their method or change share a command, which lists them if it is not
+    for all that there are. Paths, which concern this machine alone, are dots.
+    """
+    together: dict[str, list[Cell]] = {}
+    for cell in cells:
+        together.setdefault(_command(cell, seeds), []).append(cell)
+    return [f"{command}{_selected(chosen)}" for command, chosen in together.items()]
+
+
+def _selected(chosen: list[Cell]) -> str:
+    """The variable that selects cells that share a command, empty if it trains no others."""
+    first = chosen[0]
+    depth = first.labels.get("depth")
+    entries = _at(first.request["artifact"], first.budget)
+    siblings = [entry for entry in entries if entry.get("depth") == depth]
+    for label, variable in SELECTORS.items():
+        values = dict.fromkeys(str(cell.labels.get(label)) for cell in chosen)
+        if not {str(entry.get(label)) for entry in siblings} <= values.keys():
+            return f" {variable}={','.join(values)}"
+    return ""
+
+
+def _command(cell: Cell, seeds: int) -> str:
+    """The command that trains the cells of an artifact that agree in all but a selector."""
+    config = cell.run.config
+    variables = {
+        "BUDGET": cell.budget,
+        "DEPTHS": cell.labels.get("depth"),
+        "PRECISION": config["trainer"]["precision"],
+        "DEVICES": cell.run.processes if cell.run.processes > 1 else None,
+        "DATA": cell.request["dataset"],
+        "SEEDS": seeds if seeds > 1 else None,
+        "DATA_DIR": None if config["data"]["root"] is None else "...",
+        "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
+    }
+    artifact = cell.request["artifact"]["name"].replace("_", "-")
+    given = (f"{name}={value}" for name, value in variables.items() if value is not None)
+    return " ".join([f"make reproduce-{artifact}", *given])
 
 
 def cells_of(request: Config, budget: str) -> list[Cell]:
@@ -131,7 +157,7 @@ def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
                 f"only.{label}: the cells have no such label; they have {', '.join(labels)}"
             )
         wanted = values if isinstance(values, list) else [values]
-        known = {entry.get(label) for entry in entries}
+        known = {entry[label] for entry in entries if label in entry}
         if unknown := [value for value in wanted if value not in known]:
             raise UserError(
                 f"only.{label}={unknown[0]}: the artifact has no such cell at this budget; "

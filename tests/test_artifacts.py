@@ -210,7 +210,8 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
     ask = compose_config("reproduce", ["precision=bf16", "+only.depth=[20]", "+only.method=[ttq]"])
     (usual,) = commands(cells_of(ask, "short"), 3)
     assert usual == (
-        "make reproduce-table1 BUDGET=short DEPTHS=20 PRECISION=bf16 SEEDS=3 DATA_DIR=... METHODS=ttq"
+        "make reproduce-table1 BUDGET=short DEPTHS=20 PRECISION=bf16 SEEDS=3 DATA_DIR=... "
+        "METHODS=ttq"
     )
     here = {"workspace": str(tmp_path), "dataset": "digits"}
     (digits,) = commands(cells_of(ask | here, "smoke"))

@@ -10,8 +10,27 @@ import numpy as np
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.validation import METRICS, TEST_ERRORS
 
+#: On a CPU, in a moment.
+PROVENANCE = {
+    "accelerator": "CPUAccelerator", "compiled": False, "device": "cpu",
+    "finished": "2026-01-01T00:00:00+00:00", "graphed": False, "processor": "a CPU", "threads": 1,
+    "train_images": 1000, "versions": {"torch": "2.0"},
+}  # fmt: skip
+
 #: Fields of a record that do not depend on timing.
 COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
+
+
+def _moment(positive_scale: float, counts: list[int]) -> dict:
+    return {
+        "largest": 0.4, "counts": counts, "negative": 0.25, "zero": 0.5, "positive": 0.25,
+        "positive_scale": positive_scale, "negative_scale": 1.0,
+    }  # fmt: skip
+
+
+#: Those of a layer of four equal groups of weights.
+COUNTS = [25, *[0] * 38, 25, 25, *[0] * 38, 25]
+HISTOGRAMS = {"before": _moment(1, COUNTS), "after": _moment(1.75, COUNTS)}
 
 
 def record(**fields: Any) -> Record:
@@ -23,11 +42,13 @@ def record(**fields: Any) -> Record:
     errors = dict.fromkeys(TEST_ERRORS, final) | errors
     images = fields.get("test_images", 1000)
     empty = {
-        "identity": "a-1", "seed": 1, "config": {}, "parent": None, "decisions": [], "layers": {},
+        "identity": "a-1", "seed": 1, "parent": None, "decisions": [], "layers": {},
+        "config": {"data": {"name": "cifar10"}},
         "correct": pack_correct(np.arange(images) >= round(final * images)), "test_images": images,
-        "weights_sha256": "", "provenance": {},
+        "weights_sha256": "",
     }  # fmt: skip
-    return Record(**(empty | fields), metrics=metrics, test_error=errors)
+    provenance = PROVENANCE | fields.pop("provenance", {})
+    return Record(**(empty | fields), metrics=metrics, test_error=errors, provenance=provenance)
 
 
 def results(workspace: Path) -> dict[str, dict[str, object]]:

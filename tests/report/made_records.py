@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tests.records import record
+from tests.records import HISTOGRAMS, PROVENANCE, record
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
@@ -37,8 +37,11 @@ def made(cell: Cell, seed: int, error: float, epochs: int = 30) -> Record:
         config=cell.run.config | {"seed": seed},
         parent={"identity": "p", "weights_sha256": "0" * 64} if quantized else None,
         decisions=[
-            {"layer": "stem.0", "quantize": False, "reason": "first layer"},
-            *({"layer": name, "quantize": True, "reason": kind} for name, kind in kinds.items()),
+            {"layer": "stem.0", "quantize": False, "reason": "first layer", "weights": 432},
+            *(
+                {"layer": name, "quantize": True, "reason": kind, "weights": 2304}
+                for name, kind in kinds.items()
+            ),
         ],
         metrics={
             "seconds": [60.0] * epochs, "train_loss": curve, "test_loss": curve,
@@ -55,11 +58,8 @@ def made(cell: Cell, seed: int, error: float, epochs: int = 30) -> Record:
         correct=pack_correct(correct),
         test_images=IMAGES,
         weights_sha256="0" * 64 if not quantized else "1" * 64,
-        provenance={
-            "finished": "2026-11-24T15:10:47+00:00", "commit": "0123456789abcdef", "dirty": False,
-            "versions": {"python": "3.11.7", "torch": "2.15.0"}, "processor": "a CPU, 2 cores",
-            "seconds": 1800.0, "accelerator": "CPUAccelerator", "device": "cpu",
-        },
+        histograms=dict.fromkeys(kinds, HISTOGRAMS) if quantized else {},
+        provenance=PROVENANCE | {"commit": "0123456789abcdef", "dirty": False},
     )  # fmt: skip
 
 

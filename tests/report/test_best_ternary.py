@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.records import PROVENANCE
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.report.best_ternary import best_ternary, render
 from ttq_repro.runs.cell import Cell
@@ -110,7 +111,7 @@ def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
 def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:
     workspace, planned = Workspace(tmp_path), cells("best_ternary")
     cell = by_place(planned)["selection", CHOSEN]
-    put(workspace, cell, replace(failing(cell, 1, 90), provenance={"dirty": True}))
+    put(workspace, cell, replace(failing(cell, 1, 90), provenance=PROVENANCE | {"dirty": True}))
     note = best_ternary(planned, workspace, CHOSEN).note
     assert f"- TWN, distilled, selection, seed 1 ({cell.setting}): trained by a commit" in note
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.records import record
+from tests.records import PROVENANCE, record
 from ttq_repro.report.comparison import comparison, render
 from ttq_repro.report.seeds import difference
 from ttq_repro.runs.cell import Cell, cells_of
@@ -97,7 +97,7 @@ def test_differences_pair_images_and_seeds() -> None:
 
 def test_a_row_says_where_it_is_of_several_kinds_of_machine(workspace: Workspace) -> None:
     planned = cells()
-    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    cpu, gpu = (PROVENANCE | {"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
     parents = [made(range(100), seed, parent=None, weights="p") for seed in (1, 2)]
     on_cpu, on_gpu = replace(parents[0], provenance=cpu), replace(parents[1], provenance=gpu)
     put(planned, workspace, "full_precision", on_cpu, on_gpu)
@@ -168,7 +168,12 @@ def test_networks_tested_on_other_images_are_not_compared() -> None:
 
 def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None:
     planned = cells()
-    put(planned, workspace, "ttq", replace(made(range(110)), provenance={"dirty": True}))
+    put(
+        planned,
+        workspace,
+        "ttq",
+        replace(made(range(110)), provenance=PROVENANCE | {"dirty": True}),
+    )
     title, setting = planned[-1].labels["title"], planned[-1].setting
     assert comparison(planned, workspace).note.startswith(
         f"- {title}, seed 1 ({setting}): trained by a commit and changes that were not committed\n"

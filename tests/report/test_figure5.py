@@ -60,20 +60,6 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
         assert not red == green == blue, "the bands of s.d. are grey"
 
 
-def test_a_record_without_sizes_is_left_out_and_named(tmp_path: Path) -> None:
-    planned = by_title()
-    workspace = Workspace(tmp_path)
-    without = [{k: v for k, v in size.items() if k != "weights"} for size in SIZES]
-    old = sparse(planned["t = 0.05"], 1, 0.6, 0.1, decisions=without)
-    put(workspace, planned["t = 0.05"], old)
-    put(workspace, planned["r = 0.2"], sparse(planned["r = 0.2"], 1, 0.4, 0.1))
-    text = render(list(planned.values()), workspace, tmp_path)
-    assert "do not state the sizes of the layers: t = 0.05." in text
-    assert "n = 1: r = 0.2." in text
-    assert "t = 0.05" not in text.split("Not run:")[1]
-    assert "r = 0.7" in text.split("Not run:")[1]
-
-
 def test_a_point_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
     planned = by_title()
     workspace = Workspace(tmp_path)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.records import PROVENANCE
 from tests.report.alexnet_records import alexnet, codes
 from tests.report.plain_records import cells, put
 from ttq_repro.errors import NothingToDrawError
@@ -50,7 +51,7 @@ def test_what_removing_sparse_kernels_saves_and_loses() -> None:
 
 def test_the_table_has_the_caveats_of_its_run() -> None:
     (cell,) = cells("figure6")
-    made = replace(alexnet(cell), provenance={"dirty": True})
+    made = replace(alexnet(cell), provenance=PROVENANCE | {"dirty": True})
     note = kernel_table(CellRecords(cell, {1: made})).note
     assert note.startswith(f"- TTQ, seed 1 ({cell.setting}): ")
     assert note.endswith("trained by a commit and changes that were not committed")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.records import record
+from tests.records import PROVENANCE, record
 from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.paper.rules import Claim, Measured
@@ -204,7 +204,7 @@ def test_how_far_is_not_judged_at_a_shorter_budget() -> None:
 
 def test_the_basis_says_where_machines_are_mixed() -> None:
     network = cell(20, "ttq")
-    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    cpu, gpu = (PROVENANCE | {"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
     records = [replace(made(network, seed, 887), provenance=cpu) for seed in (1, 2)]
     assert judge(LEVEL, records).basis == PAPER
     mixed = [records[0], replace(records[1], provenance=gpu)]

@@ -65,10 +65,3 @@ def test_reads(quantity: Quantity, expected: float) -> None:
 )
 def test_what_a_record_does_not_hold_is_none(quantity: Quantity) -> None:
     assert measure(record(test_error={"final": 0.1}), quantity) is None
-
-
-def test_early_records_do_not_say_how_large_their_layers_are() -> None:
-    without = [{k: v for k, v in decision.items() if k != "weights"} for decision in DECISIONS]
-    early = record(decisions=without, layers=LAYERS)
-    assert measure(early, Density((1,))) is None
-    assert measure(early, LayerChange("first", "zero")) == pytest.approx(30)

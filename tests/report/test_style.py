@@ -101,7 +101,3 @@ def test_settings_are_never_mixed(tmp_path: Path) -> None:
     found = at_one_setting(paper + short, workspace)
     assert {one.cell.budget for one in found} == {"short"}
     assert [len(one.records) for one in found] == [1, 0, 0, 1]
-    only_paper = at_one_setting(
-        paper + short, workspace, usable=lambda record: record.config == paper[0].run.config
-    )
-    assert {one.cell.budget for one in only_paper} == {"paper"}

@@ -10,7 +10,7 @@ import pytest
 from tests.records import record
 from ttq_repro.files import ROOT
 from ttq_repro.runs.record import Record, pack_correct, read_records
-from ttq_repro.runs.validation import METRICS, TEST_ERRORS
+from ttq_repro.runs.validation import METRICS, PROVENANCE, TEST_ERRORS
 
 TTQ = {"quantizer": {"_target_": "ttq_repro.quantizers.TTQ"}}
 LAST = ', "checksum": "' + "0" * 64 + '"}\n'
@@ -69,11 +69,13 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
             {"test_error": {"final": 0.2943}, "correct": pack_correct(np.arange(1000) >= 112)},
             "its final test error is not that of 112 in 1000 images",
         ),
-        ({"provenance": []}, "'list' object has no attribute 'keys'"),
         ({"parent": {"identity": "p-1"}}, "it has no weights_sha256"),
-        ({"decisions": [{"layer": "a", "reason": ""}]}, "it has no quantize"),
+        ({"decisions": [{"layer": "a", "reason": "", "weights": 1}]}, "it has no quantize"),
         (
-            {"config": TTQ, "decisions": [{"layer": "a", "quantize": True, "reason": ""}]},
+            {
+                "config": TTQ,
+                "decisions": [{"layer": "a", "quantize": True, "reason": "", "weights": 1}],
+            },
             "what it decides on a is not what it reports",
         ),
         ({"config": TTQ, "layers": {"a": {}}}, "what it decides on a is not what it reports"),
@@ -88,10 +90,17 @@ def test_a_record_that_lacks_something_is_no_record(
         Record.read(path)
 
 
-@pytest.mark.parametrize("name", sorted(METRICS | TEST_ERRORS))
-def test_what_every_record_has_is_missed(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        *(("metrics", name) for name in sorted(METRICS)),
+        *(("test_error", name) for name in sorted(TEST_ERRORS)),
+        *(("provenance", name) for name in sorted(PROVENANCE)),
+    ],
+)
+def test_what_every_record_has_is_missed(field: str, name: str, tmp_path: Path) -> None:
     made = record()
-    (made.metrics if name in METRICS else made.test_error).pop(name)
+    getattr(made, field).pop(name)
     made.write(tmp_path / "seed1.json")
     with pytest.raises(ValueError, match=rf"\(it has no {name}\)"):
         Record.read(tmp_path / "seed1.json")
@@ -139,9 +148,7 @@ def test_sparsity_counts_weights_not_layers() -> None:
     assert made.sparsity() == pytest.approx((0.5 * 10 + 0.1 * 30) / 40)
 
 
-def test_sparsity_is_unknown_without_sizes_or_zeros() -> None:
-    layers = {"a": {"zero": [0.5]}}
-    assert record(layers=layers, decisions=[{"layer": "a"}]).sparsity() is None
+def test_without_zeros_there_is_no_sparsity() -> None:
     assert record(layers={}, decisions=[{"layer": "a", "weights": 10}]).sparsity() is None
 
 

@@ -154,7 +154,7 @@ def _executions(one: CellRecords) -> set[tuple[bool, bool]]:
 
 def _execution(record: Record) -> tuple[bool, bool]:
     # Records from before CUDA graphs were added lack the field: they used none.
-    return bool(record.provenance.get("compiled")), bool(record.provenance.get("graphed"))
+    return record.provenance["compiled"], record.provenance["graphed"]
 
 
 def _wrong(one: CellRecords) -> NDArray[np.float64]:

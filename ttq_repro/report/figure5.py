@@ -34,7 +34,6 @@ OVER_SEEDS = {
     True: " Points are means ± s.d. over the seeds that all of them have.",
     False: " Points are means ± s.d. over seeds of their own, as there is none that all have.",
 }
-NO_SPARSITY = " Left out, because their records do not state the sizes of the layers: {titles}."
 #: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)
 PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}
@@ -65,15 +64,10 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     if common:
         found = [_only(common, one) for one in found]
     usable = recorded(found)
-    drawn = [one for one in usable if _is_line(one) or None not in _sparsities(one)]
-    left_out = [one for one in usable if one not in drawn]
-    several = any(len(one.records) > 1 for one in drawn)
+    several = any(len(one.records) > 1 for one in usable)
     caption = CAPTION.format(seeds=OVER_SEEDS[bool(common)] if several else "")
-    if left_out:
-        caption += NO_SPARSITY.format(titles=", ".join(one.title for one in left_out))
-    caption += scatter_of_images(drawn)
-    shown = [one for one in found if one not in left_out]
-    return style.publish(figure5(drawn), caption, shown, home, "figure5")
+    caption += scatter_of_images(usable)
+    return style.publish(figure5(usable), caption, found, home, "figure5")
 
 
 def _common_seeds(found: list[CellRecords]) -> list[int]:

@@ -60,7 +60,7 @@ def _density(record: Record, layers: tuple[int, ...], at_start: bool) -> float |
             return None
         decision = record.decisions[place]
         zeros = _zeros(record, decision["layer"], at_start) if decision["quantize"] else 0.0
-        if "weights" not in decision or zeros is None:
+        if zeros is None:
             return None
         total += decision["weights"]
         full += decision["weights"] * (1 - zeros)

@@ -44,7 +44,7 @@ class RunList:
 
     def add(self, record: Record) -> None:
         """Keep a record as a row."""
-        dataset = str(record.config.get("data", {}).get("name", ""))
+        dataset = record.config["data"]["name"]
         key, row = (dataset, record.identity), _row(record)
         if key not in self._by_identity:
             config = "\n".join(_flat(record.config))
@@ -67,7 +67,7 @@ class RunList:
 
 
 def _hardware(stint: dict[str, Any]) -> str:
-    device, processor = stint.get("device", "cpu"), stint.get("processor", "unknown")
+    device, processor = stint["device"], stint["processor"]
     return processor if device == "cpu" else f"{device}, {processor}"
 
 
@@ -76,22 +76,21 @@ def _row(record: Record) -> Trained:
     errors = {name: f"{100 * value:.2f}" for name, value in record.test_error.items()}
     commit = source.get("commit", "")[:10] or "unknown"
     stints = [*source.get("earlier", []), source]
-    versions = source.get("versions", {})
     if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
         errors["final"] += f", in place of {replaced}"
     # Not the duration of the last process, as a run may have been stopped and resumed.
-    minutes = sum(record.metrics.get("seconds", [])) / 60
+    minutes = sum(record.metrics["seconds"]) / 60
     return Trained(
         seed=record.seed,
         final=errors["final"],
-        best=errors.get("best", ""),
-        trailing=errors.get("trailing", ""),
+        best=errors["best"],
+        trailing=errors["trailing"],
         commit=f"{commit} and changes" if source.get("dirty") else commit,
         hardware="; ".join(dict.fromkeys(map(_hardware, stints))),
-        torch=versions.get("torch", ""),
+        torch=source["versions"]["torch"],
         minutes=f"{minutes:.1f}",
-        finished=source.get("finished", "")[:10],
-        parent=_short((record.parent or {}).get("weights_sha256", "")),
+        finished=source["finished"][:10],
+        parent=_short(record.parent["weights_sha256"] if record.parent else ""),
         weights=_short(record.weights_sha256),
     )
 

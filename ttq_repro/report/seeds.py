@@ -64,16 +64,14 @@ def found_of(cell: Cell, workspace: Workspace) -> CellRecords:
     return CellRecords(cell, {record.seed: record for record in records_of(cell.run, workspace)})
 
 
-def at_one_setting(
-    cells: list[Cell], workspace: Workspace, usable: Callable[[Record], bool] = lambda _: True
-) -> list[CellRecords]:
+def at_one_setting(cells: list[Cell], workspace: Workspace) -> list[CellRecords]:
     """The cells of one :attr:`Cell.setting`, with their records.
 
     Networks of different settings are never compared. The setting chosen is the one at which most
-    cells have a ``usable`` record.
+    cells have a record.
     """
     found = [found_of(cell, workspace) for cell in cells]
-    recorded = [one.cell.setting for one in found if any(map(usable, one.records.values()))]
+    recorded = [one.cell.setting for one in found if one.records]
     setting = max((cell.setting for cell in cells), key=recorded.count)
     return [one for one in found if one.cell.setting == setting]
 

@@ -32,7 +32,7 @@ class Record:
         config: its resolved config.
         parent: identity of the run it started from, and the checksum of that network.
         decisions: for every convolution and linear layer, whether it is quantized, why, and how
-            many ``weights`` it has (missing from the first records).
+            many ``weights`` it has.
         metrics: values per epoch, by name; errors are fractions of images in [0, 1].
         layers: per quantized layer, the values per epoch that its quantizer reports: the shares
             ``negative``, ``zero`` and ``positive``, for methods with two or three levels
@@ -48,11 +48,11 @@ class Record:
             missing: ``final`` error, checksum, commit, device, time.
         histograms: per quantized layer, its latent weights ``before`` and ``after`` training:
             ``counts`` in equal bins from minus to plus the ``largest`` magnitude, and the shares
-            and scales at that time. Empty in the first records.
+            and scales at that time.
         kernels: per ternary convolution, the number of its two-dimensional kernels (``count``), of
             those that are all zeros (``empty``) and of those with one nonzero weight (``single``),
             and the ``codes`` of the first 10 outputs x 10 inputs, of ``shape``; see
-            :meth:`kernel_codes`. Empty in the first records.
+            :meth:`kernel_codes`.
 
     The last field of the file is the SHA-256 of the bytes before it, so that a flipped bit does not
     go unnoticed.
@@ -109,8 +109,8 @@ class Record:
 
     @property
     def machine(self) -> str:
-        """The device it was trained on, ``CPU`` or ``GPU``; empty if that is not recorded."""
-        kind = str(self.provenance.get("accelerator", "")).removesuffix("Accelerator")
+        """The kind of device it was trained on, such as ``CPU`` or ``GPU``."""
+        kind = self.provenance["accelerator"].removesuffix("Accelerator")
         return "GPU" if kind == "CUDA" else kind
 
     def correct_images(self) -> NDArray[np.bool_]:
@@ -119,13 +119,10 @@ class Record:
         return np.unpackbits(packed, count=self.test_images).astype(bool)
 
     def sparsity(self) -> float | None:
-        """The share of zeros among all quantized weights at the end.
-
-        None if nothing is quantized to zero, or the record lacks the sizes of its layers.
-        """
+        """The share of zeros among all quantized weights at the end; None if none is quantized."""
         zeros = {name: layer["zero"][-1] for name, layer in self.layers.items() if "zero" in layer}
-        sizes = {d["layer"]: d["weights"] for d in self.decisions if "weights" in d}
-        if not zeros or not zeros.keys() <= sizes.keys():
+        sizes = {decision["layer"]: decision["weights"] for decision in self.decisions}
+        if not zeros:
             return None
         return float(np.average(list(zeros.values()), weights=[sizes[name] for name in zeros]))
 

@@ -74,8 +74,8 @@ class Run:
 
     @property
     def processes(self) -> int:
-        """How many processes train it, on a share of every batch each; 1 in the first records."""
-        return self.config["trainer"].get("devices", 1)
+        """How many processes train it, on a share of every batch each."""
+        return self.config["trainer"]["devices"]
 
     @cached_property
     def parent(self) -> Run | None:

@@ -50,10 +50,9 @@ class SimilarRun:
         return scale * median(seconds[earlier:] or seconds)
 
     @property
-    def speed(self) -> float | None:
-        """Training images per second; None if the record lacks their number."""
-        images = self.record.provenance.get("train_images")
-        return images / self.epoch_seconds if images else None
+    def speed(self) -> float:
+        """Training images per second."""
+        return self.record.provenance["train_images"] / self.epoch_seconds
 
     @property
     def is_of_the_same_images(self) -> bool:

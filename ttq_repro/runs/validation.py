@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 METRICS = {"train_error", "test_error", "seconds"}
 TEST_ERRORS = {"final", "best", "trailing"}
 #: What it holds about its parent, if it has one, and about each decision.
-PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason"}
+PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason", "weights"}
+#: What it holds about the process that finished it. Commit and ``dirty`` are missing outside git.
+PROVENANCE = {
+    "accelerator", "compiled", "device", "finished", "graphed", "processor", "threads",
+    "train_images", "versions",
+}  # fmt: skip
 #: The quantizer whose layers figures draw; others need not report on theirs.
 DRAWN = "ttq_repro.quantizers.TTQ"
 
@@ -32,8 +37,9 @@ def _check_keys(record: Record) -> None:
     needed: list[tuple[Mapping[str, Any], set[str]]] = [
         (record.metrics, METRICS),
         (record.test_error, TEST_ERRORS),
+        (record.provenance, PROVENANCE),
+        (record.config, set()),
     ]
-    needed += [(node, set()) for node in (record.config, record.provenance)]
     needed += [(decision, DECISION) for decision in record.decisions]
     if record.parent is not None:
         needed.append((record.parent, PARENT))

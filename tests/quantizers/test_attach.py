@@ -111,7 +111,7 @@ def test_a_module_that_is_not_the_models() -> None:
 def test_a_layer_quantized_twice() -> None:
     model = network()
     quantize_(model, TTQ)
-    with pytest.raises(ValueError, match="2: quantized already"):
+    with pytest.raises(ValueError, match="2: the weight is already quantized"):
         quantize_(model, TWN)
     assert all(isinstance(layer.quantizer, TTQ) for layer in quantized_layers(model))
 
@@ -124,7 +124,9 @@ def test_a_module_that_has_no_filters_or_no_weights() -> None:
         return lambda model: [Decision(str(n), model[n], True, "all") for n in (0, place)]
 
     for place, kind in ((1, "ReLU"), (2, "ConvTranspose2d")):
-        with pytest.raises(TypeError, match=f"{place}: {kind} is no convolution or linear layer"):
+        with pytest.raises(
+            TypeError, match=f"{place}: {kind} is not a convolution or linear layer"
+        ):
             quantize_(model, TTQ, policy(place))
     with pytest.raises(ValueError, match=r"3: there are no latent weights.* \(3, 0\)"):
         quantize_(model, TTQ, policy(3))
@@ -134,7 +136,7 @@ def test_a_module_that_has_no_filters_or_no_weights() -> None:
 def test_a_layer_that_another_library_has_parametrized() -> None:
     model = network()
     parametrizations.weight_norm(model[3])
-    with pytest.raises(ValueError, match="3: quantized already, or parametrized by another"):
+    with pytest.raises(ValueError, match="3: the weight is already quantized or parametrized"):
         quantize_(model, TTQ)
 
 
@@ -143,7 +145,7 @@ def test_a_layer_that_another_library_has_parametrized() -> None:
 def test_a_weight_that_is_no_parameter(computed_by: Callable[[nn.Module], nn.Module]) -> None:
     model = network()
     computed_by(model[3])
-    with pytest.raises(ValueError, match=r"^3: weight is no parameter of the layer$"):
+    with pytest.raises(ValueError, match=r"^3: the weight is not a parameter of the layer$"):
         quantize_(model, TTQ)
     assert not quantized_layers(model), "nothing is attached to the layers before it either"
 
@@ -152,7 +154,7 @@ def test_a_weight_that_is_no_parameter(computed_by: Callable[[nn.Module], nn.Mod
 def test_a_weight_without_values(last: nn.Module) -> None:
     model = network()
     model[3] = last
-    with pytest.raises(ValueError, match=r"^3: weight is not initialized$"):
+    with pytest.raises(ValueError, match=r"^3: the weight is not initialized$"):
         quantize_(model, TTQ)
     assert not quantized_layers(model), "nothing is attached to the layers before it either"
 
@@ -179,7 +181,7 @@ def test_weights_that_are_not_finite(value: float) -> None:
 
 def test_a_factory_of_something_else() -> None:
     model = network()
-    with pytest.raises(TypeError, match=r"^ReLU is no quantizer$"):
+    with pytest.raises(TypeError, match=r"^the factory made a ReLU, not a quantizer$"):
         quantize_(model, nn.ReLU)  # type: ignore[arg-type]
     assert not quantized_layers(model)
 

@@ -13,7 +13,7 @@ SMALLEST_SCALE = 1e-5
 
 
 class AbsMean(Quantizer):
-    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` at the mean magnitude, which is not trained.
+    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` scaled by the mean magnitude, untrained.
 
     Forward (Eq. 1 to 3), over the layer:
 
@@ -23,9 +23,10 @@ class AbsMean(Quantizer):
     Backward: :math:`\partial L / \partial w = \partial L / \partial w_q`, straight through, also
     beyond the clip; :math:`\gamma` has no gradient.
 
-    The trap: :math:`\gamma` is the mean over *all* weights, including those that become zero. TWN,
-    which looks alike, averages only those beyond its threshold (0.7 means, here 0.5) and so has
-    larger levels; without a normalization after the layer absmean shrinks its output.
+    The trap: :math:`\gamma` is the mean over *all* weights, including those that become zero. TWN
+    looks alike but averages only the weights beyond its threshold (0.7 E|w|; here it is 0.5 E|w|),
+    so that its levels are larger. Without a normalization after the layer, absmean shrinks the
+    layer's output.
 
     Shapes: any; the scale is (1, 1, ...), in units of the weights, at least 0.00001.
     """

@@ -87,8 +87,9 @@ def quantize_(
     """Attach a fresh quantizer to every layer that the policy chooses, in place.
 
     The layer's float weight becomes the latent weight and remains a parameter; ``layer.weight`` now
-    returns the quantized weight. Load the parent's weights before this call, not after. Some
-    methods also need the training loop to call ``on_epoch_start`` and ``after_step``.
+    returns the quantized weight. Load pretrained weights before this call, not after. Some methods
+    also need the training loop to call ``on_epoch_start`` and ``after_step``. If this function
+    raises an exception, no layer is quantized.
 
     Args:
         model: any network of convolutions and linear layers.
@@ -100,11 +101,11 @@ def quantize_(
         The decision about every convolution and linear layer, in the order of the model.
 
     Raises:
-        ValueError: the policy chooses no layer or one twice, a layer is quantized already, or its
-            weight is not a parameter of its own, not initialized, empty or not finite.
+        ValueError: the policy chooses no layer, or one layer twice; or a chosen layer is already
+            quantized, or its weight is not a parameter of the layer, not initialized, empty or not
+            finite.
         TypeError: a module is not a convolution or linear layer, a weight is not floating point,
             or the factory does not make quantizers.
-            After any of these, or an exception from a quantizer, no layer is quantized.
     """
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
@@ -119,16 +120,16 @@ def quantize_(
         taken.add(decision.module)
         if not isinstance(decision.module, QUANTIZABLE):
             kind = type(decision.module).__name__
-            raise TypeError(f"{decision.name}: {kind} is no convolution or linear layer")
+            raise TypeError(f"{decision.name}: {kind} is not a convolution or linear layer")
         if parametrize.is_parametrized(decision.module, "weight"):
-            raise ValueError(f"{decision.name}: quantized already, or parametrized by another")
+            raise ValueError(f"{decision.name}: the weight is already quantized or parametrized")
         try:
             _check_weight(decision.module)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
     quantizers = [factory() for _ in chosen]
     if not isinstance(quantizers[0], Quantizer):
-        raise TypeError(f"{type(quantizers[0]).__name__} is no quantizer")
+        raise TypeError(f"the factory made a {type(quantizers[0]).__name__}, not a quantizer")
     attached: list[nn.Module] = []
     try:
         for decision, quantizer in zip(chosen, quantizers, strict=True):
@@ -180,10 +181,10 @@ def _check_weight(module: nn.Module) -> None:
     """
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     if weight is None:
-        # torch's older weight_norm, spectral_norm and pruning recompute it before each call.
-        raise ValueError("weight is no parameter of the layer")
+        # torch's older weight_norm, spectral_norm and pruning recompute the weight in each call.
+        raise ValueError("the weight is not a parameter of the layer")
     if weight.is_meta or isinstance(weight, nn.UninitializedParameter):
-        raise ValueError("weight is not initialized")
+        raise ValueError("the weight is not initialized")
     check_latent(weight)
 
 

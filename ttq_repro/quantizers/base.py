@@ -1,4 +1,4 @@
-"""The interface of every quantizer to the layers, the trainer and the exporter."""
+"""The interface through which layers, trainer and exporter use every quantizer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Levels = dict[int, Tensor]
 class Quantizer(nn.Module):
     """Maps the latent float weight of one layer to the weight that the layer uses.
 
-    A quantizer is attached by :func:`ttq_repro.quantizers.quantize_` and from then on runs whenever
-    the layer reads its weight. A subclass must define only ``forward``. The other methods are
-    hooks with a neutral default, so that the trainer needs no branch for any quantizer;
-    :mod:`ttq_repro.quantizers.loop` calls the epoch and step hooks for all layers.
+    Once attached by :func:`ttq_repro.quantizers.quantize_`, it runs whenever the layer reads its
+    weight. A subclass must define only ``forward``. The other methods are hooks with neutral
+    defaults, so that the trainer treats all quantizers alike. :mod:`ttq_repro.quantizers.loop`
+    calls the epoch and step hooks for all layers.
 
-    All state that lasts (masks, codebooks, assignments, the stage) is part of the state dict, so
+    All persistent state (masks, codebooks, assignments, the stage) is part of the state dict, so
     that a checkpoint restores it.
     """
 
@@ -52,10 +52,10 @@ class Quantizer(nn.Module):
         return []
 
     def rate_factors(self, latent: nn.Parameter) -> list[tuple[nn.Parameter, float]]:
-        """Parameters whose learning rate is multiplied by a positive factor, with the factor.
+        """Pairs of a parameter (``latent`` or the quantizer's own) and its learning-rate factor.
 
-        They are among ``latent`` and the quantizer's own. Weight decay is not affected. The factors
-        take effect in an optimizer made from :func:`ttq_repro.quantizers.parameter_groups`.
+        Factors are positive and do not affect weight decay. They take effect in an optimizer made
+        from :func:`ttq_repro.quantizers.parameter_groups`.
         """
         return []
 
@@ -69,9 +69,9 @@ class Quantizer(nn.Module):
     def statistics(self, latent: Tensor) -> dict[str, float]:
         """The layer's statistics, recorded every epoch; the names must not change during a run.
 
-        By default the shares of weights with ``negative``, ``zero`` and ``positive`` codes and,
-        for methods of two or three levels, ``positive_scale`` and ``negative_scale`` (means over
-        filters); nothing for float layers.
+        By default, these are the shares of weights with ``negative``, ``zero`` and ``positive``
+        codes and, for methods of two or three levels, ``positive_scale`` and ``negative_scale``
+        (means over filters). Layers that evaluate with floats have none.
         """
         codes, levels = self.codes(latent), self.levels(latent)
         if codes is None or levels is None:
@@ -107,6 +107,6 @@ def check_latent(latent: Tensor) -> None:
     if not latent.is_floating_point():
         raise TypeError(f"latent weights must be floating point, got {latent.dtype}")
     if latent.numel() == 0:
-        raise ValueError(f"there are no latent weights, their shape is {tuple(latent.shape)}")
+        raise ValueError(f"there are no latent weights: the shape is {tuple(latent.shape)}")
     if not torch.isfinite(latent).all():
         raise ValueError("latent weights hold NaN or infinite values")

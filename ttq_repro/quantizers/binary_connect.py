@@ -9,7 +9,7 @@ from ttq_repro.quantizers.connect import Connect
 
 
 class BinaryConnect(Connect):
-    r"""Weights +1 and -1 without a scale, sampled or set by the sign.
+    r"""Weights +1 and -1 without a scale, sampled or given by the sign.
 
     Forward in training (Eq. 1 to 3), stochastic or deterministic:
 
@@ -19,9 +19,10 @@ class BinaryConnect(Connect):
 
     Backward, clipping, evaluation and options are those of :class:`Connect`.
 
-    The trap: clipping after the update is part of the method. Without it a weight far outside
-    [-1, 1], whose sign and probability no longer change, never comes back. And after stochastic
-    training the real-valued weights are evaluated, so that the tested network is not binary.
+    The trap: clipping after the update is part of the method. Without it, a weight far outside
+    [-1, 1], whose sign and probability no longer change, never comes back. Also, evaluation after
+    stochastic training uses the real-valued weights, so that the tested network is not binary.
+
     sign(0) is +1, so that there are only two levels.
     """
 

@@ -22,25 +22,27 @@ class BWN(Quantizer):
 
     .. math:: \alpha = \tfrac1n \|w\|_1, \qquad \tilde w = \alpha \, \mathrm{sign}(w)
 
-    Backward, with :math:`g = \partial L / \partial \tilde w`, the source has three versions:
+    Backward, with :math:`g = \partial L / \partial \tilde w`, the source gives three versions:
 
     .. math::
         \partial w = g, \qquad
         \partial w = g \left(\tfrac1n + \alpha \, [\,|w| < 1\,]\right), \qquad
         \partial w = n \left(1 - \tfrac1c\right) g \left(\tfrac1n + \alpha \, [\,|w| < 1\,]\right)
 
-    from its Algorithm 1 (straight through, the default), its section 3.1 (``"derivative"``, which
-    omits the gradients that reach a weight from the others through :math:`\alpha`) and its code
-    (``"released"``, with c input channels).
+    The first is that of Algorithm 1 (straight through, the default); the second that of section 3.1
+    (``"derivative"``), which omits the gradients that reach a weight from the others through
+    :math:`\alpha`; the third that of the released code (``"released"``), with c input channels.
 
     The trap: the released code does two things that the paper does not mention. Before each step
     it subtracts from the latent weights their mean over the input channels (``center``) and clamps
-    them to [-1, 1] (``clamp``). And its gradient is zero if c = 1: depthwise filters never train.
+    them to [-1, 1] (``clamp``). Also, its gradient is zero if c = 1: depthwise filters never train.
+
     sign(0) is +1, so that there are only two levels.
 
     Args:
-        center, clamp: whether to do each of these, before each epoch and after each step. Filters
-            with one input channel are not centered, which would make them all zeros.
+        center, clamp: whether to center and to clamp the latent weights, before each epoch and
+            after each step. Filters with one input channel are not centered, as this would make
+            them all zeros.
         latent_gradient: ``"straight_through"``, ``"derivative"`` or ``"released"``.
 
     Shapes: (out, in, ...); the scales are (out, 1, ...).

@@ -45,8 +45,8 @@ class DeepCompression(Quantizer):
             one is kept.
         conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 15.
         prune_at, cluster_at: when these stages begin, as shares of the run's epochs, in [0, 1):
-            at the start of the first epoch that ends after this share. At 0.75 the schedule of the
-            fine-tuning recipe drops for the last time.
+            at the start of the first epoch that ends after this share. The fine-tuning recipe drops
+            the learning rate for the last time at 0.75.
 
     Shapes: any; the codebook is (2^b - 1,), in units of the weights.
 
@@ -150,7 +150,7 @@ class DeepCompression(Quantizer):
         self.stage.fill_(CLUSTERED)
 
     def _ranks(self) -> Tensor:
-        """The code of each centroid: its rank among those of its sign, outwards from ±1."""
+        """The code of each centroid: its rank among those of its sign, counted outward from ±1."""
         codebook = self.codebook.detach()
         rank = codebook.argsort(stable=True).argsort() - (codebook < 0).sum()
         return torch.where(rank < 0, rank, rank + 1).to(torch.int16)
@@ -159,9 +159,9 @@ class DeepCompression(Quantizer):
 def kmeans(values: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
     """Lloyd's algorithm on numbers in ascending order, until it converges.
 
-    In one dimension a cluster is a contiguous range of the sorted numbers, so that a round only has
-    to search for the ends of the ranges. Centroids without values (linear initialization leaves
-    many in the gap that pruning cut) move to the values that are farthest from their centroids.
+    In one dimension, a cluster is a contiguous range of the sorted numbers, so that a round only
+    has to search for the ends of the ranges. Centroids without values (linear initialization leaves
+    many in the gap that pruning made) move to the values that are farthest from their centroids.
 
     Args:
         values: (count,), ascending.

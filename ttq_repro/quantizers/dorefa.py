@@ -26,9 +26,10 @@ class DoReFa(Quantizer):
     Backward, only the rounding is straight through; tanh and the division by the maximum are
     differentiated.
 
-    The trap: 1 bit is not the second formula at k = 1: only the second formula has the tanh, and
-    only it has no scale. The scale is per layer (BWN's is per filter) and has no gradient. The
-    source leaves the first and the last layer in full precision, which is up to the policy here.
+    The trap: 1 bit is not the second formula at k = 1: it has a scale and no tanh. The scale is per
+    layer (BWN's is per filter) and has no gradient. The source leaves the first and the last layer
+    in full precision, which is up to the policy here.
+
     sign(0) is +1, so that there are only two levels at 1 bit.
 
     Args:

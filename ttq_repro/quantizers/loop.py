@@ -1,4 +1,4 @@
-"""What a training loop needs for the quantizers of a model, besides running the model."""
+"""What a training loop calls for the quantizers of a model, and its optimizer's parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def on_epoch_start(layers: Iterable[QuantizedLayer], epoch: int, epochs: int) ->
     configured to. The others do nothing.
 
     Args:
-        layers: those of the model from :func:`quantized_layers`, which may be reused every epoch.
+        layers: the model's :func:`quantized_layers`; the same list serves every epoch.
     """
     for layer in layers:
         layer.quantizer.on_epoch_start(layer.latent, epoch, epochs)
@@ -35,7 +35,7 @@ def after_step(layers: Iterable[QuantizedLayer]) -> None:
     others do nothing.
 
     Args:
-        layers: those of the model from :func:`quantized_layers`, which may be reused every step.
+        layers: the model's :func:`quantized_layers`; the same list serves every step.
     """
     for layer in layers:
         layer.quantizer.after_step(layer.latent)
@@ -47,19 +47,19 @@ def parameter_groups(
     weight_decay: float,
     decayed: tuple[type[nn.Module], ...] = QUANTIZABLE,
 ) -> list[dict[str, Any]]:
-    """The parameters of a network as a torch optimizer takes them, each with its rate and decay.
+    """Parameter groups for a torch optimizer, each with its learning rate and weight decay.
 
-    Weight decay applies to the weights, latent or float, of the layers of these kinds, and to the
-    parameters that a quantizer declares ``decayed``: TTQ's scales decay; LSQ's step, SEQ's ranges,
+    Weight decay applies to the weights, latent or float, of the layers in ``decayed``, and to the
+    parameters that :meth:`Quantizer.decayed` lists: TTQ's scales decay; LSQ's step, SEQ's ranges,
     batch norm and biases do not.
 
     The first group learns at ``lr``, the others at ``lr`` times their ``rate_factor``, which is 1
     except for BinaryConnect and TernaryConnect with ``rate_scaling``. The factor is meant for the
-    gradient alone: weight decay is divided by it, so that weights shrink per step as without it
-    (except under Adam, which normalizes L2 together with the gradient).
+    gradient alone: weight decay is divided by it, so that each step shrinks weights as much as
+    without the factor (except under Adam, which normalizes L2 together with the gradient).
 
     Args:
-        decayed: the kinds of layers whose weights decay.
+        decayed: the classes of layers whose weights decay.
     """
     layers = {layer.module: layer for layer in quantized_layers(network)}
     decays: set[nn.Parameter] = set()

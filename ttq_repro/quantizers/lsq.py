@@ -12,7 +12,7 @@ SMALLEST_STEP = 1e-5
 
 
 class LSQ(Quantizer):
-    r"""Ternary weights :math:`\{-s, 0, +s\}` with one trained step s, which sets the threshold too.
+    r"""Ternary weights :math:`\{-s, 0, +s\}` with a trained step s, which also sets the threshold.
 
     Forward (Eq. 1 and 2 with :math:`Q_N = Q_P = 1`), over a layer of n weights:
 

@@ -11,7 +11,7 @@ Granularity = Literal["layer", "filter"]
 
 
 def dims_of(weight: Tensor, granularity: Granularity) -> tuple[int, ...]:
-    """The dimensions that share one scale: all, or all but the first, which counts the filters."""
+    """The dimensions that share one scale: all, or all but the first, which indexes filters."""
     return tuple(range(0 if granularity == "layer" else 1, weight.dim()))
 
 
@@ -32,7 +32,7 @@ def smallest(weight: Tensor, count: int) -> Tensor:
     A threshold alone cannot guarantee the number: weights of equal magnitude (in bfloat16 there are
     many) all fall on the same side. Here the threshold is the ``count``-th smallest magnitude, and
     of the weights that equal it the first ones in memory order are taken. No shape depends on
-    values, so that this compiles into one graph, and it takes linear time, unlike a sort.
+    values, so that this compiles into one graph. Unlike a sort, it takes linear time.
 
     Args:
         count: from 0 to the number of weights.

@@ -35,11 +35,11 @@ class SEQ(Quantizer):
 
     Chosen among the ternary schemes of the 2020s because ParetoQ compared them at equal training
     and found it best: its ternary model of 600M parameters beats the previous best one of 3B. It
-    costs nothing at inference and needs no change of the recipe.
+    adds no cost at inference and needs no change of the recipe.
 
     The trap: it is LSQ (step :math:`s = \frac23\alpha`) except that the clip lies at 1.5 s, not at
     s. So the three levels get bins of equal width, and weights in the outer bins still receive a
-    gradient, while LSQ's outermost ones are stuck. The source writes a clip at 1; 0.99 is from its
+    gradient, while those beyond s get none in LSQ. The source writes a clip at 1; 0.99 is from its
     released code, because at 1 rounding would give a fourth level. Beyond the clip that code uses
     :math:`\pm 1` for the range's gradient instead of the derivative :math:`\pm\frac23`.
 

@@ -11,8 +11,8 @@ from ttq_repro.quantizers.connect import Connect
 class TernaryConnect(Connect):
     r"""Weights -1, 0 and +1 without a scale, sampled or rounded.
 
-    Forward in training, stochastic (section 3.2) or, which the source does not have, deterministic
-    by the nearest level:
+    Forward in training, stochastic (section 3.2) or deterministic to the nearest level (which the
+    source does not have):
 
     .. math::
         w_t = \mathrm{sign}(w) \cdot \mathrm{Bernoulli}(|w|), \qquad

@@ -49,7 +49,7 @@ class TTQ(Quantizer):
             every step, exact to one weight; the sign of each other weight decides its level (0
             counts as positive). Excludes ``threshold``.
         tie: what a weight with :math:`|w| = \Delta` becomes: ``"zero"`` (the paper) or ``"unit"``,
-            that is +1 or -1 by its sign, beside the three levels (the released code).
+            that is +1 or -1 by its sign, in addition to the three levels (the released code).
         negative_gradient: ``"true"`` derivative or ``"as_printed"`` in Eq. 7.
         reduction: whether the scale gradients are a ``"sum"`` (Eq. 7) or a ``"mean"`` over their
             weights (the mistake of several ports).
@@ -98,7 +98,7 @@ class TTQ(Quantizer):
         if threshold is UNSET:
             threshold = THRESHOLD if sparsity is None else None
         if (threshold is None) == (sparsity is None):
-            raise ValueError(f"give one of threshold and sparsity, not {threshold} and {sparsity}")
+            raise ValueError(f"give either threshold or sparsity, got {threshold} and {sparsity}")
         if threshold is not None:
             check_share("threshold", threshold)
         if sparsity is not None:
@@ -156,7 +156,7 @@ class TTQ(Quantizer):
         slope: Tensor | float = 1.0
         if self.latent_gradient == "scaled":
             slope = (up * positive - down * negative + (1 - signs.abs())).detach()
-        # Adds zero to the value, and the gradient of the latent weights.
+        # The second term is zero; it is there for the gradient of the latent weights.
         return (weight + slope * (latent - latent.detach())).to(latent.dtype)
 
     def scales(self) -> tuple[Tensor, Tensor]:
@@ -196,8 +196,8 @@ class TTQ(Quantizer):
     def _signs(self, weight: Tensor) -> Tensor:
         """1 for the weights that become +W_p, -1 for those that become -W_n, else 0.
 
-        Computed by arithmetic rather than by comparisons: a compiled step would keep their masks
-        for the backward pass, and on a CPU reading and writing booleans costs more than all else.
+        Computed by arithmetic, because a compiled step would keep the masks of comparisons for the
+        backward pass; on a CPU, writing and reading these booleans costs more than all else.
         """
         if self.sparsity is None:
             delta = self._threshold(weight)

@@ -24,7 +24,7 @@ class TWN(Quantizer):
     Backward: straight through, :math:`\partial w = \partial L / \partial w_t`; neither
     :math:`\Delta` nor :math:`\alpha` takes a gradient.
 
-    The trap: a widely used port uses 0.75 and computes :math:`\Delta` and :math:`\alpha` for every
+    The trap: a widely used port uses 0.75 and computes :math:`\Delta` and :math:`\alpha` per
     filter. That is ``TWN(0.75, granularity="filter")``, a different method with more scales.
 
     Args:

@@ -103,8 +103,8 @@ def test_a_run_becomes_an_onnx_file(
         ({"coding": "gzip"}, "coding=gzip: must be one of packed, trits, zstd, huffman"),
         ({"coding": "gzip", "run": "seed1.json"}, "coding=gzip: must be one of"),
         ({"onnx_weights": "int4"}, "onnx_weights=int4: must be one of float, int2"),
-        ({"coding": "zstd", "out": "net.onnx"}, "coding=zstd: not for .onnx files"),
-        ({"onnx_weights": "int2"}, "onnx_weights=int2: not for .safetensors files"),
+        ({"coding": "zstd", "out": "net.onnx"}, "coding=zstd: does not apply to .onnx files"),
+        ({"onnx_weights": "int2"}, "onnx_weights=int2: does not apply to .safetensors"),
         ({"run": 5}, "run=5: must be a path, got 5"),
         ({"out": None}, "out=None: must be a path, got None"),
         ({"out": "/dev/null/net.safetensors"}, "out=/dev/null/net.safetensors: "),
@@ -130,7 +130,7 @@ def test_what_a_run_has_trained_is_never_overwritten(
 ) -> None:
     weights = Workspace.of(run.config).weights(run)
     before = weights.read_bytes()
-    with pytest.raises(UserError, match="there already, and no packed network"):
+    with pytest.raises(UserError, match="exists and is not a packed network"):
         export(request_for(run=str(weights), out=str(weights)))
     assert weights.read_bytes() == before
     for _ in range(2):  # A packed network may be replaced.
@@ -226,7 +226,9 @@ def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)
     path.write_bytes(serialize(overflowing))
-    with pytest.raises(UserError, match=r"net\.safetensors: gives no finite logits for .*photo"):
+    with pytest.raises(
+        UserError, match=r"net\.safetensors: its logits for .*photo.* are not finite"
+    ):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 
@@ -266,7 +268,7 @@ def test_only_the_images_that_a_network_is_for_are_evaluated(
 
 def test_images_held_out_of_training_are_no_test_images(model: Path) -> None:
     overrides = [f"packed={model}", "data=digits", "+data.held_out=0.1"]
-    with pytest.raises(UserError, match=r"data\.held_out: these are training images"):
+    with pytest.raises(UserError, match=r"data\.held_out: holds out training images"):
         evaluate(compose_config("evaluate", overrides))
 
 

@@ -37,7 +37,7 @@ def test_codes_and_scales_come_back_bit_for_bit(method: str, coding: str) -> Non
     network = trained(method=method)
     before = packed(network)
     if coding == "trits" and any(layer.levels != 3 for layer in before.layers):
-        with pytest.raises(ValueError, match=r"trits hold three levels, blocks\.0\.conv1 has"):
+        with pytest.raises(ValueError, match=r"trits need three levels, but blocks\.0\.conv1 has"):
             serialize(before, coding)
         return
     after = through_a_file(before, coding)
@@ -147,7 +147,7 @@ def test_another_architecture_is_an_error(
 def test_ten_classes_are_what_a_network_has_by_default() -> None:
     network = CifarResNet(8)
     quantize_(network, TTQ, FirstLast())
-    with pytest.raises(ValueError, match="5 names of 10 classes"):
+    with pytest.raises(ValueError, match="5 class names for 10 classes"):
         pack(network, "CifarResNet", {"depth": 8}, INPUTS)
     inputs = replace(INPUTS, classes=tuple("abcdefghij"))
     made = through_a_file(pack(network, "CifarResNet", {"depth": 8}, inputs))
@@ -157,9 +157,9 @@ def test_ten_classes_are_what_a_network_has_by_default() -> None:
 
 def test_what_cannot_be_read_is_not_written() -> None:
     made = packed(trained())
-    with pytest.raises(ValueError, match="2 names of 5 classes"):
+    with pytest.raises(ValueError, match="2 class names for 5 classes"):
         serialize(replace(made, inputs=replace(INPUTS, classes=("ant", "bee"))))
-    with pytest.raises(ValueError, match=r"floats has shape \(\d+,\); CifarResNet with .* takes"):
+    with pytest.raises(ValueError, match=r"floats has shape \(\d+,\); CifarResNet with .* needs"):
         serialize(replace(made, floats=made.floats[1:]))
 
 

@@ -1,4 +1,4 @@
-"""The networks that a packed file may hold, and the float tensors that each has besides codes."""
+"""The networks that a packed file may hold, and their float tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def skeleton(architecture: str, arguments: dict[str, Any]) -> nn.Module:
         raise ValueError(f"architecture {architecture!r} is not one of {', '.join(MODELS)}")
     for name, value in arguments.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"argument {name} of {architecture} is {value!r}")
+            raise ValueError(f"argument {name} of {architecture} is {value!r}, not a finite number")
     try:
         with torch.device("meta"), _WithoutSampling():
             network = MODELS[architecture](**arguments).eval()
@@ -64,9 +64,10 @@ def slots(network: nn.Module, quantized: Collection[str], *, folded: bool) -> It
 
     Part ``floats`` holds biases, and the weights of layers that are not ``quantized``. Part
     ``batch_norm`` holds weight, bias, running_mean and running_var of each batch norm, unless
-    ``folded``. Folding removes a batch norm that follows a layer (:func:`normalized_layers`): the
-    part holds a bias of that layer instead and, if it is quantized, a factor for the levels of each
-    filter. Any other batch norm then keeps weight and bias, with mean 0 and variance 1.
+    ``folded``. Folding removes a batch norm that follows a layer (:func:`normalized_layers`); the
+    part then holds a bias of that layer and, if the layer is quantized, a factor for the levels of
+    each filter. All other batch norms then keep only weight and bias; their mean is 0 and their
+    variance 1.
     """
     followed = normalized_layers(network) if folded else {}
     absorbed = set(followed.values())
@@ -108,7 +109,7 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
 
 
 class _WithoutSampling(TorchFunctionMode):
-    """Skips random initialization: it does nothing to meta tensors, yet makes torch import much."""
+    """Skips random initialization, which is void on meta tensors but makes torch import much."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -24,8 +24,8 @@ TRITS_A_BYTE = 5
 POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_A_BYTE)], dtype=torch.uint8)
 #: A gap of the Huffman coding that stands for this many zeros with no weight after them.
 LONG_GAP = 255
-#: Weights decoded at a time: whole bytes, both as trits and at any width. Each weight takes a few
-#: numbers of eight bytes meanwhile.
+#: Weights decoded at a time; they fill whole bytes, as trits and at any width. While it is decoded,
+#: a weight takes a few 8-byte numbers.
 PIECE = 8 * TRITS_A_BYTE * 2**14
 
 
@@ -36,10 +36,10 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
     ``zstd``: the same, compressed by Zstandard. ``trits``: five ternary weights a byte, the first
     in the lowest place, each layer starting at a new byte.
     ``huffman``: the storage of Deep Compression (arXiv 1510.00149, sections 3 and 4). For each
-    weight that is not zero, it holds the number of zeros before it (255: that many, with no weight
-    after them) and its index. Both streams are Huffman-coded, by DEFLATE without its dictionary;
-    the first one follows its length (8 bytes, little-endian). Layers without a level zero have no
-    zeros to skip.
+    weight that is not zero, it holds the number of zeros before it (255: that many zeros, with no
+    weight after them) and its index. Both streams are Huffman-coded, by DEFLATE without its
+    dictionary; the length of the first one (8 bytes, little-endian) precedes it. Layers without a
+    level zero have no zeros to skip.
 
     Args:
         codes: the packed indices of each layer (see ``Layer``).
@@ -91,14 +91,14 @@ def _join(parts: Sequence[Tensor]) -> bytes:
 
 def _split(content: Tensor, sizes: list[int]) -> list[Tensor]:
     if len(content) != sum(sizes):
-        raise ValueError(f"{len(content)} bytes of codes where the layers take {sum(sizes)}")
+        raise ValueError(f"the codes take {len(content)} bytes, but the layers need {sum(sizes)}")
     return list(content.split(sizes))
 
 
 def _check_ternary(layers: Sequence[Layer]) -> None:
     for layer in layers:
         if layer.levels != 3:
-            raise ValueError(f"trits hold three levels, {layer.name} has {layer.levels}")
+            raise ValueError(f"trits need three levels, but {layer.name} has {layer.levels}")
 
 
 def _to_trits(indices: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _to_trits(indices: Tensor) -> Tensor:
 def _from_trits(trits: Tensor, layer: Layer) -> Iterator[Tensor]:
     """The indices of a layer, ``PIECE`` at a time."""
     if len(trits) and trits.max() >= 3**TRITS_A_BYTE:
-        raise ValueError(f"a byte of five trits holds {trits.max()}")
+        raise ValueError(f"a byte of five trits is {trits.max()}, the largest is 242")
     starts = range(0, layer.weights, PIECE)
     for start, piece in zip(starts, trits.split(PIECE // TRITS_A_BYTE), strict=True):
         yield (piece[:, None] // POWERS_OF_THREE % 3).flatten()[: layer.weights - start]
@@ -151,7 +151,7 @@ def _from_gaps(content: Tensor, layers: Sequence[Layer]) -> Sequence[Tensor]:
         places = ends[is_weight] - 1
         found = values.read(len(places))
         if end > len(sequence) or len(found) < len(places):
-            raise ValueError("the gaps between weights do not add up to the layers")
+            raise ValueError("the gaps between weights do not add up to the layers' sizes")
         sequence[places] = found
     gaps.check_end()
     values.check_end()

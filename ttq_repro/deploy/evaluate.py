@@ -22,7 +22,9 @@ def evaluate(request: Config) -> None:
     path, node = request["packed"], request["data"]
     check_option("packed", path, check_path)
     if "held_out" in node:
-        raise UserError("data.held_out: these are training images; evaluation is on test images")
+        raise UserError(
+            "data.held_out: holds out training images, but evaluation needs test images"
+        )
     packed, network = open_packed(path)
     inputs = packed.inputs
     data = load_data(node, Workspace.of(request).cache, loader_workers("cpu"))

@@ -24,7 +24,7 @@ def export(request: Config) -> None:
     """Write the packed or the ONNX file that ``request`` asks for, and print what it holds.
 
     Raises:
-        UserError: the run has no record or weights, cannot be exported in this way, or should be
+        UserError: the run has no record or weights, cannot be exported in this way, or is to be
             linked in wandb but is not there.
     """
     for key in ("run", "out"):
@@ -50,7 +50,7 @@ def export(request: Config) -> None:
     count = sum(layer.weights for layer in packed.layers)
     print(
         f"{out}: {len(content):,} bytes; {count:,} weights in {len(packed.layers)} quantized "
-        f"layers, {len(packed.floats) + len(packed.batch_norm):,} float32 numbers beside them"
+        f"layers, and {len(packed.floats) + len(packed.batch_norm):,} float32 numbers"
     )
     if request["link"]:
         _, weights = record_and_weights(run.absolute())
@@ -61,16 +61,16 @@ def _check_suits(out: Path, request: Config) -> None:
     """Check that ``out`` may be written, and that the requested options suit its format.
 
     Raises:
-        UserError: it may not, or they do not.
+        UserError: an option does not suit the format, or ``out`` must not be overwritten.
     """
     if out.suffix not in (".safetensors", ".onnx"):
         raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
     key, usual = ("coding", "packed") if out.suffix == ".onnx" else ("onnx_weights", "float")
     if request[key] != usual:
-        raise UserError(f"{key}={request[key]}: not for {out.suffix} files")
-    # It may hold trained weights, which only another training would bring back.
+        raise UserError(f"{key}={request[key]}: does not apply to {out.suffix} files")
+    # The file may hold trained weights, which only training again would bring back.
     if out.suffix == ".safetensors" and out.exists() and not is_packed(out):
-        raise UserError(f"out={out}: there already, and no packed network; it is left as it is")
+        raise UserError(f"out={out}: exists and is not a packed network; choose another path")
 
 
 def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:

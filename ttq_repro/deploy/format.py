@@ -4,8 +4,8 @@ Four one-dimensional tensors::
 
     codes       U8   the codes of all quantized layers (ttq_repro.deploy.coding.encode)
     levels      F32  the levels of each quantized layer, without the weight 0
-    batch_norm  F32  what is left of batch norm } in the order of
-    floats      F32  everything else            } ttq_repro.deploy.architecture.slots
+    batch_norm  F32  batch norm, as trained or folded } in the order of
+    floats      F32  everything else                  } ttq_repro.deploy.architecture.slots
 
 and in the header, under ``__metadata__``, one string ``ttq_repro``: a JSON object with
 
@@ -66,8 +66,8 @@ SHARED = ("method", "lower", "zero", "upper", "symmetric", "per_filter")
 PIECE = 2**19
 #: The depth of the deepest published ResNet for CIFAR-10 (He et al. 2015, arXiv 1512.03385).
 LARGEST_DEPTH = 1202
-#: The most weights that a compressed file may unpack to, for each of its bytes. An AlexNet-BN whose
-#: codes are all zero comes to 640, with the floats that it keeps; no trained network comes near.
+#: The most weights that a compressed file may unpack to, per byte of the file. An AlexNet-BN whose
+#: codes are all zero comes to 640, its float tensors included; no trained network comes near.
 WEIGHTS_A_BYTE = 1000
 
 
@@ -141,7 +141,7 @@ def _open(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, RecursionError) as error:
         if content.startswith(PICKLES):
-            raise ValueError("a pickle, and those are never loaded") from None
+            raise ValueError("a pickle file; pickles are never loaded") from None
         raise ValueError(f"not a safetensors file ({error})") from None
     try:
         manifest = json.loads(header["__metadata__"][KEY])
@@ -166,8 +166,8 @@ def _digest(content: bytes, written: str) -> str:
 
 def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) -> PackedNetwork:
     # No argument can exceed the size of the file, as each class takes at least a byte. The depth
-    # has a bound of its own: a compressed file may hold many layers in few bytes, and each takes
-    # time and memory to build.
+    # has a bound of its own: a compressed file may hold many layers in few bytes, and each layer
+    # takes time and memory to build.
     bounds = {"depth": LARGEST_DEPTH}
     if {name: tensor.dtype for name, tensor in tensors.items()} != TENSORS:
         raise ValueError(f"its tensors are not {', '.join(TENSORS)}")
@@ -175,16 +175,16 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
     architecture, arguments = manifest["architecture"]
     for name, value in arguments.items():
         if value > min(largest, bounds.get(name, largest)):
-            raise ValueError(f"argument {name} of {architecture} is {value}, more than fits")
+            raise ValueError(f"argument {name} of {architecture} is {value}, too large")
     if manifest["batch_norm"] not in BATCH_NORM:
-        raise ValueError(f"batch norm is {manifest['batch_norm']!r}")
+        raise ValueError(f"batch_norm is {manifest['batch_norm']!r}, not trained or folded")
     folded = manifest["batch_norm"] == "folded"
     frame = skeleton(architecture, arguments)
     inputs = _inputs(manifest["inputs"])
     inputs.check(class_count(frame))
     layers = _layers(manifest["layers"], dict(frame.named_modules()))
     if (weights := sum(layer.weights for layer in layers)) > WEIGHTS_A_BYTE * largest:
-        raise ValueError(f"{weights:,} weights in {largest:,} bytes")
+        raise ValueError(f"{weights:,} weights are too many for {largest:,} bytes")
     sizes = {"batch_norm": 0, "floats": 0}
     for slot in slots(frame, {layer.name for layer in layers}, folded=folded):
         sizes[slot.part] += slot.size
@@ -193,7 +193,7 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
         if tensors[part].shape != (size,):
             raise ValueError(
                 f"{part} has shape {tuple(tensors[part].shape)}; "
-                f"{architecture} with {arguments} takes ({size},)"
+                f"{architecture} with {arguments} needs ({size},)"
             )
     codes = decode(tensors["codes"], layers, manifest["coding"])
     for layer, packed in zip(layers, codes, strict=True):
@@ -223,7 +223,7 @@ def _layers(groups: list[dict[str, Any]], modules: dict[str, nn.Module]) -> list
             if not isinstance(module, QUANTIZABLE) or list(module.weight.shape) != shape:
                 raise ValueError(f"the architecture has no layer {name} of shape {shape}")
             if name in layers:
-                raise ValueError(f"{name} is there twice")
+                raise ValueError(f"layer {name} is listed twice")
             layers[name] = Layer(name=name, shape=tuple(module.weight.shape), **shared)
             _check_layer(layers[name])
     return list(layers.values())
@@ -232,9 +232,11 @@ def _layers(groups: list[dict[str, Any]], modules: dict[str, nn.Module]) -> list
 def _check_layer(layer: Layer) -> None:
     for key, kind in get_type_hints(Layer).items():
         if key in SHARED and type(getattr(layer, key)) is not kind:
-            raise ValueError(f"{layer.name}: {key} is {getattr(layer, key)!r}")
+            raise ValueError(f"{layer.name}: {key} is {getattr(layer, key)!r}, not {kind.__name__}")
     if layer.lower < 0 or layer.upper < 0 or (layer.symmetric and layer.lower != layer.upper):
-        raise ValueError(f"{layer.name}: {layer.lower} levels below zero, {layer.upper} above")
+        raise ValueError(
+            f"{layer.name}: cannot have {layer.lower} levels below zero, {layer.upper} above"
+        )
     width_of(layer.levels)
 
 

@@ -85,7 +85,7 @@ class Inputs:
     classes: tuple[str, ...]
 
     def normalized(self, images: Tensor) -> Tensor:
-        """What the network reads of uint8 images, (..., 3, height, width)."""
+        """The network's input for uint8 images, (..., 3, height, width)."""
         statistics = torch.tensor([self.mean, self.std], device=images.device)
         mean, std = 255 * statistics[:, :, None, None]
         return (images - mean) / std
@@ -94,22 +94,24 @@ class Inputs:
         """Check that these values are valid, and suit a network of ``classes`` classes.
 
         Raises:
-            ValueError: they are not, or do not; the message says why.
+            ValueError: they are invalid or do not suit it; the message says why.
         """
         height, width = self.size
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in self.size):
-            raise ValueError(f"images of {height} x {width} pixels")
+            raise ValueError(
+                f"image sides must be 1 to {LARGEST_SIDE} pixels, not {height} x {width}"
+            )
         if not 0 < self.crop_fraction <= 1:
-            raise ValueError(f"the crop is {self.crop_fraction} of the short side")
+            raise ValueError(f"the crop fraction must lie in (0, 1], got {self.crop_fraction}")
         # The images are in [0, 1]. NaN fails, as all comparisons with it are false.
         means, deviations = (0 <= m <= 1 for m in self.mean), (TINY <= s <= 1 for s in self.std)
         if len(self.mean) != 3 or len(self.std) != 3 or not all((*means, *deviations)):
-            raise ValueError(f"channel statistics {self.mean} and {self.std}")
+            raise ValueError(f"invalid channel statistics: mean {self.mean}, std {self.std}")
         if len(self.classes) != classes:
-            raise ValueError(f"{len(self.classes)} names of {classes} classes")
-        # Names are printed, one a line.
+            raise ValueError(f"{len(self.classes)} class names for {classes} classes")
+        # Names are printed, one per line.
         if odd := [n for n in self.classes if not (isinstance(n, str) and n.isprintable())]:
-            raise ValueError(f"{odd[0]!a} is no name of a class")
+            raise ValueError(f"{odd[0]!a} is not a printable class name")
 
 
 @dataclass(frozen=True)

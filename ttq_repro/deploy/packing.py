@@ -41,8 +41,8 @@ def pack(
         arguments: those that it was constructed with.
         fold: whether to fold batch norm. A convolution or linear layer absorbs a batch norm that is
             the only reader of its output: into its weights if they are float, into a factor for
-            each filter's levels if they are codes. Batch norm in front of a ReLU and a convolution,
-            as in pre-activation networks, cannot move past the ReLU; its four numbers a channel
+            each filter's levels if they are codes. A batch norm before a ReLU and a convolution, as
+            in pre-activation networks, cannot move past the ReLU; its four numbers per channel
             become two.
 
     Raises:
@@ -65,8 +65,8 @@ def pack(
         value = _value(network, slot, followed, fold=fold)
         if value.shape != slot.shape:
             raise ValueError(
-                f"{slot.module}.{slot.tensor} has shape {tuple(value.shape)}, "
-                f"{architecture} with {arguments} has {slot.shape}"
+                f"{slot.module}.{slot.tensor} has shape {tuple(value.shape)}; "
+                f"{architecture} with {arguments} needs {slot.shape}"
             )
         values[slot.part].append(value.float().flatten())
     inputs.check(class_count(frame))

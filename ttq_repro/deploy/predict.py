@@ -38,7 +38,7 @@ def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Ten
     """The logits of normalized images, (batch, classes).
 
     Args:
-        model: the file of the network. of: where the images are from, for messages.
+        model, of: the file of the network and the origin of the images, for messages.
 
     Raises:
         PackedFileError: the network fails on images of this size, or its logits are not finite.
@@ -47,12 +47,12 @@ def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Ten
         with torch.inference_mode():
             logits: Tensor = network(images)
     except RuntimeError as error:
-        # If the file states a wrong image size, shapes do not match here.
+        # Shapes do not match if the file states a wrong image size.
         size = " x ".join(map(str, images.shape[2:]))
         told = f"{model}: fails on {of} at {size} pixels"
         raise PackedFileError(f"{told}: {in_a_line(error)}") from None
     if not logits.isfinite().all():
-        raise PackedFileError(f"{model}: gives no finite logits for {of}")
+        raise PackedFileError(f"{model}: its logits for {of} are not finite")
     return logits
 
 
@@ -67,7 +67,7 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
     height, width = inputs.size
     with opened(path) as image:
         fitted = ImageOps.fit(
-            # Cameras note in EXIF, not in the pixels, how they were held.
+            # Cameras record their orientation in EXIF, not in the order of pixels.
             rgb(ImageOps.exif_transpose(image)),
             (width, height),
             Image.Resampling.BILINEAR,

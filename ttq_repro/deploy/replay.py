@@ -23,7 +23,7 @@ def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
 
     Returns:
         A function from images to logits (batch, classes). On a GPU it raises ValueError for images
-        of another shape than the example.
+        whose shape differs from the example's.
     """
     if not example.is_cuda:
         return network
@@ -34,7 +34,7 @@ def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     @torch.inference_mode()
     def replay(given: Tensor) -> Tensor:
         if given.shape != shape:
-            raise ValueError(f"images of shape {tuple(given.shape)}, not {tuple(shape)}")
+            raise ValueError(f"images must have shape {tuple(shape)}, got {tuple(given.shape)}")
         with torch.cuda.device(device):
             return graph(given).clone()
 

@@ -29,8 +29,8 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
     Args:
         weights: ``float``: dense float32 initializers, with the values of the packed network.
             ``int2``: layers of two or three levels as 2-bit integers that the model multiplies by
-            their scale, exact in float32. One scale cannot give {-W_n, 0, +W_p} with W_n != W_p, so
-            these take two such terms, 4 bits a weight. Other layers stay float.
+            their scale, exact in float32. One scale cannot give {-W_n, 0, +W_p} with W_n != W_p:
+            such layers take two terms, 4 bits per weight. Other layers stay float.
 
     Raises:
         UserError: the ONNX packages are missing.
@@ -44,7 +44,7 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
         raise UserError(f"ONNX needs the packages of the extra `onnx` ({error})") from None
     chosen = [layer for layer in packed.layers if layer.lower == layer.upper == 1]
     if weights == "int2" and not chosen:
-        raise ValueError("int2: no layer has two or three levels")
+        raise ValueError("onnx_weights=int2: no layer has two or three levels")
     model = _exported(build(packed, "dense"), packed, INT2_OPSET if weights == "int2" else None)
     if weights == "int2":
         _quantize(model.graph, packed, chosen)
@@ -65,7 +65,7 @@ def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> A
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,
-            # It would fold batch norm into the weights, which would then not be ternary.
+            # Optimizing would fold batch norm into the weights, which would no longer be ternary.
             optimize=False,
             verbose=False,
         )
@@ -111,7 +111,7 @@ def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
             nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
         if len(terms) == 2:
             nodes.append(helper.make_node("Add", names, [weight]))
-    # In front of the nodes that read them, as ONNX requires topological order.
+    # New nodes go before those that read them, as ONNX requires topological order.
     nodes.extend(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)

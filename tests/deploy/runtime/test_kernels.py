@@ -285,8 +285,8 @@ def test_weights_that_do_not_fit_are_named(codes: Codes, message: str) -> None:
         ((1, 6, 4, 4), ((1, 1), (1, 1), (-1, 0), 1), "a window of 1 at stride 1 does not fit"),
         ((1, 6, 4, 4), ((1, 1), (1, 1), (2**62, 0), 1), "a window of 1 at stride 1 does not fit"),
         ((1, 6, 4, 4), ((6, 1), (1, 1), (0, 0), 1), "a window of 6 at stride 1 does not fit 4"),
-        ((1, 6, 4, 4), ((1, 1), (1, 1), (0, 0), 0), "6 channels do not make 0 groups"),
-        ((1, 7, 4, 4), ((1, 1), (1, 1), (0, 0), 2), "7 channels do not make 2 groups"),
+        ((1, 6, 4, 4), ((1, 1), (1, 1), (0, 0), 0), "6 channels cannot form 0 groups"),
+        ((1, 7, 4, 4), ((1, 1), (1, 1), (0, 0), 2), "7 channels cannot form 2 groups"),
         ((1, 6, 4, 4), ((2, 1), (1, 1), (0, 0), 1), r"words of shape \(2, 6\) .* \(2, 12\)"),
         ((6, 4, 4), ((1, 1), (1, 1), (0, 0), 1), r"the input has shape \(6, 4, 4\)"),
     ],
@@ -327,5 +327,5 @@ def test_a_level_beyond_the_processor_is_refused() -> None:
     assert set(RUNTIME.supported) - set(exact) == {
         level for level, like in ROUNDING.items() if like in exact
     }
-    with pytest.raises(ValueError, match="level=sse: this processor runs portable"):
+    with pytest.raises(ValueError, match="level=sse: this processor supports portable"):
         RUNTIME.use("sse")

@@ -34,8 +34,8 @@ LEVELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]
     LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
-#: Levels that round to bfloat16 what others compute exactly, each with the level whose instructions
-#: it uses. They are never the default.
+#: Levels that round to bfloat16 where others are exact, each with the level whose instructions it
+#: uses. They are never the default.
 ROUNDING = {"amx_one_pass": "amx"}
 #: Timeout of one compiler call in seconds; with sanitizers on a busy machine it takes minutes.
 PATIENCE = 900
@@ -64,7 +64,7 @@ class Runtime:
             ValueError: this processor does not have its instructions.
         """
         if level not in self.supported:
-            raise ValueError(f"level={level}: this processor runs {', '.join(self.supported)}")
+            raise ValueError(f"level={level}: this processor supports {', '.join(self.supported)}")
         self._library.ternary_use([*LEVELS, *ROUNDING].index(level))
         self.level = level
 
@@ -73,12 +73,12 @@ class Runtime:
 def runtime() -> Runtime | None:
     """The runtime, compiled if necessary; None if that fails.
 
-    Warns once if ternary layers are unpacked for lack of the runtime or of vector instructions.
+    Warns once if ternary layers are unpacked for want of the runtime or of vector instructions.
     """
     found = None
     try:
         found = Runtime(build(KEPT))
-        reason = "this processor has no vector instructions with which packed ones would pay"
+        reason = "this processor has no vector instructions that make packed layers faster"
     except subprocess.CalledProcessError as error:
         reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -91,9 +91,9 @@ def runtime() -> Runtime | None:
 def build(folder: Path) -> Path:
     """Compile the library into ``folder`` unless it is there; several processes may do so at once.
 
-    The compiler is ``$CXX``, by default g++. The file name holds a hash of the sources, and one of
-    the command and the versions of compiler and torch. Libraries of other sources are removed,
-    which does not disturb a process that has loaded one.
+    The compiler is ``$CXX``, by default g++. The file name holds two hashes, one of the sources and
+    one of the command and the versions of compiler and torch. Libraries of other sources are
+    removed, which does not disturb a process that has loaded one.
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
@@ -131,7 +131,7 @@ def build(folder: Path) -> Path:
 def _is_sound(path: Path) -> bool:
     """Whether the library exists and is intact: a truncated one kills the process that loads it.
 
-    Its SHA-256 is at its end, which no loader reads, because two files cannot be replaced at once.
+    Its SHA-256 is appended to it, where no loader reads, as two files cannot be replaced at once.
     """
     try:
         content = path.read_bytes()

@@ -162,8 +162,8 @@ void compute(const Tile& tile, const Source& source, int64_t block) {
   }
 }
 
-// Computes R rows for all blocks. Few rows take several blocks at a time: each addition to a sum
-// has to wait for the one before, so there should be many sums.
+// Computes R rows for all blocks. Few rows take several blocks at a time, as there should be many
+// sums: each addition to a sum has to wait for the one before.
 template <int R, typename Source>
 void compute_blocks(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);

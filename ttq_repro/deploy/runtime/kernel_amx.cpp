@@ -2,9 +2,9 @@
 //
 // A float32 is the sum of two bfloat16, a high and a low part, to within 2^-16 of its value. Inputs
 // and weights are split this way. Of the four products, that of both low parts is left out, and so
-// is that of the weights' low parts if the levels are bfloat16 already. The one-pass kernel takes
-// only that of the high parts, i.e. it rounds to bfloat16. Few rows do not fill a tile and go to
-// the AVX-512 kernel.
+// is that of the weights' low parts if the levels are already bfloat16. The one-pass kernel takes
+// only the product of the high parts, i.e. it rounds to bfloat16. Few rows do not fill a tile and
+// go to the AVX-512 kernel.
 
 #include "kernel.hpp"
 #include "amx_tiles.hpp"
@@ -212,6 +212,6 @@ void compute(const Tile& tile, int rows) {
 
 }  // namespace
 
-// Rows are split once for all blocks of a task; its weights should stay in a cache of 2 MiB.
+// Rows are split once for all blocks of a task, whose weights should stay in a cache of 2 MiB.
 const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute<false>, unpack, nullptr, 0};
 const Kernel kernel_amx_one_pass = {ROWS, 8, 4, 20'000, compute<true>, unpack, nullptr, 0};

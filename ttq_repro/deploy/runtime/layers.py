@@ -35,7 +35,7 @@ def covers(module: nn.Module, layer: Layer) -> bool:
 
 
 class _PackedLayer(nn.Module):
-    """Has the buffers of ``codes.Codes``; binary codes take two bits here, as ternary ones do."""
+    """Holds ``codes.Codes`` as buffers; binary codes take two bits here, like ternary ones."""
 
     words: Tensor
     levels: Tensor
@@ -161,7 +161,7 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     if len(levels) == 1:
         unit = _unit_for_bfloat16(levels)
         return F.pad(levels / unit, (0, missing)), (factor * unit)[None].contiguous()
-    # One term for each magnitude that is not zero, so that {-a, +a} of BWN take one.
+    # One term per nonzero magnitude: {-a, +a} of BWN take a single one.
     terms: list[tuple[Tensor, Tensor]] = []
     for code, column in enumerate(levels.T):
         for unit, scale in terms:
@@ -178,8 +178,8 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
 def _unit_for_bfloat16(levels: Tensor) -> Tensor:
     """A unit in which all levels are sums of two bfloat16 numbers, up to float32 rounding.
 
-    AMX multiplies such sums. What they miss of a level is an error that all its weights share, and
-    that grows in relation to the result when sums cancel.
+    AMX multiplies such sums. All weights of a level share its rounding error, so that relative to
+    the result the error grows when products cancel.
     """
     exact, largest = levels.double(), levels.double().abs().max()
     if largest == 0:

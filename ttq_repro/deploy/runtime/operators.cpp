@@ -66,7 +66,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
           floats(bias)};
 }
 
-// Uses torch's C shim, because calling an operator by its name takes as long as a small layer.
+// Uses torch's C shim, as calling an operator by its name takes as long as a small layer.
 Tensor empty(const Sizes& sizes, const Sizes& strides) {
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
@@ -120,13 +120,13 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
                         padding[axis] <= MOST_PADDING && side >= kernel[axis] &&
                         x.size(2 + axis) <= MOST_PIXELS,
                     "ternary: a window of ", kernel[axis], " at stride ", stride[axis],
-                    " does not fit ", x.size(2 + axis), " pixels and twice ", padding[axis]);
+                    " does not fit ", x.size(2 + axis), " pixels with padding ", padding[axis]);
     places[axis] = (side - kernel[axis]) / stride[axis] + 1;
   }
   STD_TORCH_CHECK(padded <= MOST_PADDED, "ternary: an input of shape ", text(x.sizes()),
                   " is too large");
   STD_TORCH_CHECK(groups > 0 && in.channels % groups == 0, "ternary: ", in.channels,
-                  " channels do not make ", groups, " groups");
+                  " channels cannot form ", groups, " groups");
   const int64_t depth = in.channels / groups * kernel[0] * kernel[1];
   const Weights weights = checked(words, levels, scales, bias, depth, groups);
   const int64_t filters = groups * weights.filters;

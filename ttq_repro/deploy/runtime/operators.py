@@ -3,8 +3,8 @@
 They compute what ``torch.nn.functional`` computes with the weights of ``codes.Codes``. Float32 on a
 CPU goes to the C++ runtime once that is loaded (:func:`ttq_repro.deploy.runtime.build.runtime`),
 few rows of a linear layer on a GPU go to Triton, and everything else to torch, with weights that
-are unpacked for the call. They have no derivative: a backward pass through them raises an error,
-but forward-mode differentiation takes the derivative to be zero.
+are unpacked for the call. The operators have no derivative: a backward pass through them raises an
+error, but forward-mode differentiation takes the derivative to be zero.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _no_derivative(*_: Any) -> None:
     )
 
 
-# Without this, torch would leave these layers out of the gradient, and only warn.
+# Without this, torch would only warn, and leave these layers out of the gradient.
 for _operator in ("linear", "conv2d"):
     torch.library.register_autograd(f"ternary::{_operator}", _no_derivative, lib=LIBRARY)
 

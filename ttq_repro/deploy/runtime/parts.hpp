@@ -14,8 +14,8 @@ struct Parts {
   int64_t size(int64_t index) const { return begin(index + 1) - begin(index); }
 };
 
-// Runs tasks 0 to count - 1. An exception of one of them (out of memory, say) is rethrown from
-// here: if it left the parallel region itself, it would end the process.
+// Runs tasks 0 to count - 1. An exception of one of them (out of memory, say) is rethrown after the
+// parallel region: if it left the region, it would end the process.
 template <typename Task>
 void in_parallel(int threads, int64_t count, const Task& task) {
   std::exception_ptr failure;

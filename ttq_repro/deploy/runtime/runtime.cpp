@@ -46,12 +46,12 @@ bool has_tiles() {
 // Each call reads it only once, so that all of the call is computed at one level.
 std::atomic<int> current_level = ternary_level();
 
-// If unpacking pays for the kernel, a task has this many tiles, and the weights of a block of
-// filters are unpacked once for all of them.
+// Where unpacking is faster, a task has this many tiles, and the weights of a block of filters are
+// unpacked once for all of them.
 constexpr int64_t TILES_A_TASK = 64;
-// Otherwise weights stay packed, and a task has one tile and this many blocks of filters.
+// Otherwise, weights stay packed, and a task has one tile and this many blocks of filters.
 constexpr int64_t BLOCKS_A_TASK = 8;
-// The most floats that several padded images may take together.
+// The most floats that images padded together may take; a larger image is padded by itself.
 constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.

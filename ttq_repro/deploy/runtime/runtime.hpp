@@ -22,8 +22,8 @@ struct Images {
   int64_t kernel[2], stride[2], padding[2];
 };
 
-// The highest exact level, as numbered by the order in build.py, whose instructions this processor
-// has.
+// The highest exact level whose instructions this processor has; levels are numbered in the order
+// of build.py.
 int ternary_level();
 
 // Sets the level of later calls, in all threads; initially it is that of ternary_level().

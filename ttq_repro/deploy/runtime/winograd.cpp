@@ -12,12 +12,12 @@
 
 namespace {
 
-// Windows of a run, whose inputs, and sums for some filters, fit a cache.
+// Windows in a run, so few that their inputs, and sums for some filters, fit into a cache.
 constexpr int64_t WINDOWS_A_RUN = 128;
 // The most floats of transformed weights at a time.
 constexpr int64_t MOST_WEIGHTS = 1 << 18;
-// Floats between matrices whose values are written together: one cache line. Without it all of them
-// would compete for the same few lines of the cache.
+// Floats between matrices whose values are written together: one cache line. Without this gap, all
+// of them would compete for the same few lines of the cache.
 constexpr int64_t GAP = 16;
 // The measured cost of transforming the weights for a run, in windows.
 constexpr int64_t WINDOWS_FOR_WEIGHTS = 10;

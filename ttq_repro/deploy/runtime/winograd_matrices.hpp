@@ -1,9 +1,9 @@
 // The matrices of minimal filtering: M outputs of a filter of R taps from M + R - 1 products
 // (Winograd 1980; for convolutions Lavin and Gray 2015, arXiv 1509.09308).
 //
-// outputs = out * ((weights * taps) . (in * inputs)), with an elementwise product. It multiplies
-// polynomials through their values at M + R - 2 points and at infinity; in two dimensions each
-// matrix is applied to the columns, then to the rows.
+// outputs = out * ((weights * taps) . (in * inputs)), where . is the elementwise product. This
+// multiplies polynomials via their values at M + R - 2 points and at infinity. In two dimensions,
+// each matrix is applied to the columns, then to the rows.
 #pragma once
 
 namespace {

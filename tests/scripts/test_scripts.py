@@ -48,7 +48,7 @@ LINES = [
     ("train", "quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
     ("train", "seed=[1", "seed=[1: no viable alternative at input"),
     ("train", "train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
-    ("train", "trainer.accelerator=tpu", "trainer.accelerator=tpu: no such device. Here: auto, "),
+    ("train", "trainer.accelerator=tpu", "trainer.accelerator=tpu: no such device; choose from "),
     ("train", "data.root=2012", "data.root=2012: must be a path, got 2012"),
     ("reproduce", "artifact=table9", "artifact=table9: must be one of ablations, "),
     ("reproduce", "dry_run=maybe", "dry_run=maybe: must be true or false, got 'maybe'"),

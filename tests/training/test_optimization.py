@@ -51,16 +51,16 @@ def test_the_released_codes_schedule() -> None:
 @pytest.mark.parametrize(
     ("name", "warm_up", "error"),
     [
-        ("paper_finetune", "{epochs: 1}", r"={'epochs': 1}: takes epochs and lr"),
-        ("paper_finetune", "{epochs: 1, lr: 0.1, gamma: 2}", "=.*: takes epochs and lr"),
-        ("paper_finetune", "true", "=True: takes epochs and lr"),
+        ("paper_finetune", "{epochs: 1}", r"={'epochs': 1}: must consist of epochs and lr"),
+        ("paper_finetune", "{epochs: 1, lr: 0.1, gamma: 2}", "=.*: must consist of epochs"),
+        ("paper_finetune", "true", "=True: must consist of epochs and lr"),
         ("paper_finetune", "{epochs: 0.5, lr: 0.1}", r"\.epochs=0\.5: must be a whole number"),
         ("paper_finetune", "{epochs: 161, lr: 0.1}", r"\.epochs=161: must be .* from 1 to 160"),
-        ("paper_finetune", "{epochs: 81, lr: 0.1}", "=.*: goes with MultiStepLR, whose first drop"),
+        ("paper_finetune", "{epochs: 81, lr: 0.1}", "=.*: needs MultiStepLR with no drop"),
         ("paper_finetune", "{epochs: 1, lr: abc}", r"\.lr=abc: must be a number, got 'abc'"),
         ("paper_finetune", "{epochs: 1, lr: 0}", r"\.lr=0: must be above 0, at most recipe"),
         ("paper_finetune", "{epochs: 1, lr: 0.2}", r"\.lr=0\.2: must be .*\.optimizer\.lr=0\.1$"),
-        ("short", "{epochs: 1, lr: 0.01}", "=.*: goes with MultiStepLR"),
+        ("short", "{epochs: 1, lr: 0.01}", "=.*: needs MultiStepLR"),
     ],
 )  # fmt: skip
 def test_a_warm_up_that_is_none(name: str, warm_up: str, error: str) -> None:

@@ -16,7 +16,7 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.watch import Watch
 
 MakeRun = Callable[..., Run]
-STOPPED = r"^epoch {}: the training loss is .*, NaN or infinite values are in \S+"
+STOPPED = r"^epoch {}: the training loss is .*, with NaN or infinite values in \S+"
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, in_epoch: int, value: float) -> None:
@@ -44,7 +44,7 @@ def test_the_epochs_before_one_with_nan_are_kept(
     with monkeypatch.context() as patch:
         poison(patch, in_epoch=1, value=float("nan"))
         with pytest.raises(
-            TrainingError, match=STOPPED.format(2) + r"\. The checkpoint of the epoch before"
+            TrainingError, match=STOPPED.format(2) + r"\. The checkpoint of the previous epoch"
         ):
             execute(run)
     workspace = Workspace.of(run.config)

@@ -49,6 +49,6 @@ def recorded_parent(path: Path) -> str | None:
 
 def _load(path: Path, map_location: Any = None) -> dict[str, Any]:
     with open_sealed(path) as stream:
-        # Only tensors and plain containers, whatever the caller asks for. By default onto the CPU,
-        # as the checkpoint may come from a GPU that is no longer there.
+        # weights_only allows tensors and plain containers, whatever the caller asks for. They are
+        # loaded onto the CPU, as the GPU that they come from may no longer be there.
         return torch.load(stream, map_location or "cpu", weights_only=True)

@@ -12,16 +12,16 @@ from torch._functorch import config as functorch_config
 
 from ttq_repro.checks import headline
 
-#: Options of inductor, by device. A quantizer does the same for every layer, in kernels that take
-#: microseconds: on a GPU, those of several layers are combined into one.
+#: Options of inductor, by device. A quantizer runs the same short kernels, microseconds each, for
+#: every layer; on a GPU, those of several layers are combined into one.
 OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}}
-#: Steps from which compiling pays off. Compiling ResNet-20 takes about half a minute, for a GPU
-#: 45 s to 75 s; on a GPU it saves 0.8 ms a step.
+#: Steps from which compiling saves time. Compiling ResNet-20 takes about half a minute for a CPU
+#: and 45 s to 75 s for a GPU, where it saves 0.8 ms per step.
 COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 60_000}
 
 
 def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> bool:
-    """Whether a run is compiled: by default, if it is long enough to win the compile time back.
+    """Whether a run is compiled: by default, if it is long enough to recover the compile time.
 
     Args:
         trainer: a ``configs/trainer`` node. steps: training steps of the run.
@@ -35,8 +35,8 @@ def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> 
 class Compilation:
     """Compiles a network with inductor; parts that fail to compile run eagerly.
 
-    Compiling can fail for reasons that have nothing to do with the network: no C++ compiler, no
-    disk space, a kernel that one version of torch gets wrong. None of them should end a run.
+    Compiling can fail for reasons unrelated to the network: no C++ compiler, no disk space, a bug
+    in one version of torch. None of them should end a run.
 
     Args:
         device: where the network will be.
@@ -70,7 +70,7 @@ class Compilation:
 def forget_compiled() -> None:
     """Drop everything compiled so far in this process.
 
-    Dynamo compiles the code of a class for a few networks and batch sizes only, and silently runs
-    it eagerly from then on. Call this when done with a network, to make room for the next.
+    Dynamo compiles the code of a class for a few networks and batch sizes only; after that, it
+    silently runs it eagerly. Call this when done with a network, to make room for the next.
     """
     torch.compiler.reset()

@@ -91,8 +91,8 @@ def fit(
     if compiled:
         compilation.apply(network)
     mean, std = data.channel_statistics()
-    # Several processes exchange gradients during their passes, which no graph can hold. A share
-    # that is timed alone (devices > 1) must not be faster than it is among the others.
+    # Several processes exchange gradients during their passes, which no graph can contain. A share
+    # of several that is timed alone (devices > 1) must not be faster than among the others.
     replayed = share.world == trainer_config["devices"] == 1 and not trainer_config["plain"]
     module = classifier(
         device,
@@ -123,9 +123,9 @@ def fit(
     if trainer_config["progress"] and share.rank == 0:
         callbacks.append(Progress(lines=trainer_config["progress"] == "lines", say=say))
     with warnings.catch_warnings():
-        # Batches are made in the main process on purpose, metrics are logged once an epoch after
-        # we have summed them over processes, the checkpoint's folder may exist, and we start the
-        # processes ourselves.
+        # This advice does not apply: batches are made in the main process on purpose, metrics are
+        # logged once per epoch and already summed over processes, the checkpoint's folder may
+        # exist, and we start the processes ourselves.
         for advice in (
             "many workers",
             "smaller than the logging interval",
@@ -146,7 +146,7 @@ def fit(
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
-            # In a Slurm job, Lightning would otherwise take the job's tasks for its processes.
+            # In a Slurm job, Lightning would otherwise use the job's tasks as its processes.
             plugins=[SealedCheckpointIO(parent_sha256), LightningEnvironment()],
             default_root_dir=scratch,
         )
@@ -196,7 +196,7 @@ def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Train
         accelerator=config["accelerator"],
         **data_parallel(share),
         precision=LIGHTNING_PRECISIONS[config["precision"]],
-        # All batches but an epoch's last have one shape, so cuDNN tries its algorithms only once.
+        # All batches but an epoch's last have one shape, so cuDNN tries out its algorithms once.
         benchmark=True,
         num_sanity_val_steps=0,
         enable_progress_bar=False,  # We have our own, which counts epochs.

@@ -33,15 +33,15 @@ def classifier(
 class GraphedClassifier(Classifier):
     """Replays the forward and backward pass of a full batch as one CUDA graph.
 
-    A step of a small network is hundreds of kernels of a few microseconds each, less than Python
-    takes to launch them. The optimizer stays outside the graph, where Lightning and schedules can
-    reach it; it needs only a few kernels for all parameters together. Only a training batch of
-    another size, at the end of an epoch, is launched as usual. Evaluation is replayed as well, and
-    runs uncompiled.
+    A step of a small network consists of hundreds of kernels of a few microseconds each, less than
+    Python takes to launch them. The optimizer stays outside the graph, where Lightning and
+    schedules can reach it; it needs only a few kernels for all parameters together. A batch of
+    another size, at the end of an epoch, is launched kernel by kernel. Evaluation is replayed as
+    well, and runs uncompiled.
 
-    If a quantizer does something at the start of an epoch, graphs are recorded again after it, as a
-    graph does not contain Python's branches. Code that waits for the GPU, for example to read the
-    value of a tensor, cannot be recorded; all kernels are then launched as usual.
+    If a quantizer acts at the start of an epoch, graphs are recorded again after it, as a graph
+    does not contain Python's branches. Code that waits for the GPU, for example to read the value
+    of a tensor, cannot be recorded; all kernels are then launched one by one.
 
     Args:
         warn: called with the reason if there can be no graph.
@@ -88,12 +88,12 @@ class GraphedClassifier(Classifier):
             super().backward(loss, *arguments, **options)
 
     def optimizer_zero_grad(self, *_: Any) -> None:
-        # A graph overwrites the last gradients, always in the same memory.
+        # A graph overwrites the previous gradients in place.
         if not self._replayed:
             self.zero_grad(set_to_none=False)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradients: a graph will go on writing into their memory."""
+        """Keep the gradients, as graphs go on writing into their memory."""
 
     def _forget(self) -> None:
         """Have graphs recorded again when they are next needed."""
@@ -134,7 +134,7 @@ class GraphedClassifier(Classifier):
             return self.network.forward(self.normalized(images))
 
     def _casts_not_kept(self) -> torch.autocast:
-        """The current autocast without its cache: a cached cast would freeze the weights."""
+        """The current autocast without its cache: a graph would go on using cached casts."""
         kind = self.device.type
         return torch.autocast(
             kind,

@@ -17,8 +17,8 @@ SECONDS = "seconds"
 class History(pl.Callback):
     """Collects every metric logged at the end of an epoch, and the seconds that each epoch took.
 
-    Its state is saved in the checkpoint, so a resumed run keeps its past, even if it was killed
-    after its last epoch.
+    Its state is saved in the checkpoint, so that a resumed run keeps its earlier epochs, even if it
+    was killed after the last one.
 
     Args:
         steps: steps per epoch.
@@ -35,20 +35,20 @@ class History(pl.Callback):
 
     @property
     def stints(self) -> list[dict[str, Any]]:
-        """Stretches of training in order: origin, epochs, seconds. Each resume begins a new one."""
+        """Periods of training in order: origin, epochs, seconds. Each resume begins a new one."""
         epochs = len(self.metrics.get(SECONDS, [])) - sum(one["epochs"] for one in self._earlier)
         seconds = round(time.perf_counter() - self._began, 1)
         return [*self._earlier, {**self._origin, "epochs": epochs, "seconds": seconds}]
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log a resumed run's past again to the loggers whose new log would lack it."""
+        """Log a resumed run's earlier epochs again, to the loggers that start a new log."""
         columns = {name: values for name, values in self.metrics.items() if name != SECONDS}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for logger in trainer.loggers:
             if getattr(getattr(logger, "experiment", None), "resumed", False):
-                continue  # wandb's server has it already.
+                continue  # wandb's server already has them.
             for epoch, row in enumerate(rows):
-                # Under the last step of the epoch, as Lightning does.
+                # At the last step of the epoch, as Lightning does.
                 logger.log_metrics(row | {"epoch": epoch}, (epoch + 1) * self._steps - 1)
 
     def on_train_epoch_start(self, *_: Any) -> None:

@@ -29,7 +29,7 @@ class Classifier(pl.LightningModule):
         recipe: optimizer, schedule and epochs.
         mean, std: channel statistics of the training images in [0, 1].
         seed: seeds the quantizers that sample.
-        share: the part of each batch whose images this process gets; labels are of the whole batch.
+        share: the part of each batch whose images this process gets, with the whole batch's labels.
         distillation: a loss that also learns from another network; None for cross-entropy.
     """
 
@@ -83,8 +83,8 @@ class Classifier(pl.LightningModule):
             self.distillation.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        # Seeded by (seed, epoch), so that a resumed run repeats what quantizers sample and all
-        # processes sample the same. Dropout masks are therefore the same in all processes, too.
+        # Seeded by (seed, epoch), so that quantizers sample the same in a resumed run and in all
+        # processes. As a consequence, dropout masks are the same in all processes, too.
         torch.manual_seed(
             int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
         )

@@ -29,7 +29,7 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
             network.load_state_dict(parent)
         except RuntimeError:
             raise UserError(
-                f"the parent's weights are not those of a float {config['model']['name']}"
+                f"the parent's weights do not fit a float {config['model']['name']}"
             ) from None
     return network
 
@@ -75,7 +75,7 @@ def distillation_from(
 
 
 def restore_float(network: nn.Module) -> None:
-    """Restore the plain state-dict keys of full-precision layers, which a parent must have."""
+    """Restore the plain state-dict keys of full-precision layers, as its children expect them."""
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):
             parametrize.remove_parametrizations(layer.module, "weight")

@@ -24,7 +24,7 @@ class Recipe:
 
     Raises:
         UserError: an option is invalid.
-        KeyError: there is no learning rate, or no list of drops.
+        KeyError: the learning rate or the list of drops is missing.
 
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a torch class. Schedules count
@@ -55,7 +55,7 @@ class Recipe:
 
     def _check_warm_up(self, warm_up: Any) -> None:
         if not isinstance(warm_up, dict) or set(warm_up) != {"epochs", "lr"}:
-            raise UserError(f"recipe.warm_up={warm_up}: takes epochs and lr")
+            raise UserError(f"recipe.warm_up={warm_up}: must consist of epochs and lr")
         epochs, rate, highest = warm_up["epochs"], warm_up["lr"], self.optimizer["lr"]
         check_option("recipe.warm_up.epochs", epochs, check_whole, 1, self.epochs)
         check_option("recipe.warm_up.lr", rate, check_number)
@@ -63,19 +63,19 @@ class Recipe:
             raise UserError(
                 f"recipe.warm_up.lr={rate}: must be above 0, at most recipe.optimizer.lr={highest}"
             )
-        # ChainedScheduler needs schedules that multiply the rate, as drops do; others may set it.
+        # ChainedScheduler needs schedules that multiply the rate; only drops are known to do so.
         has_drops = self.schedule["_target_"] == DROPS
         if not has_drops or min(self.schedule["milestones"], default=epochs) < epochs:
             raise UserError(
-                f"recipe.warm_up={warm_up}: goes with MultiStepLR, whose first drop comes after it"
+                f"recipe.warm_up={warm_up}: needs MultiStepLR with no drop before the warm-up ends"
             )
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:
     """Optimizer and learning-rate schedule in the form that Lightning expects.
 
-    Each parameter has the rate and the weight decay of :func:`parameter_groups`, for which
-    ``recipe.decay`` names the layers that decay.
+    Each parameter has the learning rate and weight decay of :func:`parameter_groups`;
+    ``recipe.decay`` chooses the layers that decay.
     """
     options = _arguments(recipe.optimizer)
     groups = parameter_groups(

@@ -27,7 +27,7 @@ def data_parallel(share: Share) -> dict[str, Any]:
     torch._dynamo.config.optimize_ddp = False
     return {
         "devices": share.world,
-        # Instead of copying buffers from the first process in every step, see AveragedStatistics.
+        # AveragedStatistics replaces copying the first process's buffers in every step.
         "strategy": DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True),
     }
 

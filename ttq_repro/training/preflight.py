@@ -1,4 +1,4 @@
-"""Checks of a run's options, before hours go into it or into its parent."""
+"""Checks of a run's options, before hours are spent on it or on its parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ttq_repro.training.network import attach_quantizer, build_network, distilla
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
 
-#: Stands for the number of batches per epoch, which depends on data that is not loaded here.
+#: In place of the number of batches per epoch, which depends on data that is not loaded here.
 SOME_BATCHES = 1000
 #: Lightning's names of the precisions that a run can train in.
 LIGHTNING_PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp32": "32-true"}
@@ -36,11 +36,13 @@ def checked(config: dict[str, Any]) -> Recipe:
     ):
         check_option(f"trainer.{key}", trainer[key], check_choice, choices)
     check_option("trainer.workers", trainer["workers"], check_whole, 0)
-    # Data sets of photographs have no such option.
+    # Data sets of photographs do not have this option.
     check_option("data.pad", config["data"].get("pad", 0), check_whole, 0)
     here = ("auto", "gpu", "cpu") if torch.cuda.is_available() else ("auto", "cpu")
     if (asked := trainer["accelerator"]) not in here:
-        raise UserError(f"trainer.accelerator={asked}: no such device. Here: {', '.join(here)}")
+        raise UserError(
+            f"trainer.accelerator={asked}: no such device; choose from {', '.join(here)}"
+        )
     for part in ("optimizer", "schedule"):
         node = recipe[part]
         if not isinstance(node, dict) or "_target_" not in node:

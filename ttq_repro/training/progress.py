@@ -17,7 +17,7 @@ class Progress(pl.Callback):
     """Shows epochs done and in total, the last test error, and the time left.
 
     Args:
-        lines: whether to say a line per epoch even on a terminal, for several runs that share it.
+        lines: whether to print lines even on a terminal, for several runs that share it.
         say: called with each line.
     """
 
@@ -48,7 +48,7 @@ class Progress(pl.Callback):
         state = f"epoch {done} of {epochs}, test error {error:.2f}%"
         if self._bar is not None:
             self._bar.set_description(state)
-        elif done < epochs:  # Whoever started the run reports the result of the last epoch.
+        elif done < epochs:  # The caller reports the result of the last epoch.
             pace = (time.monotonic() - self._started) / (done - self._first)
             self._say(f"{state}, {duration(pace * (epochs - done))} left")
 

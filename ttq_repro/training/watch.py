@@ -23,11 +23,10 @@ class Watch(pl.Callback):
 
     A layer degenerates when one of its scales is not positive, or all of its weights are zero.
     The checks run after validation and before the epoch's checkpoint is written, so that the last
-    checkpoint on disk is of a sound epoch.
+    checkpoint on disk is always sound.
 
     Args:
-        reaction: what to do about degenerate layers, ``"stop"`` or ``"warn"``; each is warned
-            about once.
+        reaction: to degenerate layers, ``"stop"`` or ``"warn"`` (once for each).
         say: called with each warning.
     """
 
@@ -39,13 +38,13 @@ class Watch(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         epoch = f"epoch {trainer.current_epoch + 1}"
-        kept = ". The checkpoint of the epoch before is kept" if trainer.current_epoch else ""
+        kept = ". The checkpoint of the previous epoch is kept" if trainer.current_epoch else ""
         loss = trainer.callback_metrics["train_loss"].item()
         bad = _first_bad_parameter(module)
         if bad is not None or not math.isfinite(loss):
             raise TrainingError(
-                f"{epoch}: the training loss is {loss:.4g}, NaN or infinite values are "
-                f"{f'in {bad}' if bad else 'in no parameter'}{kept}"
+                f"{epoch}: the training loss is {loss:.4g}, with NaN or infinite values in "
+                f"{bad or 'no parameter'}{kept}"
             )
         for topic, finding in _degenerate(cast(Classifier, module)):
             message = f"{epoch}: {finding}"
@@ -75,9 +74,9 @@ def _first_bad_parameter(module: pl.LightningModule) -> str | None:
 
 @torch.no_grad()
 def _degenerate(module: Classifier) -> Iterator[tuple[str, str]]:
-    """Yields (topic, sentence) for each fault of a layer.
+    """Yields (topic, sentence) for each sign that a layer has degenerated.
 
-    Of scales per filter, the smallest counts.
+    If each filter has its own scale, the smallest counts.
     """
     for layer in module.quantized:
         codes, levels = layer.quantizer.codes(layer.latent), layer.quantizer.levels(layer.latent)

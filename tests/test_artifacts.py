@@ -143,7 +143,7 @@ def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
     monkeypatch.chdir(tmp_path)
     ask = [f"workspace={tmp_path}", "artifact=table2", "dry_run=true"]
     reproduce(compose_config("reproduce", ask))
-    assert "data: data: no such folder; give that of ilsvrc12" in capsys.readouterr().out
+    assert "data: data: no such folder; give the folder of ilsvrc12" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,7 @@ def test_reads_a_tree(tree: Path, tmp_path: Path) -> None:
 
 def test_a_part_of_it_is_no_cifar10(tree: Path, tmp_path: Path) -> None:
     node = compose_config("train", ["data=cifar10", f"data.root={tree}"])["data"]
-    with pytest.raises(
-        DataError, match="20 training and 20 test images, but results are of 50,000"
-    ):
+    with pytest.raises(DataError, match="20 training and 20 test images, but results need 50,000"):
         load_data(node, tmp_path / "cache", workers=0, whole=True)
 
 

@@ -76,7 +76,7 @@ def test_an_image_beyond_the_ground_truth_is_named(photographs: Path, flat: dict
 def test_a_label_that_is_no_class_is_named(photographs: Path, flat: dict[str, str]) -> None:
     shutil.rmtree(photographs / "train" / "n03")
     write_devkit(photographs, [IDS[name] for name in flat.values()])
-    with pytest.raises(DataError, match=r"JPEG: has no label.*says n03, which is no class"):
+    with pytest.raises(DataError, match=r"JPEG: has no label.*says n03, which is not a class"):
         list_images(photographs, 2)
 
 
@@ -110,7 +110,7 @@ def test_what_might_be_photographs_is_not_passed_over(
 ) -> None:
     (photographs / place).parent.mkdir(exist_ok=True)
     (photographs / place).touch()
-    with pytest.raises(DataError, match=rf"{photographs / named}: no image \(\.jpeg, \.jpg"):
+    with pytest.raises(DataError, match=rf"{photographs / named}: not an image \(\.jpeg, \.jpg"):
         list_images(photographs, 3)
 
 
@@ -154,10 +154,10 @@ def test_accepts_the_folder_above(photographs: Path) -> None:
 @pytest.mark.parametrize(
     ("below", "says"),
     [
-        ("train", r"train: holds class folders itself; give the folder above"),
+        ("train", r"train: holds class folders; give the folder above"),
         ("..", r"has no train/ and val/ folders, nor imagenette/ with them"),
-        ("nowhere", r"nowhere: no such folder; give that of imagenette with DATA_DIR"),
-        ("val/n01/n01_0.JPEG", r"n01_0\.JPEG: a file, no folder; give that of imagenette with"),
+        ("nowhere", r"nowhere: no such folder; give the folder of imagenette with DATA_DIR"),
+        ("val/n01/n01_0.JPEG", r"n01_0\.JPEG: a file, not a folder; give the folder of imagenette"),
     ],
 )
 def test_the_wrong_level_is_named(photographs: Path, below: str, says: str) -> None:
@@ -183,5 +183,5 @@ def test_a_level_too_many_inside_is_named(photographs: Path) -> None:
     (photographs / "n01").rename(photographs / "train" / "n02" / "n01")
     (photographs / "train" / "n01").mkdir()
     (photographs / "train" / "n02" / "n01").rename(photographs / "train" / "n01" / "n01")
-    with pytest.raises(DataError, match=r"train/n01/n01: no image"):
+    with pytest.raises(DataError, match=r"train/n01/n01: not an image"):
         list_images(photographs, 3)

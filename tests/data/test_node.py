@@ -20,7 +20,7 @@ def test_photographs_have_all_that_photographs_need(name: str, tmp_path: Path) -
         assert StoreRequest.of(node, tmp_path).root == root_of(node) == Path("data")
     else:
         assert {"pad", "flip"} <= node.keys()
-        with pytest.raises(UserError, match="no photographs, nothing to prepare"):
+        with pytest.raises(UserError, match="holds no photographs, so there is nothing to prepare"):
             StoreRequest.of(node, tmp_path)
 
 

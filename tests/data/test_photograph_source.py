@@ -195,7 +195,7 @@ def test_a_crop_larger_than_what_it_is_cut_from_is_named(photographs: Path) -> N
     with pytest.raises(UserError, match=r"^data\.augmentation.*NoneType"):
         load(photographs, "data.augmentation=null")
     with pytest.raises(
-        UserError, match=r"^data\.augmentation at data\.crop=40: there is none in 32 x 32 pixels$"
+        UserError, match=r"^data\.augmentation at data\.crop=40: 32 x 32 pixels are too small"
     ):
         load(photographs, "data.crop=40")
 

@@ -179,7 +179,7 @@ def test_too_small_a_disk_is_said_beforehand(
         free = 900
 
     monkeypatch.setattr("ttq_repro.data.prepare.shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(DataError, match=r"takes up to \d+\.\d kB, 900 bytes are free"):
+    with pytest.raises(DataError, match=r"needs up to \d+\.\d kB, but only 900 bytes"):
         prepare(wanted)
     assert not list(wanted.cache.rglob("*.safetensors"))
 
@@ -310,7 +310,7 @@ def test_a_store_of_a_store_is_refused(
     step: Callable[[StoreRequest, Path], object], wanted: StoreRequest, tmp_path: Path
 ) -> None:
     given = replace(wanted, root=prepare(wanted))
-    says = rf"^store={tmp_path}/other: data\.root={given.root} is a store already, {given.root}$"
+    says = rf"^store={tmp_path}/other: data\.root={given.root} already holds a store, {given.root}$"
     with pytest.raises(UserError, match=says):
         step(given, tmp_path / "other")
     assert not (tmp_path / "other").exists()
@@ -322,7 +322,7 @@ def test_a_store_has_to_be_as_the_config_says(
     step: Callable[[StoreRequest], object], wanted: StoreRequest
 ) -> None:
     store = prepare(wanted)
-    says = r"mine-\w+: stored at short side 32, quality 90, but data asks for short side 99, qual"
+    says = r"mine-\w+: stored with short side 32, quality 90, but data asks for short side 99, qu"
     with pytest.raises(DataError, match=says):
         step(replace(wanted, root=store, stored_as=StoredFormat(99, 90)))
     for root in (store, wanted.root):

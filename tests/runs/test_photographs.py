@@ -119,7 +119,7 @@ def test_other_photographs_are_no_result(
     node = node | {"images": {"train": 18, "val": 6}}
     assert load_data(node, tmp_path / "cache", workers=0, whole=True).train_images == 18
     (photographs / "val" / "n03" / "n03_1.JPEG").unlink()
-    with pytest.raises(DataError, match="18 training and 5 test images, but results are of 18 and"):
+    with pytest.raises(DataError, match="18 training and 5 test images, but results need 18 and"):
         load_data(node, tmp_path / "cache", workers=0, whole=True)
     assert load_data(node, tmp_path / "cache", workers=0).train_images == 18
 

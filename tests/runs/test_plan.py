@@ -276,7 +276,7 @@ def test_what_data_take_needs_no_record(tmp_path: Path, photographs: Path) -> No
 def test_a_part_of_the_data_set_is_told_before_any_run(tmp_path: Path, photographs: Path) -> None:
     run = on_photographs(photographs, "data.images={train:18,val:7}")
     text = "\n".join(make_plan([run], Workspace(tmp_path)).lines())
-    assert "ilsvrc12: 18 training and 6 test images, but results are of 18 and 7" in text
+    assert "ilsvrc12: 18 training and 6 test images, but results need 18 and 7" in text
 
 
 def test_a_disk_that_is_too_small_is_told_before_any_run(
@@ -284,7 +284,7 @@ def test_a_disk_that_is_too_small_is_told_before_any_run(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
     text = "\n".join(make_plan([on_photographs(photographs)], Workspace(tmp_path)).lines())
-    assert "takes up to" in text
+    assert "needs up to" in text
     assert "10 bytes are free" in text
 
 

@@ -110,7 +110,7 @@ class PlainBatches(Dataset[Batch]):
 class ArraySource:
     """A data set in memory, padded, cropped and flipped for training.
 
-    When training on a GPU, the images live there as uint8 and batches are made there: copying a
+    When training on a GPU, the images are kept there as uint8 and batches are made there: copying a
     batch of CIFAR-10 would take longer than a training step on it.
 
     Args:
@@ -145,7 +145,7 @@ class ArraySource:
         )
         # A loader's iterator draws a random number when it is created. Lightning creates it before
         # the start of the first epoch of a call, but after the start of later ones. Drawn from the
-        # global generator, it would shift what quantizers sample in the first epoch after a resume.
+        # global generator, the number would change what quantizers sample right after a resume.
         return DataLoader(
             dataset,
             batch_size=None,

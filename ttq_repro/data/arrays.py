@@ -39,7 +39,9 @@ class ImageArrays:
         count = len(self.train_labels)
         held = round(share * count)
         if not 0 < held < count:
-            raise ValueError(f"{share} of {count} images leaves none to train on or none to test")
+            raise ValueError(
+                f"{share} of {count} images leaves none to train on, or none to test on"
+            )
         by_content = sorted(
             range(count), key=lambda i: sha256(self.train_images[i].tobytes()).digest()
         )

@@ -83,7 +83,7 @@ def _crop_of_resized(
 ) -> View:
     """A random crop of the resized photograph, in whole pixels of the original."""
     if min(new_height, new_width) < crop:
-        raise ValueError(f"there is none in {new_height} x {new_width} pixels")
+        raise ValueError(f"{new_height} x {new_width} pixels are too small for the crop")
     top, left = (
         int(place) for place in random.integers(0, (new_height - crop + 1, new_width - crop + 1))
     )

@@ -88,7 +88,7 @@ def _no_cifar10(root: Path, error: Exception, *, download: bool) -> DataError:
     why = headline(error)
     return DataError(
         f"no CIFAR-10: {root} holds neither train/<class>/ folders nor {ARCHIVE_FOLDER}"
-        + (f", and the download failed ({why})" if download else f" that reads ({why})")
+        + (f", and the download failed ({why})" if download else f" that can be read ({why})")
         + ". Give an image-folder tree or the archive's folder with DATA_DIR=... "
         "(data.root=...), or run where the download works, or try `make quickstart`, "
         "which needs no data."

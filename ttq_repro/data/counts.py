@@ -27,7 +27,7 @@ def check_images(name: str, found: Mapping[str, int], images: Mapping[str, int] 
     if images is None or all(found[split] == images[split] for split in ("train", "val")):
         return
     raise DataError(
-        f"{name}: {found['train']:,} training and {found['val']:,} test images, but results are "
-        f"of {images['train']:,} and {images['val']:,} (data.images); other images are another "
-        "data set, with a name of its own (data.name)"
+        f"{name}: {found['train']:,} training and {found['val']:,} test images, but results need "
+        f"{images['train']:,} and {images['val']:,} (data.images); give another data set a name of "
+        "its own (data.name)"
     )

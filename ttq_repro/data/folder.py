@@ -30,12 +30,12 @@ def list_split(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     if strangers := [name for name in found if name not in classes]:
         raise DataError(f"{split / strangers[0]}: not one of the {len(classes):,} classes")
     if strays := [entry for entry in visible(split) if is_image(entry)]:
-        raise DataError(f"{strays[0]}: lies beside the class folders, in none of them")
+        raise DataError(f"{strays[0]}: lies beside the class folders instead of in one")
     listing = []
     for label, name in enumerate(classes):
         files = images_in(split / name)
         if not files:
-            raise DataError(f"{split / name}: no image ({KNOWN}) inside")
+            raise DataError(f"{split / name}: contains no image ({KNOWN})")
         listing += [(path, label) for path in files]
     return listing
 
@@ -49,12 +49,12 @@ def images_in(folder: Path) -> list[Path]:
     """The image files directly in ``folder``, sorted.
 
     Raises:
-        DataError: something else is there, which might be photographs that would be missed.
+        DataError: the folder contains anything else, such as photographs in an unknown format.
     """
     entries = visible(folder)
     for entry in entries:
         if not is_image(entry):
-            raise DataError(f"{entry}: no image ({KNOWN})")
+            raise DataError(f"{entry}: not an image ({KNOWN})")
     return entries
 
 

@@ -31,12 +31,12 @@ def find_root(root: Path, name: str) -> Path:
                 raise DataError(f"{base / 'val'}: missing beside {base / 'train'}")
             return base
     if not root.is_dir():
-        what = "a file, no folder" if root.exists() else "no such folder"
-        raise DataError(f"{root}: {what}; give that of {name} with DATA_DIR=...")
+        what = "a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}; give the folder of {name} with DATA_DIR=...")
     folders = class_folders(root)
     if folders and all(any(map(is_image, visible(root / folder))) for folder in folders):
         raise DataError(
-            f"{root}: holds class folders itself; give the folder above, which has train/ and val/"
+            f"{root}: holds class folders; give the folder above it, with train/ and val/"
         )
     raise DataError(f"{root}: has no train/ and val/ folders, nor {name}/ with them")
 
@@ -64,13 +64,13 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
 
 
 def truth_files(root: Path) -> list[Path]:
-    """The files that label a flat ``val/``; none if it has class folders, or they are missing.
+    """The files that label a flat ``val/``; none if ``val/`` has class folders, or without labels.
 
     Args:
         root: as returned by :func:`find_root`.
 
     Raises:
-        DataError: only the labels of the development kit are there, without its class names.
+        DataError: the development kit has labels, but its class names are missing.
     """
     if class_folders(root / "val"):
         return []
@@ -92,14 +92,14 @@ def _label(val: Path, classes: tuple[str, ...]) -> Listing:
     """The images of a flat folder by class, according to ILSVRC12's ground truth."""
     files = images_in(val)
     if not files:
-        raise DataError(f"{val}: neither class folders nor images inside")
+        raise DataError(f"{val}: contains neither class folders nor images")
     truth = _ground_truth(val.parent)
     grouped: Listing = {name: [] for name in classes}
     for path in files:
         label = truth.get(path.stem)
         if label not in grouped:
-            said = "says nothing of it" if label is None else f"says {label}, which is no class"
-            raise DataError(f"{path}: has no label, the ground truth {said}")
+            said = "omits it" if label is None else f"says {label}, which is not a class"
+            raise DataError(f"{path}: has no label; the ground truth {said}")
         grouped[label].append(path)
     if empty := [name for name, images in grouped.items() if not images]:
         raise DataError(f"{val}: no image of class {empty[0]}")
@@ -120,7 +120,7 @@ def _ground_truth(root: Path) -> dict[str, str]:
 
 
 def _kaggle_truth(path: Path) -> dict[str, str]:
-    """Each row is an image's name, and a list of boxes that each begin with the class."""
+    """Each row is an image's name and a list of boxes, each of which begins with the class."""
     truth = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:

@@ -36,7 +36,7 @@ def load_data(
     """
     if is_of_photographs(node):
         if "held_out" in node:
-            raise UserError("data.held_out: of photographs none can be held out yet")
+            raise UserError("data.held_out: photographs cannot be held out yet; leave it unset")
         crop, augmentation = node["crop"], instantiated("data.augmentation", node["augmentation"])
         check_option("data.crop", crop, check_whole, 1)
         with refusals_of(f"data.augmentation at data.crop={crop}"):
@@ -53,7 +53,7 @@ def load_data(
             found = {"train": len(arrays.train_labels), "val": len(arrays.test_labels)}
             check_images(node["name"], found, node.get("images"))
     else:
-        raise UserError(f"data.name={node['name']}: unknown; known are cifar10 and digits")
+        raise UserError(f"data.name={node['name']}: must be cifar10 or digits")
     if "held_out" in node:
         try:
             arrays = arrays.held_out(node["held_out"])

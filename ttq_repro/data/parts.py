@@ -1,4 +1,4 @@
-"""The files of a store, one for each class and split, made from photographs on all cores."""
+"""The files of a store, one per class and split, made from photographs on all cores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 200  # Photographs from which the cost of all is estimated.
 UNCERTAINTY = 0.1  # Of that estimate: three standard deviations, as sizes vary by half.
-NAMED = 5  # Unreadable photographs that an error names.
+NAMED = 5  # The most unreadable photographs that an error names.
 LONGEST = 65500  # Pixels per side that the JPEG library accepts.
 
 

@@ -67,10 +67,12 @@ class StoreRequest:
             whole: whether to require as many as ``node["images"]`` says.
 
         Raises:
-            UserError: the node describes arrays in memory, or they cannot be stored as it asks.
+            UserError: the node describes arrays in memory, or its storage options are invalid.
         """
         if not is_of_photographs(node):
-            raise UserError(f"data={node['name']}: no photographs, nothing to prepare")
+            raise UserError(
+                f"data={node['name']}: holds no photographs, so there is nothing to prepare"
+            )
         check_option("data.short_side", node["short_side"], check_whole, 1)
         check_option("data.quality", node["quality"], check_whole, 1, 100)
         stored_as = StoredFormat(node["short_side"], node["quality"])
@@ -97,7 +99,7 @@ class StoreRequest:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known about a store before it is needed.
+    """What is known about a store before it is made.
 
     Attributes:
         path: where it is or will be.
@@ -177,10 +179,10 @@ def survey(wanted: StoreRequest, store: Path | None = None) -> Survey:
 
 
 def _given(wanted: StoreRequest, store: Path | None) -> Path | None:
-    """The store that lies in place of the photographs; no other can be made from it."""
+    """The store that is given in place of photographs; no other can be made from it."""
     given = wanted.given_store
     if given and store and store.resolve() != given.resolve():
-        raise UserError(f"store={store}: data.root={wanted.root} is a store already, {given}")
+        raise UserError(f"store={store}: data.root={wanted.root} already holds a store, {given}")
     return given
 
 
@@ -205,7 +207,7 @@ def _check(store: ImageStore, wanted: StoreRequest) -> None:
     """Raise DataError if a store does not match the config."""
     if store.stored_as != wanted.stored_as:
         raise DataError(
-            f"{store.root}: stored at {store.stored_as}, but data asks for {wanted.stored_as}"
+            f"{store.root}: stored with {store.stored_as}, but data asks for {wanted.stored_as}"
         )
     check_classes(store.root, len(store.classes), wanted.num_classes)
     check_images(wanted.name, store.counts, wanted.images)
@@ -255,7 +257,7 @@ def _check_disk(store: Path, cost: Cost) -> None:
     there = next(folder for folder in (store, *store.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if (most := cost.bytes * (1 + UNCERTAINTY)) > free:
-        raise DataError(f"{store}: takes up to {size(most)}, {size(free)} are free")
+        raise DataError(f"{store}: needs up to {size(most)}, but only {size(free)} are free")
 
 
 def _write_index(store: Path, parts: list[Part], stored_as: StoredFormat, made_from: str) -> None:

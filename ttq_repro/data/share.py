@@ -25,7 +25,7 @@ class Share:
     """The share of process ``rank`` among ``world`` processes that divide every batch.
 
     A batch too small for all of them, such as the last one of an epoch, is divided among the first
-    few. Each of the others repeats one of their shares with weight 0, since every process has to
+    few. Each of the others repeats one of these shares with weight 0, since every process has to
     take part in every step.
     """
 
@@ -40,8 +40,8 @@ class Share:
     def weight(self, count: int) -> float:
         """The weight of this share's mean in the mean over the processes.
 
-        It makes the latter the mean over the whole batch of ``count`` images, although shares
-        differ by one image if the batch does not divide evenly.
+        With it, the mean over the processes is that over the whole batch of ``count`` images, even
+        if shares differ by one image because the batch does not divide evenly.
         """
         if self.rank >= self._busy(count):
             return 0.0

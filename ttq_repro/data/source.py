@@ -1,4 +1,4 @@
-"""The interface of a data set to the trainer, wherever its images are."""
+"""The interface between data sets, wherever their images are, and the trainer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DataSource(Protocol):
         A batch depends only on (seed, epoch, batch), not on how many processes share it; the sizes
         are those of :func:`~ttq_repro.data.share.training_batches`. The sampler has ``set_epoch``.
         Batches are meant for ``device``: they are made there if the images are kept there, and
-        otherwise made where the images are, ready for transfer.
+        otherwise on the CPU, ready for transfer.
         """
 
     def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:

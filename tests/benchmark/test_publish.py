@@ -44,7 +44,7 @@ def test_what_is_committed_is_measured_as_committed(
     name: str, overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert written(name, overrides, tmp_path) == ["results"]
-    assert "no result" not in capsys.readouterr().out
+    assert "a trial" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,8 @@ def test_a_trial_goes_elsewhere_and_says_so(
     assert written(name, overrides, tmp_path) == ["outputs"]
     first = capsys.readouterr().out.splitlines()[0]
     assert first == (
-        f"no result, as configs/{name}.yaml has other {other}: into {tmp_path}/outputs/benchmarks"
+        f"a trial, as configs/{name}.yaml has other {other}: written to "
+        f"{tmp_path}/outputs/benchmarks"
     )
 
 

@@ -100,14 +100,14 @@ def test_a_packed_file_of_another_run_is_named(request_: Config, tmp_path: Path)
     folder.mkdir(parents=True)
     entry = {"title": "", "packed": folder / path.name}
     for name, message in (
-        (path.name, r"made from .*seed1\.safetensors, which is not there"),
-        ("seed1.safetensors", "not made from .*checksum differs"),
+        (path.name, r"made from .*seed1\.safetensors, which is missing"),
+        ("seed1.safetensors", "not made from .*whose checksum differs"),
     ):
         shutil.copy(path, folder / name)
         with pytest.raises(UserError, match=message):
             measure({"networks": [entry]})
     shutil.copy(path.with_name("seed1.safetensors"), folder)
-    with pytest.raises(UserError, match=r"whose record is not there, .*seed1\.json"):
+    with pytest.raises(UserError, match=r"the record of its run, .*seed1\.json, is missing"):
         measure({"networks": [entry]})
 
 

@@ -17,7 +17,7 @@ Engine = Callable[[], Tensor]
 
 
 def compiled(network: nn.Module, images: Tensor) -> Engine:
-    """``torch.compile`` with frozen weights, which are laid out for the kernels only once."""
+    """``torch.compile`` with frozen weights, whose layout is adapted to the kernels only once."""
     fast = torch.compile(network, options={"freezing": True})
     return lambda: fast(images)
 

@@ -20,7 +20,7 @@ from ttq_repro.table import Table
 
 #: Inputs and outputs of AlexNet's large layers.
 LAYERS = [(9216, 4096), (4096, 4096)]
-#: Calls in one CUDA graph, enough that the launch of the graph is negligible.
+#: Calls in one CUDA graph, so many that launching the graph takes negligible time.
 CALLS = 50
 FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
 CAPTION = (

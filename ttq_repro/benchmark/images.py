@@ -1,4 +1,4 @@
-"""Random images to train on when only the time counts."""
+"""Random images to train on when only time is measured."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _verdicts(
 ) -> list[str]:
     """Verdicts on the targets of one of our engines.
 
-    The first engine's also cover the targets of engines that this machine lacks.
+    Those of the first engine include the targets of engines that this machine lacks.
     """
     verdicts = []
     for target in targets:

@@ -1,4 +1,4 @@
-"""Training loops to compare: endless generators that advance an epoch at a time."""
+"""Training loops to compare: endless generators that train one epoch at a time."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def bare(config: Config, source: DataSource) -> Loop:
     """Our own step without Lightning: the same network, batches, precision and optimizer.
 
     Raises:
-        UserError: (when advanced) compiling or recording a CUDA graph failed, so that something
-            else would be measured.
+        UserError: (when advanced) compiling or recording a CUDA graph failed, so that a fallback
+            would be measured.
     """
     recipe = Recipe(**config["recipe"])
     device = device_of(config["trainer"]["accelerator"])
@@ -126,7 +126,7 @@ def bare(config: Config, source: DataSource) -> Loop:
         optimizer.step()
         module.on_train_batch_end()
         if fallbacks:
-            raise UserError(f"not what is to be measured: {fallbacks[0]}")
+            raise UserError(f"would measure a fallback: {fallbacks[0]}")
 
     return _in_a_thread(_epochs(step, loader, device))
 
@@ -135,8 +135,8 @@ def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
     """A run as the project trains it, with Lightning, callbacks, data, logs and checkpoint.
 
     It trains in a thread of its own, which waits at the start of each epoch until it may go on. The
-    time between two epochs, including evaluation of the source's test images, is spread over as
-    many steps as an epoch of CIFAR-10 has, since the source's own epochs may be shorter.
+    time between two epochs, including evaluation of the source's test images, is divided by the
+    number of steps in an epoch of CIFAR-10, since the source's own epochs may be shorter.
 
     Args:
         folder: for the checkpoint and logs.
@@ -146,8 +146,8 @@ def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
 
     def train() -> None:
         torch.set_num_threads(threads)  # The setting is per thread.
-        # Progress would clutter the output. Warnings may go unseen: what cannot be compiled or
-        # recorded also ends the bare step.
+        # Progress would clutter the output. Warnings may go unseen: if something cannot be compiled
+        # or recorded, the bare step raises an error.
         with suppress(Stopped), (folder / "said.txt").open("w") as said:
             fit(
                 config,
@@ -176,7 +176,7 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 
 class Epoch(NamedTuple):
-    """The number of steps, the seconds they took, and those from then to the next epoch's start."""
+    """The number of steps, the seconds they took, and the seconds until the next epoch's start."""
 
     steps: int
     seconds: float

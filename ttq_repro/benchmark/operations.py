@@ -1,4 +1,4 @@
-"""The cost of one image in arithmetic and in reading weights, with zeros skipped."""
+"""The cost of one image: arithmetic and reading weights, with zeros skipped."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Operations:
 def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
     """The operations of every convolution and linear layer, in the order of the network.
 
-    Padded borders count like any other input, as is usual.
+    As usual, padded borders count like any other input.
 
     Args:
         network: any float network, or one made by :func:`ttq_repro.deploy.loading.build` with

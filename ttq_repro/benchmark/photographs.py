@@ -10,7 +10,7 @@ from PIL import Image
 
 #: Width and height of most of ILSVRC12's photographs, in pixels.
 SIZE = (500, 375)
-#: The number of distinct photographs, and of names that each is stored under.
+#: The number of distinct photographs, and the number of names (hard links) of each.
 DISTINCT, NAMES = 64, 24
 CLASSES = 2
 #: JPEG quality, at which files are about as large as ILSVRC12's, 110 kB.

@@ -18,7 +18,7 @@ def publish(
     """Write each table of a benchmark as soon as it is measured, and print it.
 
     If the request differs from ``configs/NAME.yaml``, tables go to outputs/: in results/ they would
-    replace committed ones, and be judged.
+    replace committed tables, and claims would be judged by them.
 
     Args:
         measure: makes the tables that a request asks for, each with the name of its file.
@@ -27,7 +27,7 @@ def publish(
     workspace = Workspace.of(request)
     folder = workspace.home(is_result=not other) / "benchmarks"
     if other:
-        print(f"no result, as configs/{name}.yaml has other {', '.join(other)}: into {folder}")
+        print(f"a trial, as configs/{name}.yaml has other {', '.join(other)}: written to {folder}")
     for title, table in measure(request):
         table.write(folder, title)
         print(table.markdown())
@@ -40,10 +40,10 @@ def benchmark_name(what: str, hardware: str) -> str:
 
 
 def departures(name: str, request: Config) -> list[str]:
-    """The options that make ``request`` ask for other tables than ``configs/NAME.yaml`` does.
+    """The options by which ``request`` asks for other tables than ``configs/NAME.yaml``.
 
-    Options that only leave tables out, or say where they go or on which device they are measured,
-    do not count; a table names its device.
+    Options that only omit tables, or say where they go or on which device they are measured, do not
+    count; a table names its device.
     """
     usual = compose_config(name, [])
     found = [key for key in request if request[key] != usual.get(key)]

@@ -27,8 +27,8 @@ class Cost(NamedTuple):
 def cost_of_a_step(config: Config) -> Cost:
     """Take a few steps in a new process.
 
-    The memory is the peak that network, optimizer and steps add to what the process held before;
-    there is only one batch of data. The config should turn compiling off, as it takes memory too.
+    The memory is the peak that network, optimizer and steps, with one batch of data, add to what
+    the process held before. The config should turn compiling off, as it takes memory, too.
     """
     return in_new_process(_steps, config, torch.get_num_threads())
 
@@ -37,8 +37,8 @@ def _steps(config: Config, threads: int, sender: Any) -> None:
     torch.set_num_threads(threads)
     device = device_of(config["trainer"]["accelerator"])
     source = random_source(config, steps=1)
-    # Reset the peak to what is held now. The peak of getrusage is no use: it includes that of the
-    # process that started this one.
+    # Reset the peak to what is held now. The peak of getrusage would include that of the process
+    # that started this one.
     Path("/proc/self/clear_refs").write_text("5")
     before = _memory("VmRSS")
     loop = bare(config, source)

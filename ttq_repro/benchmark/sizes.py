@@ -81,7 +81,7 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     network that a run starts from.
 
     Raises:
-        UserError: there are no networks, an entry is incomplete, or its files are not of one run.
+        UserError: there are no networks, an entry is incomplete, or its files are of several runs.
     """
     check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
@@ -112,18 +112,18 @@ def _trained(entry: Config) -> tuple[Packable, str]:
     """The network of a packed file with the float weights of its run, and a label for the run.
 
     Raises:
-        UserError: a file is missing, or the files are not of one run.
+        UserError: a file is missing, or the files are of several runs.
     """
     path = ROOT / entry["packed"]
     described, _ = open_packed(path, "unpacked")
     made = described.provenance
     record, weights = record_and_weights(path.with_name(f"seed{made['seed']}.safetensors"))
     if not weights.is_file():
-        raise UserError(f"{path}: made from {weights}, which is not there")
+        raise UserError(f"{path}: made from {weights}, which is missing")
     if sha256(weights) != made["weights_sha256"]:
-        raise UserError(f"{path}: not made from {weights}, the checksum differs")
+        raise UserError(f"{path}: not made from {weights}, whose checksum differs")
     if not record.is_file():
-        raise UserError(f"{path}: of a run whose record is not there, {record}")
+        raise UserError(f"{path}: the record of its run, {record}, is missing")
     network = quantized_network(Record.read(record).config)
     network.load_state_dict(load_file(weights))
     model = described.architecture, described.arguments, described.inputs

@@ -10,9 +10,9 @@ from statistics import median
 
 from scipy.stats import quantile_test
 
-#: Least seconds of one candidate's turn; in shorter ones the clock itself would show.
+#: The shortest turn of a candidate in seconds; in shorter ones, reading the clock would matter.
 TURN = 0.02
-#: The fewest rounds with which the interval of a median leaves out the lowest and highest value.
+#: The fewest rounds with which the interval of a median excludes the lowest and highest value.
 LEAST_ROUNDS = 9
 
 
@@ -59,8 +59,8 @@ class Timings:
 def interleaved(candidates: Mapping[str, Callable[[], object]], seconds: float) -> Timings:
     """Time calls of the candidates in turns, in this process, until ``seconds`` are over.
 
-    A turn begins with a call that is not timed, to fill the caches with this candidate's data
-    instead of the last one's. It then takes the mean of as many calls as fill ``TURN`` seconds.
+    A turn begins with an untimed call, which replaces the previous candidate's data in the caches.
+    The result of the turn is the mean time of as many calls as fill ``TURN`` seconds.
     """
 
     def turns(call: Callable[[], object]) -> Callable[[], float]:
@@ -88,7 +88,7 @@ def in_rounds(turns: Mapping[str, Callable[[], float]], seconds: float) -> Timin
 
 
 def _turn(call: Callable[[], object], calls: int) -> float:
-    """Mean seconds of one call over ``calls`` calls, after one that is not timed."""
+    """Mean seconds of ``calls`` calls, after an untimed one."""
     call()
     start = time.perf_counter()
     for _ in range(calls):

@@ -34,8 +34,8 @@ from ttq_repro.workers import cores
 
 #: Steps per epoch. CIFAR-10 has 391, for which three loops on a CPU would take half an hour.
 STEPS = {"cpu": 40, "cuda": 391}
-#: The same for bare steps, which no work between epochs distorts: the shorter a turn, the more
-#: alike is the load of the machine for all candidates of a round.
+#: The same for bare steps, which have no work between epochs. Short turns keep the load of the
+#: machine alike for all candidates of a round.
 BARE_STEPS = {"cpu": 10, "cuda": 391}
 #: Steps per epoch of photographs.
 PHOTOGRAPH_STEPS = {"cpu": 1, "cuda": 50}
@@ -75,7 +75,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     }
     for part in request["parts"]:
         check_option("parts", part, check_choice, parts)
-    # Other overrides may be valid for the data of one part only.
+    # Other overrides may be valid only for the data of one part.
     own = [override for override in request["overrides"] if override.startswith("trainer")]
     hardware = _name(_device(compose_config("train", own)))
     for part in request["parts"]:
@@ -253,7 +253,7 @@ def photographs_table(request: Config) -> Table:
 
 @contextmanager
 def _loops() -> Iterator[Callable[[Loop], Callable[[], float]]]:
-    """Turns loops into functions to time, after an epoch to warm up; closes all loops on exit."""
+    """Turns loops into functions to time, after a warm-up epoch; closes all loops on exit."""
     with ExitStack() as stack:
         stack.callback(forget_compiled)
 
@@ -272,7 +272,7 @@ def _config(
     config = compose_config("train", [*of_data, *own, *request["overrides"]])
     checked(config)
     trainer = config["trainer"]
-    if trainer["compile"] == "auto":  # As it would be in a long run.
+    if trainer["compile"] == "auto":  # In a long run, auto means True.
         trainer["compile"] = True
     return config
 

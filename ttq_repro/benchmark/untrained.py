@@ -1,4 +1,4 @@
-"""Untrained networks, packed as if trained, for when only size or speed counts."""
+"""Untrained networks, packed as if trained, to measure size or speed."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ def verdict(
     needs: str | None = None,
     lacks: str | None = None,
 ) -> str:
-    """The bound, and whether the interval meets it as a whole, not at all or in part (undecided).
+    """The bound, and whether all of the interval meets it, none of it, or a part (undecided).
 
     Args:
         found: the measurement; None if there is none.
-        needs, lacks: instruction sets, as Linux names them; the target is for processors that have
-            the one and lack the other.
+        needs, lacks: instruction sets, as Linux names them; the target applies to processors that
+            have the former and lack the latter.
     """
     text = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
     flags = cpu_flags()

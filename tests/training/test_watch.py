@@ -16,7 +16,7 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.watch import Watch
 
 MakeRun = Callable[..., Run]
-STOPPED = r"^epoch {}: the training loss is .*, with NaN or infinite values in \S+"
+STOPPED = r"^epoch {}: the training loss is .*; \S+ holds NaN or infinite values"
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, in_epoch: int, value: float) -> None:

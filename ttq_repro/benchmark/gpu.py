@@ -26,7 +26,7 @@ FLOAT, HALF, OURS = "cuBLAS float32", "cuBLAS bf16", "ternary Triton"
 CAPTION = (
     f"Time of {CALLS} calls of a fully connected layer as one CUDA graph, interleaved in one "
     "process: median and 95% interval, which covers one session only. {hardware}, torch {torch}, "
-    "triton {triton}, {date}. Percent: of cuBLAS's time in float32 in the same round. All calls "
+    "triton {triton}, {date}. Percent: relative to cuBLAS in float32 in the same round. All calls "
     "use the same weights, which stay in the GPU's L2 cache if they fit. Weights are random. "
     "Error: the largest difference from the outputs in float64, relative to the largest output."
 )

@@ -34,11 +34,11 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
     "Time of one call, all engines interleaved in one process: median and 95% interval, which "
     "covers one session only. {hardware}, {threads} thread(s), {date}; {versions}; runtime at "
-    "level {level}. Percent: of the fastest float32 engine's time in the same round. Weights are "
+    "level {level}. Percent: relative to the fastest float32 engine in the same round. Weights are "
     "random, at sparsity 0.5; batch norm is folded; AlexNet-BN's first and last layer are float. "
     "Error: the largest difference from the logits in float64, relative to the largest logit."
 )
-EMULATED = "bf16: this CPU would emulate it, not measured."
+EMULATED = "bf16 is not measured, as this CPU would emulate it."
 
 
 def measure(request: Config) -> Iterator[tuple[str, Table]]:

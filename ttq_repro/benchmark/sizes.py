@@ -49,10 +49,10 @@ HEADER = [
     "layers x", "whole x", "target",
 ]  # fmt: skip
 CAPTION = (
-    "Bytes on disk by part. Layers x: how many times smaller than in float32 the codes of the "
-    "quantized layers are. Whole x: the same for the whole file, scales and header included, "
-    "against the float network with its running statistics and no header. Batch norm is folded "
-    "unless the format says otherwise. The scales of Deep Compression are its codebooks; as "
+    "Bytes on disk by part. Layers x: how many times smaller the codes of the quantized layers are "
+    "than their float32 weights. Whole x: the same for the whole file, with scales and header, "
+    "against the float network with its running statistics and without a header. Batch norm is "
+    "folded unless the format says otherwise. The scales of Deep Compression are its codebooks; as "
     "trained, nearly all of these bytes are a mask of the weights that are kept and their "
     "positions, cluster by cluster. How far codes compress depends on the weights: the second "
     "column states their origin, a trained network if one is committed."

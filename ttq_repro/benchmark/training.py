@@ -50,7 +50,7 @@ IN_TURNS = (
 )
 ONCE_AN_EPOCH = (
     f"The work between two epochs (logging, checkpoint) counts once in {EPOCH:,} images. "
-    "Evaluation takes a single test image, and so practically no time."
+    "Evaluation has a single test image and takes practically no time."
 )
 
 

@@ -64,7 +64,7 @@ def list_images(root: Path, num_classes: int) -> dict[str, Listing]:
 
 
 def truth_files(root: Path) -> list[Path]:
-    """The files that label a flat ``val/``; none if ``val/`` has class folders, or without labels.
+    """The files that label a flat ``val/``; empty if it has class folders or there are no labels.
 
     Args:
         root: as returned by :func:`find_root`.

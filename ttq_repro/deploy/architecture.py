@@ -109,7 +109,7 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
 
 
 class _WithoutSampling(TorchFunctionMode):
-    """Skips random initialization, which is void on meta tensors but makes torch import much."""
+    """Skips random initialization: on meta tensors, it would do nothing but slow down imports."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -109,7 +109,7 @@ def _to_trits(indices: Tensor) -> Tensor:
 def _from_trits(trits: Tensor, layer: Layer) -> Iterator[Tensor]:
     """The indices of a layer, ``PIECE`` at a time."""
     if len(trits) and trits.max() >= 3**TRITS_A_BYTE:
-        raise ValueError(f"a byte of five trits is {trits.max()}, the largest is 242")
+        raise ValueError(f"a byte of five trits is {trits.max()}, but at most 242 is valid")
     starts = range(0, layer.weights, PIECE)
     for start, piece in zip(starts, trits.split(PIECE // TRITS_A_BYTE), strict=True):
         yield (piece[:, None] // POWERS_OF_THREE % 3).flatten()[: layer.weights - start]

@@ -13,7 +13,7 @@ SMALLEST_SCALE = 1e-5
 
 
 class AbsMean(Quantizer):
-    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` scaled by the mean magnitude, untrained.
+    r"""Ternary weights :math:`\{-\gamma, 0, +\gamma\}` with the mean magnitude as scale.
 
     Forward (Eq. 1 to 3), over the layer:
 

@@ -1,4 +1,4 @@
-"""What a training loop calls for the quantizers of a model, and its optimizer's parameters."""
+"""Calls that a training loop makes for a model's quantizers, and the optimizer's parameters."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class GraphedClassifier(Classifier):
             return self.network.forward(self.normalized(images))
 
     def _casts_not_kept(self) -> torch.autocast:
-        """The current autocast without its cache: a graph would go on using cached casts."""
+        """The current autocast without its cache: a graph would replay stale casts of weights."""
         kind = self.device.type
         return torch.autocast(
             kind,

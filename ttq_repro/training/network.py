@@ -75,7 +75,7 @@ def distillation_from(
 
 
 def restore_float(network: nn.Module) -> None:
-    """Restore the plain state-dict keys of full-precision layers, as its children expect them."""
+    """Restore the plain state-dict keys of full-precision layers, as runs that load them expect."""
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):
             parametrize.remove_parametrizations(layer.module, "weight")

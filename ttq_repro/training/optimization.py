@@ -63,7 +63,7 @@ class Recipe:
             raise UserError(
                 f"recipe.warm_up.lr={rate}: must be above 0, at most recipe.optimizer.lr={highest}"
             )
-        # ChainedScheduler needs schedules that multiply the rate; only drops are known to do so.
+        # ChainedScheduler needs schedules that multiply the rate, as drops do; others may set it.
         has_drops = self.schedule["_target_"] == DROPS
         if not has_drops or min(self.schedule["milestones"], default=epochs) < epochs:
             raise UserError(

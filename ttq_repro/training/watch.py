@@ -42,10 +42,8 @@ class Watch(pl.Callback):
         loss = trainer.callback_metrics["train_loss"].item()
         bad = _first_bad_parameter(module)
         if bad is not None or not math.isfinite(loss):
-            raise TrainingError(
-                f"{epoch}: the training loss is {loss:.4g}, with NaN or infinite values in "
-                f"{bad or 'no parameter'}{kept}"
-            )
+            where = f"{bad} holds NaN or infinite values" if bad else "all parameters are finite"
+            raise TrainingError(f"{epoch}: the training loss is {loss:.4g}; {where}{kept}")
         for topic, finding in _degenerate(cast(Classifier, module)):
             message = f"{epoch}: {finding}"
             if self.reaction == "stop":

@@ -25,6 +25,7 @@ LINES = [
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    ("benchmark_inference", "networks=[]", "networks=[]: must be a list with something in it"),
     ("sizes", "networks=[]", "networks=[]: must be a list with something in it"),
     ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
 ]

@@ -118,7 +118,7 @@ def test_evaluation_modes(
 def test_latent_weights_are_clipped_before_training_and_after_each_step(
     method: type[Connect],
 ) -> None:
-    for hook in (lambda q, w: q.on_epoch_start(w, 0, 1), lambda q, w: q.after_step(w)):
+    for hook in (lambda q, w: q.initialize(w), lambda q, w: q.after_step(w)):
         latent = torch.tensor([-7.0, -1.0, -0.3, 0.0, 1.0, 1.2])
         hook(method(), latent)
         assert torch.equal(latent, torch.tensor([-1.0, -1.0, -0.3, 0.0, 1.0, 1.0]))

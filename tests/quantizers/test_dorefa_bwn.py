@@ -113,7 +113,7 @@ def test_bwn_scales_are_the_least_squares_answer_for_each_filter() -> None:
 
 def test_centring_and_clamping() -> None:
     torch.manual_seed(0)
-    for hook in (lambda q, w: q.on_epoch_start(w, 0, 1), lambda q, w: q.after_step(w)):
+    for hook in (lambda q, w: q.initialize(w), lambda q, w: q.after_step(w)):
         latent = 2 * torch.randn(5, 4, 3, 3)
         expected = np.clip(latent.numpy() - latent.numpy().mean(1, keepdims=True), -1, 1)
         hook(BWN(center=True, clamp=True), latent)

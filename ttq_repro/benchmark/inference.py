@@ -50,11 +50,12 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     Raises:
         UserError: there is no runtime to measure, or an option is invalid.
     """
-    for key in ("networks", "targets"):
-        check_option(key, request[key], check_list, may_be_empty=True)
+    has_gpu = torch.cuda.is_available()
+    check_option("networks", request["networks"], check_list, may_be_empty=has_gpu)
+    check_option("targets", request["targets"], check_list, may_be_empty=True)
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
-    if torch.cuda.is_available():
+    if has_gpu:
         # Imported here, as it needs Triton.
         from ttq_repro.benchmark import gpu
 

@@ -67,6 +67,9 @@ class BWN(Quantizer):
         self.clamp = clamp
         self.latent_gradient = latent_gradient
 
+    def initialize(self, latent: Tensor) -> None:
+        self.after_step(latent.detach())
+
     def forward(self, latent: Tensor) -> Tensor:
         fixed = latent.detach()
         scale = mean_magnitude(fixed, "filter")
@@ -81,9 +84,6 @@ class BWN(Quantizer):
     def levels(self, latent: Tensor) -> Levels:
         scale = mean_magnitude(latent.detach(), "filter")
         return {-1: -scale, 1: scale}
-
-    def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
-        self.after_step(latent)
 
     def after_step(self, latent: Tensor) -> None:
         if self.center and latent.shape[1] > 1:

@@ -65,9 +65,11 @@ class Connect(Quantizer):
         self.rate_scaling = rate_scaling
 
     def initialize(self, latent: Tensor) -> None:
-        size = latent.detach().square().mean().sqrt()
+        weight = latent.detach()
+        size = weight.square().mean().sqrt()
         if self.rescale and size > 0:
-            latent.detach().mul_(UNIFORM_SIZE / size)
+            weight.mul_(UNIFORM_SIZE / size)
+        self.after_step(weight)
 
     def forward(self, latent: Tensor) -> Tensor:
         if not self.training and self.evaluation == "float":
@@ -98,9 +100,6 @@ class Connect(Quantizer):
         field = latent[0, 0].numel()
         coefficient = (1.5 / (field * (latent.shape[0] + latent.shape[1]))) ** 0.5
         return [(latent, coefficient ** -powers[self.rate_scaling])]
-
-    def on_epoch_start(self, latent: Tensor, epoch: int, epochs: int) -> None:
-        self.after_step(latent)
 
     def after_step(self, latent: Tensor) -> None:
         latent.clamp_(-1, 1)

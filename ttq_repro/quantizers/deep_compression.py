@@ -43,7 +43,7 @@ class DeepCompression(Quantizer):
     Args:
         density: share of a layer's weights that is kept, in (0, 1], exact to one weight; at least
             one is kept.
-        conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 15.
+        conv_bits, fc_bits: b, for convolutions and for linear layers, from 2 to 8.
         prune_at, cluster_at: when these stages begin, as shares of the run's epochs, in [0, 1):
             at the start of the first epoch that ends after this share. The fine-tuning recipe drops
             the learning rate for the last time at 0.75.
@@ -73,8 +73,8 @@ class DeepCompression(Quantizer):
         check_number("density", density)
         if not 0 < density <= 1:
             raise ValueError(f"density must lie in (0, 1], got {density}")
-        check_whole("conv_bits", conv_bits, 2, 15)
-        check_whole("fc_bits", fc_bits, 2, 15)
+        check_whole("conv_bits", conv_bits, 2, 8)
+        check_whole("fc_bits", fc_bits, 2, 8)
         check_share("prune_at", prune_at)
         check_share("cluster_at", cluster_at)
         if cluster_at < prune_at:

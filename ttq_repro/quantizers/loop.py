@@ -15,9 +15,8 @@ from ttq_repro.quantizers.attach import QUANTIZABLE, QuantizedLayer, quantized_l
 def on_epoch_start(layers: Iterable[QuantizedLayer], epoch: int, epochs: int) -> None:
     """Call this before epoch ``epoch`` (from 0) of ``epochs``.
 
-    Deep Compression prunes and clusters here; without this call its weights remain float.
-    BinaryConnect and TernaryConnect clip their initial weights, and BWN centers and clamps them if
-    configured to. The others do nothing.
+    Deep Compression prunes and clusters here; without this call its weights remain float. The
+    other methods do nothing.
 
     Args:
         layers: the model's :func:`quantized_layers`; the same list serves every epoch.

@@ -180,9 +180,14 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
 
 
 def loader_speed(data: DataSource, batch_size: int) -> float:
-    """Images per second that a training loader delivers, not counting its first batch."""
-    batches = iter(data.train_loader(batch_size, seed=0))
-    next(batches)
+    """Images per second that a training loader delivers.
+
+    The first batch, during which its processes start, does not count unless it is the only one.
+    """
     started = time.perf_counter()
+    batches = iter(data.train_loader(batch_size, seed=0))
+    first = len(next(batches)[1])
+    since_first = time.perf_counter()
     images = sum(len(labels) for _, labels in islice(batches, LOADED))
-    return images / (time.perf_counter() - started)
+    done = time.perf_counter()
+    return images / (done - since_first) if images else first / (done - started)

@@ -15,7 +15,13 @@ import pytest
 from tests.processes import wait_for
 from ttq_repro.errors import DataError
 from ttq_repro.files import ROOT, write_atomically
-from ttq_repro.workers import ProcessesError, run_together, threads_each, workers_each
+from ttq_repro.workers import (
+    ProcessesError,
+    in_new_process,
+    run_together,
+    threads_each,
+    workers_each,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +37,22 @@ def test_runs_side_by_side_by_several_processes_share_twice() -> None:
     for together in range(1, 20):
         assert threads_each(threads_each(together, 3), 2) == threads_each(together, 6)
         assert workers_each(workers_each(together, 3), 2) == workers_each(together, 6)
+
+
+def process_of(ending: str) -> int:
+    if ending == "refused":
+        raise DataError("no images")
+    if ending == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def test_a_new_process_returns_raises_or_is_lost() -> None:
+    assert in_new_process(process_of, "done") != os.getpid()
+    with pytest.raises(DataError, match="no images"):
+        in_new_process(process_of, "refused")
+    with pytest.raises(EOFError, match="process ended with exit code -9"):
+        in_new_process(process_of, "killed")
 
 
 def tell_place(folder: Path, _: Connection) -> None:

@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ttq_repro.errors import UserError
+
 #: Fresh processes: a forked one would inherit threads and a GPU that it cannot use.
 SPAWN = multiprocessing.get_context("spawn")
 #: Seconds between checks of exit codes: a dead process's sentinel stays silent while processes
@@ -44,25 +46,34 @@ def workers_each(workers: int, processes: int) -> int:
     return -(-workers // processes)
 
 
-def in_new_process(function: Callable[..., None], *arguments: Any) -> Any:
-    """Run ``function(*arguments, sender)`` in a new process and return what it sends.
-
-    The process ends when this one does.
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function(*arguments)`` returns in a new process, which ends when this one does.
 
     Raises:
-        EOFError: the process ended without sending anything; the message has its exit code.
+        UserError: the function raised it.
+        EOFError: the process ended without a result; the message has its exit code.
     """
     receiver: Connection
     receiver, sender = SPAWN.Pipe(duplex=False)
-    process = _started(function, *arguments, sender)
+    process = _started(_answer, function, arguments, sender)
     sender.close()
     try:
-        return receiver.recv()
+        result, error = receiver.recv()
     except EOFError:
         process.join()
         raise EOFError(f"process ended with exit code {process.exitcode}") from None
     finally:
         process.join()
+    if error is not None:
+        raise error
+    return result
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], sender: Connection) -> None:
+    try:
+        sender.send((function(*arguments), None))
+    except UserError as error:
+        sender.send((None, error))
 
 
 def run_together(

@@ -18,7 +18,7 @@ from torch import nn
 from ttq_repro.benchmark import loops, scale, training, verdict
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
-from ttq_repro.benchmark.scale import Cost, cost_of_a_step
+from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import LEAST_ROUNDS, Timings
 from ttq_repro.benchmark.training import measure
@@ -227,18 +227,9 @@ def test_photographs_are_prepared_loaded_and_trained_on(monkeypatch: pytest.Monk
 
 def test_memory_is_that_of_a_step_alone() -> None:
     """It excludes what this process holds for something else, or once held."""
-
-    class Sender:
-        sent: Cost
-
-        def send(self, cost: Cost) -> None:
-            self.sent = cost
-
     once = np.ones(2**26)  # 512 MB
     del once
-    sender = Sender()
-    scale._steps(config("quantizer=ttq"), 1, sender)
-    assert sender.sent.megabytes < 256
+    assert scale._steps(config("quantizer=ttq"), 1).megabytes < 256
 
 
 @pytest.mark.slow

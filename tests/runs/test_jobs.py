@@ -14,7 +14,7 @@ import torch
 from tests.conftest import TINY
 from tests.processes import children, script, started, wait_for, wait_for_file
 from tests.records import results
-from ttq_repro.errors import DataError, TrainingError, UserError
+from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.runs import jobs as module
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.jobs import train_all
@@ -177,10 +177,10 @@ def test_a_process_gets_its_share_of_threads_and_workers(
 def test_a_lost_process_and_an_error_of_its_run_are_told(
     tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(_: object, config: Config, __: int) -> UserError:
+    def start(_: object, config: Config, __: int) -> None:
         if config["quantizer"]["name"] == "twn":
             raise EOFError("process ended with exit code -9")
-        return TrainingError("diverged")
+        raise TrainingError("diverged")
 
     monkeypatch.setattr(module, "in_new_process", start)
     lost, diverged = tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from multiprocessing.connection import Connection
 
 import torch
 
@@ -108,18 +107,11 @@ def _in_a_process(jobs: int, run: Run) -> None:
     trainer = trainer | {"workers": workers_each(trainer["workers"], jobs)}
     config = run.config | {"trainer": trainer}
     try:
-        error: UserError | None = in_new_process(_work, config, threads)
+        in_new_process(_work, config, threads)
     except EOFError as lost:
-        error = TrainingError(f"its {lost}")
-    if error is not None:
-        raise error
+        raise TrainingError(f"its {lost}") from None
 
 
-def _work(config: Config, threads: int, sender: Connection) -> None:
+def _work(config: Config, threads: int) -> None:
     torch.set_num_threads(threads)
-    try:
-        execute(Run(config), weights_too=True, say=partial(print, flush=True))
-    except UserError as error:
-        sender.send(error)
-    else:
-        sender.send(None)
+    execute(Run(config), weights_too=True, say=partial(print, flush=True))

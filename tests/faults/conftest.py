@@ -18,7 +18,8 @@ from ttq_repro.table import Table
 
 CAPTION = (
     "Faults tried by `make soak` on ResNets of depth 8 on digits ({processor}): how often, and how "
-    "often the run survived, that is went on by the same command and ended as an undisturbed one."
+    "often the run survived, that is, resumed with the same command and ended like an undisturbed "
+    "one."
 )
 HEADER = ["fault", "tried", "survived"]
 

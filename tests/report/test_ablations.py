@@ -123,7 +123,7 @@ def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None
     planned = cells("ablations")
     put(workspace, planned[2], trained(planned[2], 1, provenance={"dirty": True}))
     assert ablations(planned, workspace).note.startswith(
-        f"- one scale, W_p = W_n, seed 1 ({planned[2].setting}): trained by a commit and changes "
+        f"- one scale, W_p = W_n, seed 1 ({planned[2].setting}): trained from a checkout with "
     )
 
 

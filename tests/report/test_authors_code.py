@@ -50,10 +50,10 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     without = render([cell], Workspace(tmp_path), tmp_path)
     assert "Drawn without the released log (AUTHORS_LOG=...)." in without
     text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
-    assert "Ours: 40 epochs" in text
+    assert "Our runs have 40 epochs" in text
     assert "one run of 400 epochs" in text
     assert "its last epoch is 40.00%" in text
-    assert "Ours have 5% of its passes" in text
+    assert "Our runs make 5% of its passes" in text
     assert "start from" not in text
     parent = cell.run.parent
     for seed, error in ((1, 0.105), (2, 0.2)):

@@ -47,10 +47,10 @@ def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
     assert against.startswith("-1.87 [-")
     assert rows["SEQ"] == ["9.50 (n=1)", "-", "-"]
     assert rows["TTQ"] == ["not run", "-", "-"]
-    assert "is not the best" not in table.note
+    assert "does not have the lowest" not in table.note
     note = best_ternary(planned, workspace, "seq").note
     assert (
-        "`artifact.options.chosen=seq` is not the best one held out, which is `twn_distilled`"
+        "`artifact.options.chosen=seq` does not have the lowest held-out error; `twn_distilled` has"
         in note
     )
 
@@ -81,7 +81,7 @@ def test_nothing_is_chosen_before_it_was_compared(tmp_path: Path) -> None:
     put(workspace, place["test", CHOSEN], failing(place["test", CHOSEN], 1, 90))
     table = best_ternary(planned, workspace, CHOSEN)
     assert "TWN, distilled" in [row[0] for row in table.rows]
-    assert "not chosen yet: `artifact.options.chosen=twn_distilled`" in table.note
+    assert "no method has been chosen by its held-out error yet; `artifact" in table.note
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:
     cell = by_place(planned)["selection", CHOSEN]
     put(workspace, cell, replace(failing(cell, 1, 90), provenance=PROVENANCE | {"dirty": True}))
     note = best_ternary(planned, workspace, CHOSEN).note
-    assert f"- TWN, distilled, selection, seed 1 ({cell.setting}): trained by a commit" in note
+    assert f"- TWN, distilled, selection, seed 1 ({cell.setting}): trained from a" in note
 
 
 def test_what_is_tested_is_what_is_chosen() -> None:

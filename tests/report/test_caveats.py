@@ -42,7 +42,7 @@ def test_a_final_epoch_that_is_far_from_the_last_ones(final: float) -> None:
         {"metrics": {"test_error": [*curve, final]}}, {"metrics": {"test_error": [*curve, 0.0999]}}
     )
     assert line == (
-        LEAD.format(1) + f"the final epoch is an outlier, {100 * final:.2f} where the median of "
+        LEAD.format(1) + f"the final epoch is an outlier: {100 * final:.2f}, while the median of "
         "the last 20 epochs is 9.00"
     )
 
@@ -53,26 +53,27 @@ def test_one_epoch_is_no_outlier() -> None:
 
 def test_scales_that_are_not_positive_are_named() -> None:
     assert of(ending(positive_scale=[1.0, -5.214], negative_scale=[0.0, 1.0])) == [
-        LEAD.format(1) + "not positive at the end: W_n of layer0, 0.00, W_p of layer1, -5.21"
+        LEAD.format(1)
+        + "scales not positive at the end: W_n of layer0 (0.00), W_p of layer1 (-5.21)"
     ]
 
 
 def test_of_many_scales_three_are_named() -> None:
     (line,) = of(ending(positive_scale=[-1.0, -2.0, -3.0, -4.0, -5.0]))
     assert line.endswith(
-        "W_p of layer0, -1.00, W_p of layer1, -2.00, W_p of layer2, -3.00 and 2 more"
+        "W_p of layer0 (-1.00), W_p of layer1 (-2.00), W_p of layer2 (-3.00) and 2 more"
     )
 
 
 def test_what_cannot_be_trained_again_from_its_commit() -> None:
     assert of({}, {"provenance": {"dirty": True}}) == [
-        LEAD.format(2) + "trained by a commit and changes that were not committed"
+        LEAD.format(2) + "trained from a checkout with uncommitted changes"
     ]
 
 
 def test_a_run_in_place_of_another() -> None:
     both = {"dirty": True, "replaces": [{"final": 0.08}, {"final": 0.0812}]}
     assert of({"provenance": both}) == [
-        LEAD.format(1) + "trained by a commit and changes that were not committed; in place of "
-        "earlier weights of this seed that were lost, whose error was 8.00 and 8.12"
+        LEAD.format(1) + "trained from a checkout with uncommitted changes; replaces earlier runs "
+        "of this seed whose weights were lost (error: 8.00 and 8.12)"
     ]

@@ -134,8 +134,8 @@ def test_networks_of_different_parents_are_not_compared(workspace: Workspace) ->
     command = "make reproduce-comparison BUDGET=paper PRECISION=bf16{} DATA_DIR=... METHODS={}`"
     identity = planned[-1].run.identity
     assert table.note.splitlines() == [
-        f"- left out: delete `results/records/cifar10/{identity}/seed2.json`, "
-        f"then `{command.format(' SEEDS=2', 'ttq')}",
+        f"- left out; to train it again, delete `results/records/cifar10/{identity}/seed2.json`, "
+        f"then run `{command.format(' SEEDS=2', 'ttq')}",
         f"- not run: `{command.format('', 'control')}",
     ]
 
@@ -176,7 +176,7 @@ def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None
     )
     title, setting = planned[-1].labels["title"], planned[-1].setting
     assert comparison(planned, workspace).note.startswith(
-        f"- {title}, seed 1 ({setting}): trained by a commit and changes that were not committed\n"
+        f"- {title}, seed 1 ({setting}): trained from a checkout with uncommitted changes\n"
     )
 
 

@@ -73,7 +73,7 @@ def test_the_interval_of_the_difference_decides(
     rows = equality(planned, workspace).rows
     (row,) = rows
     assert row[:2] == ["full precision", "short"]
-    assert row[2:5] == ["-", "the same execution", "10.00 ± 0.05 (n=3)"]
+    assert row[2:5] == ["-", "same as bf16", "10.00 ± 0.05 (n=3)"]
     assert row[6].startswith(difference)
     assert row[7] == said
 
@@ -84,7 +84,7 @@ def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_p
         fill(planned, workspace, precision, (1000, 1005, 995), compiled=[compiled] * 3)
     same, plain = equality(planned, workspace).rows
     errors = ["10.00 ± 0.05 (n=3)"] * 2
-    assert same[3:] == ["the same execution", *errors, "-", "another execution"]
+    assert same[3:] == ["same as bf16", *errors, "-", "different execution"]
     assert plain[3:6] == ["plain", *errors]
     assert plain[6].startswith("+0.00 [")
     assert plain[7] == "agree"
@@ -107,7 +107,7 @@ def test_precisions_are_compared_on_one_kind_of_machine(
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
     (on_gpu,) = equality(planned, workspace).rows
-    assert on_gpu[2:6] == ["GPU", "the same execution", "10.00 ± 0.05 (n=3)", "10.05 ± 0.07 (n=2)"]
+    assert on_gpu[2:6] == ["GPU", "same as bf16", "10.00 ± 0.05 (n=3)", "10.05 ± 0.07 (n=2)"]
     assert on_gpu[6].startswith("+0.05 [")
     assert on_gpu[6].endswith("(n=2)")
 
@@ -116,7 +116,7 @@ def test_runs_tested_on_other_images_are_not_compared(planned: list[Cell], tmp_p
     workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", (500, 505, 495), images=5_000)
-    with pytest.warns(UserWarning, match="tested on different images"):
+    with pytest.warns(UserWarning, match="the numbers of test images differ"):
         (row,) = equality(planned, workspace).rows
     assert row[6:] == ["-", "left out"]
 
@@ -134,10 +134,10 @@ def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Pa
     first, *others = equality(planned, workspace).note.splitlines()
     assert first.startswith(
         "- full precision, short, bf16: 10.50 ± 0.05 (n=3) on CPUs, 10.00 ± 0.05 (n=3) on GPUs, "
-        "+0.50 ["
+        "difference +0.50 ["
     )
-    assert first.endswith("(n=3) apart: undecided at this n")
-    assert not [line for line in others if "apart" in line]
+    assert first.endswith("(n=3): undecided at this n")
+    assert not [line for line in others if "on CPUs" in line]
 
 
 def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], tmp_path: Pa
     bf16 = next(cell for cell in planned if cell.setting == "short, bf16")
     made = trained(bf16, 1, 0.1)
     put(workspace, bf16, replace(made, provenance=made.provenance | {"dirty": True}))
-    assert "not committed" not in equality(planned, workspace).note
+    assert "uncommitted" not in equality(planned, workspace).note
     fp32 = next(cell for cell in planned if cell.setting == "short, fp32")
     put(workspace, fp32, trained(fp32, 1, 0.1))
-    assert "not committed" in equality(planned, workspace).note
+    assert "uncommitted" in equality(planned, workspace).note
 
 
 def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:

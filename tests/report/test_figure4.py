@@ -32,7 +32,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
     planned = cells("figure4", "paper")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
     text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
-    assert "laid over our schedule" in text
+    assert "stretched to the length of our schedule" in text
     released = ReleasedLog.read(tmp_path, log.name)
     axes = figure4([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
@@ -41,7 +41,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
         assert theirs.get_xdata()[-1] == 80
     stand_in = cells("figure4", "short", "dataset=imagenette")
     put(Workspace(tmp_path), stand_in[3], trained(stand_in[3], 1))
-    assert "laid over" not in render(stand_in, Workspace(tmp_path), tmp_path, str(tmp_path))
+    assert "stretched" not in render(stand_in, Workspace(tmp_path), tmp_path, str(tmp_path))
 
 
 def test_a_stand_in_says_so_in_the_figure_and_in_its_name(tmp_path: Path) -> None:

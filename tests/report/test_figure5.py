@@ -71,7 +71,7 @@ def test_a_point_from_another_parent_is_left_out_and_named(tmp_path: Path) -> No
     with pytest.warns(UserWarning, match="resnet20-ttq_sparsity-.* is left out"):
         text = render(list(planned.values()), workspace, tmp_path)
     assert "n = 1: full precision, r = 0.2." in text
-    assert "Left out of r = 0.4: delete `results/records/" in text
+    assert "Left out: a run of r = 0.4; to train it again, delete `results/records/" in text
 
 
 def test_eight_sparsities_and_the_paper_threshold_are_planned() -> None:
@@ -111,5 +111,5 @@ def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
 def test_the_caption_says_if_points_share_no_seed(tmp_path: Path) -> None:
     put_beside_parent(Workspace(tmp_path), 3)
     text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
-    assert "over seeds of their own, as there is none that all have." in text
+    assert "each over its own seeds, as no seed is common to all." in text
     assert "n = 2: full precision. n = 1: r = 0.2." in text

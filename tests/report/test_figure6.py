@@ -54,7 +54,7 @@ def test_the_table_has_the_caveats_of_its_run() -> None:
     made = replace(alexnet(cell), provenance=PROVENANCE | {"dirty": True})
     note = kernel_table(CellRecords(cell, {1: made})).note
     assert note.startswith(f"- TTQ, seed 1 ({cell.setting}): ")
-    assert note.endswith("trained by a commit and changes that were not committed")
+    assert note.endswith("trained from a checkout with uncommitted changes")
 
 
 def test_the_total_is_weighted_by_weights() -> None:

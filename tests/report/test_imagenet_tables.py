@@ -57,7 +57,7 @@ def test_a_stand_in_is_labelled_and_kept_apart(module: object, workspace: Worksp
     assert "Not the paper's numbers: 4,500 and 1,100 photographs of imagenette stand in" in text
     assert "| 31.00 (n=1) |" in text
     count = trained(planned[-1], 1, 0.31).test_images
-    assert f"On {count:,} images the choice" in text
+    assert f"With {count:,} test images, their choice" in text
     assert f"about {100 * (0.31 * 0.69 / count) ** 0.5:.1f} points" in text
     assert "top-5" not in text
     assert "difference" not in text

@@ -257,7 +257,7 @@ def test_what_stands_in_place_of_a_measurement_is_warned_about(
     (tmp_path / "inference.csv").write_text(
         f"{header}\n{','.join([*claim.rule.where.values(), *cell])}\n"
     )
-    with pytest.warns(UserWarning, match=rf"inference\.csv: no number: {named}"):
+    with pytest.warns(UserWarning, match=rf"inference\.csv: not a number: {named}"):
         assert judge(claim.id, [], tmp_path).verdict == Verdict.NOT_RUN
 
 
@@ -355,7 +355,9 @@ def test_the_recorded_parent_says_which_child_is_mismatched() -> None:
 def test_networks_tested_on_other_images_are_not_compared() -> None:
     first, second = pairs(20, 64, 70), pairs(20, 64, 70)
     fewer = [replace(one, correct=one.correct[:1000], test_images=6000) for one in second[:2]]
-    with pytest.warns(UserWarning, match="tested on different images: .* on 6000, .* on 10000"):
+    with pytest.warns(
+        UserWarning, match="the numbers of test images differ: .* on 6000, .* on 10000"
+    ):
         judgement = judge(DIFFERENCE, [first[0], fewer[1], *first[2:]])
     assert judgement.ours is not None
     assert judgement.ours.count == 1
@@ -418,7 +420,7 @@ def test_a_benchmark_without_the_row_or_column_is_warned_about(
         for key, v in (rule.where | {"whole x": "15"}).items()
     }
     (tmp_path / "sizes.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
-    with pytest.warns(UserWarning, match=r"sizes\.csv: no 'whole x' of network=ResNet-20, format="):
+    with pytest.warns(UserWarning, match=r"sizes\.csv: no row with network=ResNet-20, .*'whole x'"):
         assert judge("size-resnet20", [], tmp_path).verdict == Verdict.NOT_RUN
 
 

@@ -74,7 +74,8 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
     write_results_readme(tmp_path, NOT_RUN, RunList(), ["table2: not run: `make x`"])
     index = (tmp_path / "README.md").read_text()
     assert answer(NOT_RUN) in index
-    links = [line for line in index.splitlines() if line.startswith("- ")]
+    lists = index.partition(answer(NOT_RUN))[2]
+    links = [line for line in lists.splitlines() if line.startswith("- ")]
     assert links == [
         "- [table1](tables/table1.md)",
         "- [ablations](tables/ablations.md)",
@@ -171,17 +172,17 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
 @pytest.mark.parametrize(
     ("judgement", "says"),
     [
-        (Judgement(BY_ID[FIRST], Verdict.NOT_RUN), "here it is not run."),
+        (Judgement(BY_ID[FIRST], Verdict.NOT_RUN), "ours is not run."),
         (
             Judgement(BY_ID[FIRST], Verdict.NOT_RUN, Estimate.around(0.5, 2, 0.25), "short, bf16"),
-            "here it is not run, but a shorter schedule gives +0.50 [+0.25, +0.75] (n=2; short, "
+            "ours is not run, but a shorter schedule gives +0.50 [+0.25, +0.75] (n=2; short, "
             "bf16).",
         ),
         (
             Judgement(
                 BY_ID[FIRST], Verdict.REPRODUCED, Estimate.around(0.6, 3, 0.1), "paper, bf16"
             ),
-            "here it is +0.60 [+0.50, +0.70] (n=3; paper, bf16): reproduced.",
+            "ours is +0.60 [+0.50, +0.70] (n=3; paper, bf16). Verdict on this claim: reproduced.",
         ),
         (
             Judgement(
@@ -191,15 +192,15 @@ def test_the_table_of_claims_shows_what_a_verdict_rests_on() -> None:
                 "paper, bf16",
                 trailing=1.28,
             ),
-            "here it is +3.76 (n=1; paper, bf16; a final epoch is an outlier, the mean of the last "
-            "eighth gives +1.28): undecided at this n.",
+            "ours is +3.76 (n=1; paper, bf16; a final epoch is an outlier; the mean over the last "
+            "eighth of the epochs gives +1.28). Verdict on this claim: undecided at this n.",
         ),
     ],
 )
 def test_the_answer_tells_what_became_of_the_first_network(judgement: Judgement, says: str) -> None:
     text = answer(with_one(judgement))
-    assert "These four claims: all not run.**" in text
-    assert f"TTQ minus that of full precision is +0.64 points in the paper; {says}\n" in text
+    assert "Verdict on these four claims: all not run.**" in text
+    assert f"TTQ's error minus full precision's is +0.64 points in the paper; {says}\n" in text
 
 
 def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
@@ -208,9 +209,10 @@ def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
         for one in with_one(Judgement(BY_ID[FIRST], Verdict.UNDECIDED))
     ]
     assert answer(sizes).endswith(
-        "Of 37 claims on CIFAR-10: 0 reproduced, 0 not reproduced, 1 undecided at this n, 36 not "
-        "run; of 33 claims on ImageNet: all not run; of 6 claims on size and speed: 0 reproduced, "
-        "3 true by construction, 0 not reproduced, 0 undecided at this n, 3 not run.\n"
+        "- CIFAR-10, 37 claims: 0 reproduced, 0 not reproduced, 1 undecided at this n, 36 not run\n"
+        "- ImageNet, 33 claims: all not run\n"
+        "- Size and speed, 6 claims: 0 reproduced, 3 true by construction, 0 not reproduced, "
+        "3 not run\n"
     )
 
 
@@ -248,7 +250,7 @@ def test_runs_show_their_origin(tmp_path: Path) -> None:
     assert [row.seed for row in of_net.trained] == [1, 2]
     row = of_net.trained[0]
     assert (row.final, row.minutes, row.hardware) == ("11.19", "2.5", "a CPU")
-    assert (row.commit, row.parent) == (f"{'c' * 10} and changes", "e" * 12)
+    assert (row.commit, row.parent) == (f"{'c' * 10}, uncommitted changes", "e" * 12)
     page = write_page(tmp_path, NOT_RUN, runs, [], []).read_text()
     assert "from 2\n    runs of <code>ttq_repro</code>: 2 on cifar10. Every number" in page
     assert "recipe.epochs=30" in page

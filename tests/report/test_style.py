@@ -64,7 +64,7 @@ def test_captions_name_series_of_several_kinds_of_machine() -> None:
     found = [CellRecords(parent, mixed), CellRecords(ttq, {1: trained(ttq, 1, provenance=gpu)})]
     assert drawn_from(found) == (
         "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
-        "On CPU and GPU: full precision."
+        "Trained on CPU and GPU: full precision."
     )
 
 
@@ -87,8 +87,8 @@ def test_captions_have_the_caveats_of_their_runs() -> None:
     parent, *_ = cells("figure3", "short", "precision=fp32")
     found = [CellRecords(parent, {2: trained(parent, 2, provenance={"dirty": True})})]
     assert drawn_from(found).endswith(
-        "n = 1: full precision. Caveat on full precision, seed 2 (short, fp32): trained by a "
-        "commit and changes that were not committed."
+        "n = 1: full precision. Caveat on full precision, seed 2 (short, fp32): trained from a "
+        "checkout with uncommitted changes."
     )
 
 

@@ -518,7 +518,7 @@ AREAS: dict[str, dict[str, list[Claim]]] = {
         "AlexNet-BN on ImageNet": _alexnet_claims(),
         "Density of AlexNet-BN, Table 4": _table4(),
     },
-    "size and speed": {"Size and speed": _deployment()},
+    "Size and speed": {"Size and speed": _deployment()},
 }
 SUBJECTS = {subject: claims for subjects in AREAS.values() for subject, claims in subjects.items()}
 CLAIMS = tuple(claim for claims in SUBJECTS.values() for claim in claims)

@@ -20,11 +20,11 @@ from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "Ablations of TTQ on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
-    "epoch (never the best one). Each row differs from the baseline only in its override, and, "
-    "if marked `CPU and GPU`, in the kind of machine of some of the runs that it compares. It "
-    "starts from the same full-precision network of the same seed, or, if the network itself "
-    "differs, from a parent of its own. Differences are in points, against the baseline or the "
-    "row's own parent, over the same seeds and test images, with 95% intervals; a single seed has "
+    "epoch (never the best one). Each row differs from the baseline only in its override. A row "
+    "marked `CPU and GPU` compares runs on both kinds of machine. All rows start from the "
+    "baseline's full-precision parent of the same seed, except rows that change the network, "
+    "which have a parent of their own. Differences are in points, against the baseline or the "
+    "row's parent, over the same seeds and test images, with 95% intervals; a single seed has "
     "none."
 )
 HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
@@ -37,7 +37,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row per change at the setting at which most have a record, then those of others."""
+    """One row per change at the setting at which most have a record, then at other settings."""
     blocks = by_setting(cells, workspace, _is_baseline)
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]

@@ -1,4 +1,4 @@
-"""TTQ as the released code computes it, with the curves of the released log laid over ours."""
+"""TTQ as the released code computes it, drawn over the curves of the released log."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     "ResNet-20 on CIFAR-10 with the preset authors_code, TTQ as the released code computes it: "
-    "error by epoch (above), and the scales W_p and W_n of every quantized layer (below). Lines"
-    " are means over seeds, bands ± s.d. The training error is that of the epoch while it runs,"
-    " on augmented images. Ours: {epochs} epochs of one pass over the data each."
+    "error by epoch (above), and the scales W_p and W_n of every quantized layer (below). Lines "
+    "are means over seeds, bands ± s.d. The training error is measured during the epoch, on "
+    "augmented images. Our runs have {epochs} epochs of one pass over the data each."
 )
 PARENT = " They start from a full-precision network of {epochs} epochs, whose error is {error}."
 WITH_LOG = (
-    " Pale: the released log, one run of {theirs} epochs of two passes each, laid over ours from "
-    "start to end; the test error of its last epoch is {error:.2f}%."
+    " Pale: the released log, one run of {theirs} epochs of two passes each, stretched to the "
+    "length of ours; the test error of its last epoch is {error:.2f}%."
 )
 FEWER = (
-    " Ours have {share:.0%} of its passes, so that the shapes of the curves can be compared, but"
-    " not where they end."
+    " Our runs make {share:.0%} of its passes: the shapes of the curves can be compared, but not "
+    "their ends."
 )
 WITHOUT_LOG = " Drawn without the released log (AUTHORS_LOG=...)."
 COLUMNS = 5

@@ -43,11 +43,11 @@ def _find(rule: Measured, path: Path) -> Measurement:
             if rule.column in row and rule.where.items() <= row.items():
                 return _read(rule, row, path)
     where = ", ".join(f"{column}={value}" for column, value in rule.where.items())
-    raise ValueError(f"no {rule.column!r} of {where}")
+    raise ValueError(f"no row with {where} and a column {rule.column!r}")
 
 
 def _is_of(benchmark: str, path: Path) -> bool:
-    """Whether a file's name is the benchmark's, or ends with a date; others may begin alike."""
+    """Whether a name that starts with the benchmark's is equal to it, or ends with a date."""
     return path.stem == benchmark or DATE.search(path.stem) is not None
 
 
@@ -69,4 +69,4 @@ def _number(text: str) -> float:
     try:
         return float(text.replace(",", ""))
     except ValueError:
-        raise ValueError(f"no number: {text!r}") from None
+        raise ValueError(f"not a number: {text!r}") from None

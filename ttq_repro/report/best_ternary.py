@@ -26,7 +26,7 @@ CAPTION = (
     "is taken over the same seeds and test images, with its 95% interval; a single seed has "
     "none. Distilled: also learns from the outputs of its full-precision parent."
 )
-HEADER = ["method", "budget, precision", "error held out", "test error", "minus full precision"]
+HEADER = ["method", "budget, precision", "held-out error", "test error", "minus full precision"]
 FULL_PRECISION = "full_precision"
 
 
@@ -56,7 +56,7 @@ def _row(one: CellRecords, tested: dict[str, CellRecords], chosen: str | None) -
     if method not in tested:
         return [name, basis(one), error_of(one), NOTHING, NOTHING]
     ours, full_precision = tested[method].records, {}
-    # A request for some methods alone may lack full precision.
+    # A request for only some methods may lack full precision.
     if method != FULL_PRECISION and FULL_PRECISION in tested:
         full_precision = tested[FULL_PRECISION].records
     compared = [full_precision[seed] for seed in ours if seed in full_precision]
@@ -79,11 +79,16 @@ def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
 def _choice(errors: dict[str, float], chosen: str) -> str:
     """A note if the chosen method has no held-out error, or another one does better."""
     if chosen not in errors:
-        return f"not chosen yet: `artifact.options.chosen={chosen}` is where the choice begins"
+        return (
+            "no method has been chosen by its held-out error yet; "
+            f"`artifact.options.chosen={chosen}` is only the initial value"
+        )
     best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
-    return f"`artifact.options.chosen={chosen}` is not the best one held out, which is `{best}`"
+    return (
+        f"`artifact.options.chosen={chosen}` does not have the lowest held-out error; `{best}` has"
+    )
 
 
 def _method(one: CellRecords) -> str:

@@ -104,7 +104,9 @@ def notes_on(found: Sequence[CellRecords], *own: str) -> str:
 
 def _what_to_run(found: Iterable[CellRecords]) -> Iterator[str]:
     """What to do about cells that were not run, and about records left out."""
-    yield from (f"{LEFT_OUT}: {remedy}" for one in found for remedy in _remedies(one))
+    yield from (
+        f"{LEFT_OUT}; to train it again, {remedy}" for one in found for remedy in _remedies(one)
+    )
     yield from not_run(one.cell for one in _missing(found))
 
 
@@ -115,14 +117,14 @@ def _missing(found: Iterable[CellRecords]) -> list[CellRecords]:
 def _remedies(one: CellRecords) -> list[str]:
     """What to do about each record that is left out."""
     return [
-        f"delete `{path}`, then `{command}`"
+        f"delete `{path}`, then run `{command}`"
         for seed, path in one.left_out
         for command in commands([one.cell], seed)
     ]
 
 
 def scatter_of_images(found: list[CellRecords]) -> str:
-    """How uncertain the choice of test images alone makes one error; empty without records."""
+    """A sentence on the scatter of an error by the choice of test images; empty without records."""
     records = [record for one in found for record in one.records.values()]
     if not records:
         return ""
@@ -130,7 +132,7 @@ def scatter_of_images(found: list[CellRecords]) -> str:
     error = sum(record.test_error["final"] for record in records) / len(records)
     deviation = 100 * sqrt(error * (1 - error) / images)
     return (
-        f" On {images:,} images the choice of images alone gives one error a standard deviation of "
+        f" With {images:,} test images, their choice alone gives an error a standard deviation of "
         f"about {deviation:.1f} points."
     )
 
@@ -148,11 +150,15 @@ def drawn_from(found: list[CellRecords]) -> str:
     for one in found:
         if kinds := machines(record.machine for record in one.records.values()):
             together.setdefault(kinds, []).append(one.title)
-    sentences += [f"On {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
+    sentences += [f"Trained on {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
     if missing:
         trained = " and ".join(f"`{command}`" for command in commands(one.cell for one in missing))
         titles_of_missing = ", ".join(one.title for one in missing)
         sentences.append(f"Not run: {titles_of_missing}; to train: {trained}.")
-    sentences += [f"Left out of {one.title}: {way}." for one in found for way in _remedies(one)]
+    sentences += [
+        f"Left out: a run of {one.title}; to train it again, {way}."
+        for one in found
+        for way in _remedies(one)
+    ]
     sentences += [f"Caveat on {caveat}." for caveat in caveats(found)]
     return " ".join(sentences)

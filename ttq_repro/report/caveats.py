@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.record import Record, last_eighth
 
-#: An outlier is more than this many points from the median of the last eighth of the epochs.
+#: An outlier is off by more than this many points from the median of the last eighth of the epochs.
 FAR = 1.0
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
 #: How many scales are named at most, so that a failed run does not fill a page.
@@ -45,23 +45,24 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
 def _reasons(record: Record) -> Iterator[str]:
     if off := outlier(record):
         yield (
-            f"the final epoch is an outlier, {off.final:.2f} where the median of the last "
+            f"the final epoch is an outlier: {off.final:.2f}, while the median of the last "
             f"{off.epochs} epochs is {off.usual:.2f}"
         )
     if scales := _not_positive(record):
         more = f" and {len(scales) - NAMED} more" if len(scales) > NAMED else ""
-        yield f"not positive at the end: {', '.join(scales[:NAMED])}{more}"
+        yield f"scales not positive at the end: {', '.join(scales[:NAMED])}{more}"
     if record.provenance.get("dirty"):
-        yield "trained by a commit and changes that were not committed"
+        yield "trained from a checkout with uncommitted changes"
     if replaced := record.provenance.get("replaces"):
         ends = " and ".join(f"{100 * one['final']:.2f}" for one in replaced)
-        yield f"in place of earlier weights of this seed that were lost, whose error was {ends}"
+        runs = "earlier runs" if len(replaced) > 1 else "an earlier run"
+        yield f"replaces {runs} of this seed whose weights were lost (error: {ends})"
 
 
 def _not_positive(record: Record) -> list[str]:
     """The final scales, with their values, that flip the sign of their weights or zero them."""
     return [
-        f"{symbol} of {layer}, {reported[scale][-1]:.2f}"
+        f"{symbol} of {layer} ({reported[scale][-1]:.2f})"
         for layer, reported in record.layers.items()
         for scale, symbol in SCALES.items()
         if scale in reported and reported[scale][-1] <= 0

@@ -12,13 +12,13 @@ from ttq_repro.report.statistics import Estimate
 from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
-    "The paper's claims and what became of them. Ours: the mean over n seeds of the final "
-    "epoch, with its 95% interval. A claim is reproduced if the whole interval lies within the "
-    "accepted range, not reproduced if all of it lies outside, and undecided otherwise; a "
-    "single seed decides nothing. Only runs at the `paper` budget decide. A number beside a "
-    "claim that is not run comes from a shorter budget, at which a claim about a direction may "
-    "have held or failed. Seeds trained on CPUs and on GPUs are pooled, marked `CPU and GPU`; "
-    "the table of equality shows how far the two lie apart."
+    "The paper's claims and our verdicts. Ours: the mean over n seeds of the final epoch, with "
+    "its 95% interval. A claim is reproduced if the whole interval lies within the accepted "
+    "range, not reproduced if all of it lies outside, and undecided otherwise; a single seed "
+    "decides nothing. Only runs at the `paper` budget decide. A number beside a claim that is "
+    "not run comes from a shorter budget, at which a claim about a direction may have held or "
+    "failed. Seeds trained on CPUs and on GPUs are pooled and marked `CPU and GPU`; the equality "
+    "table shows how far apart the two are."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"
@@ -70,11 +70,13 @@ def summary(judgements: Sequence[Judgement]) -> str:
 
 
 def _counts(judgements: Sequence[Judgement]) -> str:
+    """The number of claims by verdict; of zeros only those of the two decisive verdicts."""
     counts = Counter(judgement.verdict for judgement in judgements)
     if len(counts) == 1:
         text = f"all {next(iter(counts))}"
     else:
-        shown = (v for v in Verdict if counts[v] or v is not Verdict.BY_CONSTRUCTION)
+        decisive = Verdict.REPRODUCED, Verdict.NOT_REPRODUCED
+        shown = (v for v in Verdict if counts[v] or v in decisive)
         text = ", ".join(f"{counts[v]} {v}" for v in shown)
     shorter = Counter(word for j in judgements if (word := j.at_shorter_budget))
     if shorter:
@@ -84,32 +86,32 @@ def _counts(judgements: Sequence[Judgement]) -> str:
 
 
 def answer(judgements: Sequence[Judgement]) -> str:
-    """Whether the paper reproduces, in a few sentences of Markdown.
+    """Whether the paper reproduces: a paragraph of Markdown and a list of counts.
 
     Areas are counted separately: a small format says nothing about accuracy, and ImageNet runs that
     a reader cannot do should not count as missing on CIFAR-10.
     """
     by_id = {judgement.claim.id: judgement for judgement in judgements}
     text = (
-        "**Does TTQ beat full precision, as the paper claims for ResNet-32, 44 and 56 and for "
-        f"AlexNet-BN? These four claims: {_counts([by_id[id_] for id_ in HEADLINE])}.** On "
-        "ResNet-20 the error of TTQ minus that of full precision is "
-        f"{paper_number(by_id[FIRST].claim)} points in the paper; {_first(by_id[FIRST])}.\n\n"
+        "**Does TTQ beat full precision? The paper claims so for ResNet-32, 44 and 56 and for "
+        "AlexNet-BN. Verdict on these four claims: "
+        f"{_counts([by_id[id_] for id_ in HEADLINE])}.** On ResNet-20, TTQ's error minus full "
+        f"precision's is {paper_number(by_id[FIRST].claim)} points in the paper; "
+        f"{_first(by_id[FIRST])}.\n\nThe verdicts on all {len(judgements)} claims:\n\n"
     )
-    counted = []
     for area, subjects in AREAS.items():
         some = [by_id[claim.id] for claims in subjects.values() for claim in claims]
-        counted.append(f"{len(some)} claims on {area}: {_counts(some)}")
-    return f"{text}Of {'; of '.join(counted)}.\n"
+        text += f"- {area}, {len(some)} claims: {_counts(some)}\n"
+    return text
 
 
 def _first(judgement: Judgement) -> str:
     """Our result for the claim ``FIRST``, in words."""
     if judgement.ours is None:
-        return "here it is not run"
+        return "ours is not run"
     if judgement.verdict is Verdict.NOT_RUN:
-        return f"here it is not run, but a shorter schedule gives {_ours(judgement)}"
-    return f"here it is {_ours(judgement)}: {judgement.verdict}"
+        return f"ours is not run, but a shorter schedule gives {_ours(judgement)}"
+    return f"ours is {_ours(judgement)}. Verdict on this claim: {judgement.verdict}"
 
 
 def paper_number(claim: Claim) -> str:
@@ -133,7 +135,10 @@ def basis(judgement: Judgement) -> str:
     text = seeds + judgement.basis
     if judgement.trailing is not None:
         trailing = _number(judgement.trailing, judgement.claim.unit)
-        text += f"; a final epoch is an outlier, the mean of the last eighth gives {trailing}"
+        text += (
+            "; a final epoch is an outlier; the mean over the last eighth of the epochs gives "
+            f"{trailing}"
+        )
     return text
 
 

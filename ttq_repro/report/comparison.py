@@ -21,15 +21,14 @@ CAPTION = (
     "Methods compared on ResNet-20: test error in %, mean ± s.d. over n seeds, of the final "
     "epoch (never the best one). Every row but the first starts from the first row's network of"
     " the same seed and trains for the same number of further epochs; the control does so in "
-    "full precision. At the `paper` budget TTQ's first two epochs use a learning rate of their "
-    "own. Trailing: the mean of the last eighth of the epochs; the paper reports a moving "
-    "average. Differences are those of the final epoch, in points, against the parent or the "
-    "control, over the same seeds and test images, with 95% intervals; a single seed has none. "
-    "Bits a weight: the width of a code in the quantized layers; the first convolution stays "
-    "float."
+    "full precision. At the `paper` budget, TTQ's first two epochs use a learning rate of 2e-4. "
+    "Trailing: the mean over the last eighth of the epochs; the paper reports a moving average. "
+    "Differences are those of the final epoch, in points, against the parent or the control, "
+    "over the same seeds and test images, with 95% intervals; a single seed has none. Bits per "
+    "weight: the width of a code in the quantized layers; the first convolution stays float."
 )
 HEADER = [
-    "method", "budget, precision", "bits a weight",
+    "method", "budget, precision", "bits per weight",
     "error", "trailing", "minus parent", "minus control",
 ]  # fmt: skip
 PARENT, CONTROL = REFERENCES = "full_precision", "control"
@@ -41,7 +40,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
 
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row per method at the setting at which most have a record, then those of others."""
+    """One row per method at the setting at which most have a record, then at other settings."""
     blocks = by_setting(cells, workspace, lambda one: one.cell.labels["method"] in REFERENCES)
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block)]

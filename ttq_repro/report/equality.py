@@ -22,32 +22,32 @@ from ttq_repro.table import NOTHING, Table
 Way = tuple[str, bool]
 BF16: Way = ("bf16", False)
 PLAIN: Way = ("fp32", True)
-#: What bf16 is compared with, and its name in the table.
-REFERENCES: dict[Way, str] = {("fp32", False): "the same execution", PLAIN: "plain"}
+#: What bf16 is compared with, and how the table describes its execution.
+REFERENCES: dict[Way, str] = {("fp32", False): "same as bf16", PLAIN: "plain"}
 #: How far apart the errors may be, in points.
 MARGIN = 0.5
 #: Replaces the verdict if no two runs on the two paths were executed alike.
-OTHER_EXECUTION = "another execution"
-#: What the verdicts on claims are called here.
+OTHER_EXECUTION = "different execution"
+#: Names of the verdicts here, where they are not about claims.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
 CAPTION = (
     "Training in mixed bfloat16 as the project does it by default, compiled or replayed as a "
     "CUDA graph, against float32: ResNet-20 on CIFAR-10, test error in %, mean ± s.d. over n "
     "seeds, of the final epoch (never the best one), on one kind of machine. The difference of "
-    "the means, in points, has Welch's 95% interval. Seeds are not paired: two runs of one seed"
-    " share their initialization and order of images, but end no more alike than runs of two "
-    f"seeds. The two agree if the whole interval lies within ±{MARGIN}, even if it excludes 0. "
-    "The same execution: float32 was compiled or replayed if bf16 was, so that only the "
-    "precision differs. Plain: float32 ran kernel by kernel, neither compiled nor replayed. "
-    "Below the table, by the same rule: CPUs against GPUs, whose runs are pooled in other "
-    "tables."
+    "the means, in points, has Welch's 95% interval. Seeds are not paired: two runs of one seed "
+    "share their initialization and order of images, but their results are no more alike than "
+    "those of two different seeds. The two precisions agree if the whole interval lies within "
+    f"±{MARGIN}, even if it excludes 0. Same as bf16: float32 was compiled or replayed just as "
+    "bf16 was; only the precision differs. Plain: float32 ran kernel by kernel, neither compiled "
+    "nor replayed. Below the table, by the same rule: CPUs against GPUs, whose runs are pooled "
+    "in other tables."
 )
 HEADER = [
     "method",
     "budget",
     "machine",
+    "execution of float32",
     "float32",
-    "its error",
     "bf16",
     "bf16 minus float32",
     "verdict",
@@ -125,7 +125,9 @@ def _between_machines(one: CellRecords) -> str:
         return ""
     difference, said = _judged(cpu, gpu)
     name = f"{one.title}, {one.cell.setting}"
-    return f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, {difference} apart: {said}"
+    return (
+        f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, difference {difference}: {said}"
+    )
 
 
 def _alike(*found: CellRecords) -> bool:

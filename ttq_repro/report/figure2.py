@@ -74,7 +74,7 @@ def draw_scales(axes: Axes, ttq: CellRecords, layer: str) -> None:
 def draw_released_scales(
     axes: Axes, ttq: CellRecords, layer: str, log: released_log.ReleasedLog, theirs: int
 ) -> None:
-    """W_p and W_n of a layer in the log's first ``theirs`` epochs, laid over our schedule."""
+    """W_p and W_n of a layer in the log's first ``theirs`` epochs, stretched to our schedule."""
     for quantity, (symbol, look) in SCALES.items():
         values, ours = log.scale(layer, quantity)[:theirs], _by_seed(ttq, layer, quantity).shape[-1]
         label = f"{symbol}, {released_log.NAME}"

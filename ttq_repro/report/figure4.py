@@ -20,7 +20,9 @@ CAPTION = (
     "images, with dropout if there is any. Lines are means over seeds, bands ± s.d.; the legend"
     " gives the accuracy of the final epoch, never of the best one."
 )
-LOG_CAPTION = " The released log is one run of the authors' code, laid over our schedule."
+LOG_CAPTION = (
+    " The released log is one run of the authors' code, stretched to the length of our schedule."
+)
 #: For each of our metrics, the title of its panel and the log's column.
 PANELS = {
     "train_error": ("training", "train-error-top1"),

@@ -25,14 +25,14 @@ CAPTION = (
     "seed and has a constant sparsity r in every layer, or a constant threshold t, which is "
     "written above its point. Sparsity is the share of zeros over all quantized weights at the "
     "end of training.{seeds} Lines between points only guide the eye. The training error is "
-    "that of the epoch while it runs, on augmented images. Horizontal lines: the parent, and "
-    "the control, which trained further in full precision for as long as TTQ. Vertical: the "
+    "measured during the epoch, on augmented images. Horizontal lines: the parent, and the "
+    "control, which trained further in full precision for as long as TTQ. Vertical line: the "
     "mark in the paper's figure; tinted: the range where its text reports the lowest error."
 )
-#: Whether the points share seeds, and what the caption then says of them.
+#: By whether all points share seeds, what the caption says about the points.
 OVER_SEEDS = {
-    True: " Points are means ± s.d. over the seeds that all of them have.",
-    False: " Points are means ± s.d. over seeds of their own, as there is none that all have.",
+    True: " Points are means ± s.d. over the seeds that all points share.",
+    False: " Points are means ± s.d., each over its own seeds, as no seed is common to all.",
 }
 #: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)

@@ -24,10 +24,11 @@ CAPTION = (
     "+W_p. Seed {seed}."
 )
 TABLE_CAPTION = (
-    "Kernels of AlexNet's ternary convolutions that hold no weight or a single one (section "
-    "6.3): their number, and the share in % of weights and, by layer, of dense multiplications "
-    "that removing them saves. Removing empty kernels costs nothing; removing single ones loses"
-    " the given share of the non-zero weights. Seed {seed}, {setting}."
+    "Kernels of AlexNet's ternary convolutions that are empty or hold a single non-zero weight "
+    "(section 6.3): their number, and the share of the weights in % that removing both kinds "
+    "saves; in each layer, the share of dense multiplications is the same. Removing empty "
+    "kernels costs nothing; removing single ones loses the given share of the non-zero weights. "
+    "Seed {seed}, {setting}."
 )
 HEADER = [
     "layer", "kernels", "empty", "single", "saved by removing both, %", "non-zero weights lost, %"

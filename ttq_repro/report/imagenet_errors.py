@@ -19,7 +19,7 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
 
 WHAT = (
-    "error on the validation images in %, one centre crop each, mean ± s.d. over n seeds, of the "
+    "error on the validation images in %, one center crop each, mean ± s.d. over n seeds, of the "
     "final epoch (never the best one)."
 )
 

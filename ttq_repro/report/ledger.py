@@ -41,7 +41,7 @@ from ttq_repro.runs.workspace import Workspace
 
 #: The budget whose runs judge claims.
 JUDGING = "paper"
-#: How many more seeds to suggest at a time for an undecided claim.
+#: How many more seeds to suggest for an undecided claim.
 MORE_SEEDS = 2
 
 
@@ -205,7 +205,7 @@ class Ledger:
     def _mismatched(self, one: Sum) -> list[Origin]:
         """The networks of a sum that did not start from the weights of their recorded parents.
 
-        A single network is compared with the paper alone, for which any parent will do.
+        A single network is compared only with the paper, so its parent does not matter.
         """
         if len({cell.run.identity for _, cell in one.terms}) == 1:
             return []

@@ -76,7 +76,7 @@ def mismatched(origins: Iterable[Origin], weights: Weights) -> list[Origin]:
         if weights[parent, origin.seed] != started_from:
             warnings.warn(
                 f"{origin.identity} seed {origin.seed} is left out: it started from other weights "
-                f"of {parent} than are recorded elsewhere; without its record it trains again"
+                f"of {parent} than those recorded; delete its record to train it again"
             )
             found.append(origin)
     return found
@@ -114,5 +114,5 @@ def _relatives(
 
 
 def record_path(cell: Cell, seed: int, workspace: Workspace) -> str:
-    """The path of a seed's record, relative to the workspace, to be deleted by the user."""
+    """The path of a seed's record, relative to the workspace, for the user to delete."""
     return str(workspace.record(cell.run.with_seed(seed)).relative_to(workspace.root))

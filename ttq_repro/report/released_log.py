@@ -34,7 +34,7 @@ BLOCKS_A_STAGE = 3
 NAME = "released log"
 CAPTION = (
     " The released log is one run of the authors' code, whose epochs are two passes over the data; "
-    f"its first {PAPER_EPOCHS} are laid over our schedule from start to end."
+    f"its first {PAPER_EPOCHS} epochs are stretched to the length of our schedule."
 )
 
 
@@ -85,7 +85,7 @@ class ReleasedLog:
         """Read a log.
 
         Raises:
-            UserError: it is no table, or has no rows.
+            UserError: it is not a table, or has no rows.
         """
         try:
             with (folder / file).open(newline="") as stream:

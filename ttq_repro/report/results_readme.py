@@ -15,15 +15,15 @@ from ttq_repro.report.run_list import RunList
 TEXT = """# Results
 
 Written by `make report` from the records alone; do not edit. [`report.html`](report.html) shows all
-of it on one page that needs no network.
+of it on one page, which works offline.
 
 {answer}
 {subjects}
-[Every claim](tables/claims.md) with its rule, our number and its verdict.
+[Every claim](tables/claims.md), with its rule, our number and the verdict.
 
 | folder | holds |
 | --- | --- |
-| `records/` | {records}, one JSON file a run: config, commit, hardware, metrics by epoch |
+| `records/` | {records}, one JSON file per run: config, commit, hardware, metrics by epoch |
 | `checkpoints/` | networks that other runs start from, and packed ternary ones |
 | `tables/`, `figures/` | drawn from the records |
 | `benchmarks/` | sizes, speed and endurance, as measured |

@@ -77,7 +77,7 @@ def _row(record: Record) -> Trained:
     commit = source.get("commit", "")[:10] or "unknown"
     stints = [*source.get("earlier", []), source]
     if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
-        errors["final"] += f", in place of {replaced}"
+        errors["final"] += f", replaces {replaced}"
     # Not the duration of the last process, as a run may have been stopped and resumed.
     minutes = sum(record.metrics["seconds"]) / 60
     return Trained(
@@ -85,7 +85,7 @@ def _row(record: Record) -> Trained:
         final=errors["final"],
         best=errors["best"],
         trailing=errors["trailing"],
-        commit=f"{commit} and changes" if source.get("dirty") else commit,
+        commit=f"{commit}, uncommitted changes" if source.get("dirty") else commit,
         hardware="; ".join(dict.fromkeys(map(_hardware, stints))),
         torch=source["versions"]["torch"],
         minutes=f"{minutes:.1f}",

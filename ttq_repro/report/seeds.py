@@ -36,7 +36,7 @@ BySeed = dict[int, Record]
 
 
 class CellRecords(NamedTuple):
-    """A cell, its records, and the seed and path of each record that may not be compared."""
+    """A cell, its records, and the seed and path of each record that must not be compared."""
 
     cell: Cell
     records: BySeed
@@ -103,14 +103,14 @@ def machines(kinds: Iterable[str]) -> str:
 
 
 def with_machines(setting: str, kinds: Iterable[str]) -> str:
-    """A setting, and the kinds of machine if several, as their runs share only the recipe."""
+    """A setting and, if there are several, the kinds of machine, which a setting leaves open."""
     return ", ".join(filter(None, (setting, machines(kinds))))
 
 
 def basis(one: CellRecords, *compared: BySeed) -> str:
     """The setting of a cell and, if several, the kinds of machine of its seeds.
 
-    The same seeds of what the cell is compared with count, too.
+    This includes the same seeds of what the cell is compared with.
     """
     runs = [by_seed[s] for by_seed in (one.records, *compared) for s in one.records if s in by_seed]
     return with_machines(one.cell.setting, (record.machine for record in runs))
@@ -144,7 +144,7 @@ def same_images(tested: Mapping[str, int]) -> bool:
     if len(set(tested.values())) <= 1:
         return True
     each = ", ".join(f"{name} on {images}" for name, images in tested.items())
-    warnings.warn(f"not compared, as they were tested on different images: {each}")
+    warnings.warn(f"not compared, because the numbers of test images differ: {each}")
     return False
 
 

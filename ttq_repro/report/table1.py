@@ -13,10 +13,10 @@ from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best "
-    "one). Trailing: the mean of the last eighth of the epochs; the paper reports a moving "
-    "average over a window that it does not state. Control: the full-precision network trained "
-    "further for as long as TTQ. At the `paper` budget TTQ's first two epochs use a learning "
-    "rate of 2e-4, as the released log does. Only `paper` rows follow the paper's schedule."
+    "one). Trailing: the mean over the last eighth of the epochs. The paper reports a moving "
+    "average but does not state its window. Control: the full-precision network trained further "
+    "for as long as TTQ. At the `paper` budget, TTQ's first two epochs use a learning rate of "
+    "2e-4, as in the released log. Only `paper` rows follow the paper's schedule."
 )
 HEADER = [
     "ResNet", "budget, precision",

@@ -18,7 +18,7 @@ from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
-    "Table 4: share of AlexNet's weights that are not zero, in %, and bits a weight, after "
+    "Table 4: share of AlexNet's weights that are not zero, in %, and bits per weight, after "
     "pruning (Han et al., NIPS 2015, with the widths of Deep Compression; both as the paper "
     "quotes them) and with TTQ. Ours are given for the end of training and also for its start, "
     "on which the end depends; mean ± s.d. over n seeds. Totals are weighted by the number of "

@@ -23,10 +23,10 @@ The rules were written before the runs that they judge. Changes since the first 
 
 A verdict depends on where the 95% interval of our number lies: inside the accepted region
 (reproduced), outside of it (not reproduced), or partly in both (undecided). If the paper gives a
-number, that number plus or minus a margin is accepted; if it says "better", "falls" or "more", a
-sign is.
+number, that number plus or minus a margin is accepted; if it says "better", "falls" or "more",
+only the sign counts.
 
-Numbers of Table 4 that are settings of ours rather than outcomes are left out: the densities it
+Numbers of Table 4 that no run of ours can reproduce or contradict are left out: the densities it
 quotes for pruning, all bit widths, and the layers that stay float.
 """
 
@@ -472,7 +472,7 @@ def _deployment() -> list[Claim]:
         ),
         Claim(
             "two-multiplications",
-            "AlexNet-BN, ternary layers: two multiplications for each output",
+            "AlexNet-BN, ternary layers: two multiplications per output",
             "text",
             2.0,
             "multiplications",
@@ -509,7 +509,7 @@ AREAS: dict[str, dict[str, list[Claim]]] = {
     "CIFAR-10": {
         "ResNets on CIFAR-10, Table 1": _table1(),
         "TTQ against full precision, by depth": _depth_claims(),
-        "ResNet-20: TTQ against TWN, and what it is made of": _resnet20_claims(),
+        "ResNet-20: TTQ against TWN, and the components of TTQ": _resnet20_claims(),
         "ResNet-20: scales and sparsity over training, Figure 2": _figure2(),
         "ResNet-20: error against sparsity, Figure 5": _figure5(),
     },

@@ -14,8 +14,8 @@ class Difference(NamedTuple):
 
     Attributes:
         source: where to find it in the paper, the released code and the logs.
-        override: the option that leads from our choice to another source, as far as one goes, or,
-            where all agree, away from them; ``none`` if there is no such option.
+        override: the option that leads from our choice toward another source's or, where all agree,
+            away from it; ``none`` if there is no such option.
     """
 
     topic: str
@@ -82,9 +82,9 @@ DIFFERENCES = (
     Difference(
         "scales",
         "Eq. 6; ternary.py; public PyTorch ports",
-        "two a layer",
-        "two a layer; several ports have two for every filter",
-        "two a layer",
+        "two per layer",
+        "two per layer; several ports have two per filter",
+        "two per layer",
         "+quantizer.granularity=filter",
     ),
     Difference(
@@ -107,7 +107,7 @@ DIFFERENCES = (
         "constant sparsity",
         "section 3.1; code of the fixed-sparsity mode",
         "W_p and W_n trained as with a threshold",
-        "none trained: -1, 0 and +1 after tanh, threshold renewed once an epoch by a module that "
+        "none trained: -1, 0 and +1 after tanh, threshold updated once per epoch by a module that "
         "was not released",
         "trained, without tanh; exact at every step; tanh alone can be switched on",
         "quantizer=ttq_sparsity quantizer.tanh=true",
@@ -118,8 +118,8 @@ DIFFERENCES = (
         "section 3.1; ResNet-20 log",
         "first layer implied",
         "first convolution only: the log lists scales of the last layer",
-        "first convolution only, as in the log, whose lowest mean over 20 epochs is 8.87%, the "
-        "figure of the paper's Table 1",
+        "first convolution only, as in the log; its lowest 20-epoch mean, 8.87%, is the figure in "
+        "the paper's Table 1",
         "policy=first_last_float",
     ),
     Difference(
@@ -134,7 +134,7 @@ DIFFERENCES = (
         "batch norm momentum",
         "CIFAR-10 script",
         "not stated",
-        "running statistics keep 0.9 of their value a step",
+        "running statistics keep 0.9 of their value per step",
         "the same (momentum=0.1 in PyTorch)",
         "none",
     ),
@@ -158,7 +158,7 @@ DIFFERENCES = (
         "beginning of TTQ on CIFAR-10",
         "section 5.1; ResNet-20 log",
         "learning rate 0.1",
-        "2e-4 in the first epoch, which is two passes",
+        "2e-4 in the first epoch (two passes)",
         "2e-4 in the first two epochs",
         "recipe=paper_finetune",
     ),
@@ -190,7 +190,7 @@ DIFFERENCES = (
         "batch",
         "CIFAR-10 script",
         "not stated",
-        "128 on each of 2 GPUs, batch norm over each GPU's own",
+        "128 on each of 2 GPUs, batch norm over each separately",
         "128",
         "recipe.batch_size=256",
     ),
@@ -216,9 +216,9 @@ DIFFERENCES = (
         "network of Table 2",
         "section 5.2; AlexNet script",
         "AlexNet with batch norm, without dropout",
-        "DoReFa-Net's AlexNet: 12x12 first kernels, no batch norm behind the first and the last "
+        "DoReFa-Net's AlexNet: 12x12 first kernels, no batch norm after the first and the last "
         "layer, batch norm eps 1e-4",
-        "the released one; full precision with dropout, as a baseline would have it, and without",
+        "the released one; full precision with dropout, the usual baseline, and without",
         "model=alexnet_bn_dropout",
     ),
     Difference(
@@ -258,8 +258,8 @@ DIFFERENCES = (
         "input and evaluation on ImageNet",
         "AlexNet script",
         "not stated",
-        "minus per-pixel mean, /255; short side 256, centre crop of 224",
-        "channel mean and deviation of train; short side 256, centre crop of 224",
+        "minus per-pixel mean, /255; short side 256, center crop of 224",
+        "channel mean and deviation of train; short side 256, center crop of 224",
         "none",
     ),
     Difference(
@@ -267,8 +267,8 @@ DIFFERENCES = (
         "fb.resnet.torch",
         "not stated",
         "none released",
-        "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN again for as long, from full "
-        "precision; TTQ by Adam, as SGD did not train it from scratch in a small trial",
+        "fb.resnet.torch's: SGD, 90 epochs, x0.1 every 30; TWN as long again, from full precision; "
+        "TTQ by Adam, as SGD did not train it from scratch in a small trial",
         "none",
     ),
     Difference(
@@ -283,8 +283,8 @@ DIFFERENCES = (
     Difference(
         "TWN: threshold",
         "arXiv 1605.04711; a public PyTorch port",
-        "0.7 E|w| and one scale a layer",
-        "a widely used port: 0.75 E|w| and a scale for every filter",
+        "0.7 E|w| and one scale per layer",
+        "a widely used port: 0.75 E|w| and one scale per filter",
         "the paper's",
         "quantizer=twn_per_filter",
     ),
@@ -293,14 +293,14 @@ DIFFERENCES = (
         "arXiv 1606.06160; DoReFa-Net's code",
         "first and last",
         "first and last",
-        "those of the policy, the same for all methods that are compared",
+        "as the policy says, the same for all methods compared",
         "policy=first_last_float",
     ),
     Difference(
         "BWN: latent weights",
         "arXiv 1603.05279; XNOR-Net's code",
         "as they are (Algorithm 1)",
-        "centred over the input channels and clamped to [-1, 1] before each step",
+        "centered over the input channels and clamped to [-1, 1] before each step",
         "as they are",
         "quantizer=bwn_authors_code",
     ),
@@ -317,7 +317,7 @@ DIFFERENCES = (
         "Table 3; XNOR-Net's code",
         "none, as TTQ's Table 3 cites it",
         "first and last",
-        "those of the policy",
+        "as the policy says",
         "policy=first_last_float",
     ),
     Difference(
@@ -339,9 +339,9 @@ DIFFERENCES = (
     Difference(
         "Deep Compression: codes",
         "arXiv 1510.00149; its released AlexNet",
-        "2^b shared values, zeros apart",
-        "2^b values, zero among them",
-        "2^b values, zero among them",
+        "2^b shared values, not counting zero",
+        "2^b values, including zero",
+        "2^b values, including zero",
         "none",
     ),
 )

@@ -69,6 +69,6 @@ TABLE4 = {
 }
 
 #: Figure 5, sparsities in percent: the one that it marks as "w/o pruning 10%", and the range in
-#: which the text sees the least error.
+#: which the text reports the lowest error.
 FIGURE5_MARK = 10
 FIGURE5_LEAST_ERROR = (30, 50)

@@ -38,7 +38,7 @@ class Error:
 class TrailingError:
     """Mean test error over the last eighth of the epochs.
 
-    It judges no claim, but is reported beside one if a run behind it ends in an outlying epoch.
+    It judges no claim, but is shown with one if a run behind it ends in an outlying epoch.
     """
 
     def __str__(self) -> str:
@@ -207,7 +207,7 @@ class Within:
 
     def region(self, value: float | None) -> tuple[float, float]:
         if value is None:
-            raise ValueError("a margin needs a value that it is around")
+            raise ValueError("a margin needs the paper's value as its center")
         return value - self.margin, value + self.margin
 
 

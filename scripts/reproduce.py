@@ -4,7 +4,7 @@ from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point
 
 
-@entry_point("reproduce", resumes="the last whole epoch")
+@entry_point("reproduce", resumes="the last complete epoch")
 def main(config: Config) -> None:
     from ttq_repro.reproduce import reproduce
 

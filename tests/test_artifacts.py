@@ -125,9 +125,9 @@ def test_nothing_is_measured_for_a_folder_that_is_not_there(
 
 
 def test_photographs_and_small_images_do_not_take_each_others_place(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"dataset=digits: table2 is of photographs"):
+    with pytest.raises(UserError, match=r"dataset=digits: table2 needs photographs"):
         reproduce(request("table2", tmp_path, "dataset=digits"))
-    with pytest.raises(UserError, match=r"dataset=imagenette: table1 is of small images"):
+    with pytest.raises(UserError, match=r"dataset=imagenette: table1 needs small images"):
         reproduce(request("table1", tmp_path, "dataset=imagenette"))
 
 
@@ -194,7 +194,7 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
             "+only.depth=18",
             "only.depth=18: the artifact has no such cell at this budget; known are 20, 32, 44, 56",
         ),
-        ("+only.depth=[]", "only={'depth': []}: no cell of the artifact is all of that"),
+        ("+only.depth=[]", "only={'depth': []}: no cell of the artifact has all of these labels"),
         (
             "+only.change=[t002]",
             "only.change: the cells have no such label; they have depth, method, title",

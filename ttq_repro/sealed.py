@@ -38,6 +38,6 @@ def open_sealed(path: Path) -> Iterator[BinaryIO]:
     with path.open("rb") as stream:
         seal = stream.read(SEAL_BYTES)
         if hashlib.file_digest(stream, "sha256").digest() != seal:
-            raise ValueError(f"{path}: damaged, its checksum does not fit its content")
+            raise ValueError(f"{path}: damaged, its checksum does not match its content")
         stream.seek(SEAL_BYTES)
         yield stream

@@ -244,7 +244,7 @@ def test_a_hostile_cifar10_archive_executes_nothing(tmp_path: Path) -> None:
 )
 def test_names_cannot_leave_their_folders(tiny_run: MakeRun, override: str) -> None:
     group, _, name = override.partition(".name=")
-    with pytest.raises(UserError, match=f"{group}.name={name}: must be of letters"):
+    with pytest.raises(UserError, match=f"{group}.name={name}: must consist of letters"):
         tiny_run(override)
 
 

@@ -103,7 +103,7 @@ def test_at_a_random_moment(
     )
     tally(f"SIGKILL at a random moment, {precision}", kills, survived)
     assert survived == kills
-    assert "going on from its checkpoint" in output.read_text()
+    assert "resuming from its checkpoint" in output.read_text()
 
 
 def test_while_a_file_is_being_written(

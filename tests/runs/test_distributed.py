@@ -58,7 +58,7 @@ def test_a_number_of_processes_that_is_none_is_refused(devices: str, tiny_run: M
 
 
 def test_more_processes_than_the_batch_can_feed(tiny_run: MakeRun) -> None:
-    said = r"^trainer\.devices=5: recipe\.batch_size=9 is not 2 images for each$"
+    said = r"^trainer\.devices=5: recipe\.batch_size=9 leaves fewer than 2 images per process$"
     with pytest.raises(UserError, match=said):
         execute(tiny_run("trainer.devices=5", "recipe.batch_size=9"))
     with pytest.raises(UserError, match=said):  # Before its parent is trained.
@@ -67,7 +67,7 @@ def test_more_processes_than_the_batch_can_feed(tiny_run: MakeRun) -> None:
 
 def test_more_gpus_than_there_are(tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has 1 GPU$"):
+    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has only 1 GPU$"):
         execute(tiny_run("trainer.devices=2", "trainer.accelerator=auto"))
 
 
@@ -85,7 +85,7 @@ def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> No
     assert not list(tmp_path.joinpath("b").rglob("records/**/*.json"))
     resumed = script("train", *arguments, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on from its checkpoint" in resumed.stdout
+    assert "resuming from its checkpoint" in resumed.stdout
     assert results(tmp_path / "b") == results(tmp_path / "a")
 
 
@@ -100,11 +100,11 @@ def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
         os.kill(children(process.pid, "spawn_main")[-1], signal.SIGKILL)
         _, said = process.communicate()
     assert process.returncode == 1
-    assert "was ended by SIGKILL, one of 2 that train the run" in said
+    assert "was ended by SIGKILL; 2 processes trained the run together" in said
     assert "Traceback" not in said
     again = script("reproduce", *arguments, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "going on from its checkpoint" in again.stdout
+    assert "resuming from its checkpoint" in again.stdout
     assert len(results(tmp_path)) == 3
 
 

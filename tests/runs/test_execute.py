@@ -216,7 +216,7 @@ def test_who_waits_for_another_process_is_told(tiny_run: MakeRun) -> None:
             other.release()
 
     execute(run, say=say)
-    assert said[0] == f"{run.name}: another process trains it, waiting"
+    assert said[0] == f"{run.name}: another process is training it; waiting"
 
 
 def test_same_seed_same_network(tiny_run: MakeRun, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_nobody_trains_on_without_the_starter(blow: signal.Signals, tmp_path: Pa
         _, said = process.communicate()
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "end of all")
     if blow is signal.SIGINT:
-        assert "the same command goes on from the last whole epoch" in said
+        assert "the same command resumes from the last complete epoch" in said
 
 
 def _pair(starter: int) -> list[int] | None:

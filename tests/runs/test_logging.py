@@ -172,7 +172,7 @@ def test_offline_nothing_is_linked_and_a_refusal_is_a_warning(
 ) -> None:
     said: list[str] = []
     execute(tiny_run("recipe.epochs=1", "logger.wandb=offline"), say=said.append)
-    assert not any("did not take" in line for line in said)
+    assert not any("did not accept" in line for line in said)
 
     def refuse(*_: object) -> None:
         raise wandb.Error("no quota")
@@ -180,7 +180,7 @@ def test_offline_nothing_is_linked_and_a_refusal_is_a_warning(
     monkeypatch.setattr("ttq_repro.runs.logging.link_trained", refuse)
     run = tiny_run("recipe.epochs=1", "logger.wandb=offline", "seed=2")
     execute(run, say=said.append)
-    assert "warning: wandb did not take the network: no quota" in said
+    assert "warning: wandb did not accept the network: no quota" in said
     assert Workspace.of(run.config).record(run).is_file()
 
 
@@ -206,7 +206,7 @@ def test_online_needs_a_key_before_anything_is_trained(
     tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ttq_repro.runs.logging.has_key", lambda _: False)
-    with pytest.raises(UserError, match=r"^logger\.wandb=online: there is no key to the server"):
+    with pytest.raises(UserError, match=r"^logger\.wandb=online: no API key for the server"):
         execute(tiny_run("logger.wandb=online"))
 
 

@@ -34,7 +34,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ("[]", "no attribute"),
         ("null", "no attribute"),
         ('{"schema": 0}', "schema 0, expected 1"),
-        ('{"schema": 1}', "its checksum does not fit"),
+        ('{"schema": 1}', "its checksum does not match"),
     ],
 )
 def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, why: str) -> None:
@@ -52,22 +52,25 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
     [
         (
             {"metrics": {"train_error": [], "seconds": [1.0]}},
-            "its metrics and layers are not of one length",
+            "its metrics and layers differ in length",
         ),
-        ({"layers": {"a": {"zero": [0.5] * 2}}}, "its metrics and layers are not of one length"),
-        ({"metrics": {name: [] for name in METRICS}}, "it has no epoch"),
+        ({"layers": {"a": {"zero": [0.5] * 2}}}, "its metrics and layers differ in length"),
+        ({"metrics": {name: [] for name in METRICS}}, "it has no epochs"),
         ({"test_error": {"best": math.nan}}, "not all of its numbers are finite"),
         ({"metrics": {"train_error": [math.inf]}}, "not all of its numbers are finite"),
         ({"layers": {"a": {"zero": [math.nan]}}}, "not all of its numbers are finite"),
-        ({"test_images": 9000, "correct": "AAAA"}, "its bits are not those of 9000 test images"),
-        ({"test_images": 0}, "its bits are not those of 0 test images"),
+        (
+            {"test_images": 9000, "correct": "AAAA"},
+            "it does not have one bit for each of 9000 test images",
+        ),
+        ({"test_images": 0}, "it does not have one bit for each of 0 test images"),
         (
             {"metrics": {"test_error": [0.4]}, "test_error": {"final": 0.5}},
             "its final test error is not that of its last epoch",
         ),
         (
             {"test_error": {"final": 0.2943}, "correct": pack_correct(np.arange(1000) >= 112)},
-            "its final test error is not that of 112 in 1000 images",
+            "its final test error does not match 112 wrong answers on 1000 images",
         ),
         ({"parent": {"identity": "p-1"}}, "it has no weights_sha256"),
         ({"decisions": [{"layer": "a", "reason": "", "weights": 1}]}, "it has no quantize"),
@@ -76,9 +79,9 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
                 "config": TTQ,
                 "decisions": [{"layer": "a", "quantize": True, "reason": "", "weights": 1}],
             },
-            "what it decides on a is not what it reports",
+            "its decisions and its layers disagree on a",
         ),
-        ({"config": TTQ, "layers": {"a": {}}}, "what it decides on a is not what it reports"),
+        ({"config": TTQ, "layers": {"a": {}}}, "its decisions and its layers disagree on a"),
     ],
 )
 def test_a_record_that_lacks_something_is_no_record(
@@ -125,7 +128,7 @@ def test_a_seed_unlike_most_of_its_run_is_named_and_left_out(
     assert [one.seed for one in read_records(tmp_path, warnings.append)] == [2, 3]
     (warning,) = warnings
     assert f"skipped {tmp_path}/a-1/seed1.json: " in warning
-    assert "are not those of the run's other seeds" in warning
+    assert "do not match the run's other seeds" in warning
 
 
 def test_an_infinite_loss_on_the_test_images_is_no_damage(tmp_path: Path) -> None:

@@ -49,15 +49,15 @@ def test_missing_and_altered_files_are_named(tiny_run: MakeRun) -> None:
     run = tiny_run("recipe.epochs=1")
     workspace = Workspace.of(run.config)
     record, weights = workspace.record(run), workspace.weights(run)
-    with pytest.raises(UserError, match=rf"belongs to no run, there is no record {record}"):
+    with pytest.raises(UserError, match=rf"belongs to no run; there is no record {record}"):
         read_trained(weights, None, workspace)
     execute(run)
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(UserError, match=r"not the weights of .*seed1\.json, the checksum differs"):
+    with pytest.raises(UserError, match=r"not the weights of .*seed1\.json; the checksum differs"):
         read_trained(record, None, workspace)
     weights.unlink()
-    with pytest.raises(UserError, match=r"seed1\.json: its weights are not there, .*safetensors"):
+    with pytest.raises(UserError, match=r"seed1\.json: its weights, .*safetensors, are missing"):
         read_trained(record, None, workspace)
     record.write_text("{}")
     weights.write_bytes(content)

@@ -20,7 +20,7 @@ PLAN = [
 ]  # fmt: skip
 SWEEP = ["-m", *RUN, "seed=1,2,3", "hydra.sweep.dir=sweep"]
 SIDE_BY_SIDE = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-STOPPED = "stopped; the same command goes on from the last whole epoch"
+STOPPED = "stopped; the same command resumes from the last complete epoch"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_missing_data_is_one_line_and_code_1(tmp_path: Path) -> None:
 
 
 LINES = [
-    ("train", "logger=null", "a group of configs is left without a choice: Config group override "),
+    ("train", "logger=null", "a config group must have a choice: Config group override "),
     ("train", "quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
     ("train", "seed=[1", "seed=[1: no viable alternative at input"),
     ("train", "train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
@@ -227,7 +227,7 @@ def test_a_stopped_preparation_says_how_to_go_on(photographs: Path, tmp_path: Pa
         os.close(writer)  # Otherwise a signal just before the read waits for it to end.
         _, said = process.communicate()
     assert process.returncode == 130
-    assert said == "\nstopped; the same command goes on from the finished classes\n"
+    assert said == "\nstopped; the same command resumes from the finished classes\n"
 
 
 def opened_by_reader(pipe: Path) -> int | None:

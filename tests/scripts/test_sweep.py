@@ -128,7 +128,7 @@ def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
     assert "0 of 2 jobs done" in said
     for seed in (1, 2):
         assert f"seed={seed}" in complained
-    assert complained.count("stopped before its end") == 2
+    assert complained.count("stopped before it finished") == 2
 
 
 def processes_with(*arguments: bytes) -> list[int]:

@@ -52,8 +52,8 @@ class Cell:
 def commands(cells: Iterable[Cell], seeds: int = 1) -> list[str]:
     """The shell commands that train cells at the seeds from 1 to ``seeds``.
 
-    Cells that differ only in their method or change share a command, which lists them if it is not
-    for all that there are. Paths, which concern this machine alone, are dots.
+    Cells that differ only in their method or change share a command, which names them unless they
+    are all that there are. Paths, which matter only on this machine, are replaced by dots.
     """
     together: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -117,7 +117,7 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
     of_photographs = "stand_in" in artifact
     if any(is_of_photographs(cell.run.config["data"]) != of_photographs for cell in cells):
         kind = "photographs" if of_photographs else "small images"
-        raise UserError(f"dataset={request['dataset']}: {artifact['name']} is of {kind}")
+        raise UserError(f"dataset={request['dataset']}: {artifact['name']} needs {kind}")
     return cells
 
 
@@ -165,7 +165,7 @@ def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
             )
         entries = [entry for entry in entries if entry.get(label) in wanted]
     if not entries:
-        raise UserError(f"only={only}: no cell of the artifact is all of that")
+        raise UserError(f"only={only}: no cell of the artifact has all of these labels")
     return entries
 
 

@@ -51,7 +51,7 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
 
     It is stored on disk under a checksum of everything that it depends on, and sealed by a checksum
     of its content. The stored configs are dropped once one is composed from other files or for
-    other hardware. Nothing is stored if Hydra was told of further folders (``--config-dir``), whose
+    other hardware. Nothing is stored if Hydra searches further folders (``--config-dir``), whose
     files may change as well.
     """
     if _searches_elsewhere():
@@ -117,8 +117,8 @@ def completed(config: DictConfig, name: str, overrides: Sequence[str]) -> Config
     """A config that Hydra composed from ``NAME`` and overrides, as resolved dicts and lists.
 
     Raises:
-        UserError: a value is missing, or an override replaced a boolean or a number by another
-            type: `no` is a string, and every string is true.
+        UserError: a value is missing, or an override replaced a boolean or a number with another
+            type. `no` is a string, and every string is true.
     """
     chosen = tuple(override for override in overrides if _is_choice(override))
     try:

@@ -25,17 +25,19 @@ from ttq_repro.workers import ProcessesError, run_together, threads_each
 def train_distributed(run: Run, replaced: list[dict[str, Any]]) -> None:
     """Train a run in ``run.processes`` processes, while this one holds its lock.
 
-    We start them ourselves, as Lightning would run the command line again: that may be a plan or a
-    sweep of many runs, whose locks this process holds.
+    We start them ourselves because Lightning would run the command line again, which may be a plan
+    or a sweep of many runs whose locks this process holds.
 
     Raises:
-        UserError, TrainingError: one of the processes reported it, or was lost.
+        UserError, TrainingError: one of the processes reported it, or ended unexpectedly.
     """
     threads = threads_each(torch.get_num_threads(), run.processes)
     try:
         run_together(_train, (run.config, replaced, threads), run.processes, threads)
     except ProcessesError as error:
-        raise TrainingError(f"{error}, one of {run.processes} that train the run") from None
+        raise TrainingError(
+            f"{error}; {run.processes} processes trained the run together"
+        ) from None
 
 
 def _train(
@@ -56,7 +58,7 @@ def _train(
     except KeyboardInterrupt:  # From SIGTERM, which the starting process may have received, too.
         _leave(1)
     except Exception as error:
-        # The cause is reported for the process that was lost.
+        # The error of the lost process is the cause, and is reported there.
         if not lost_the_others(error):
             traceback.print_exc()
         _leave(1)
@@ -83,7 +85,9 @@ def check_shares(run: Run) -> None:
         return
     devices = f"trainer.devices={run.processes}"
     if (size := run.config["recipe"]["batch_size"]) < SMALLEST * run.processes:
-        raise UserError(f"{devices}: recipe.batch_size={size} is not {SMALLEST} images for each")
+        raise UserError(
+            f"{devices}: recipe.batch_size={size} leaves fewer than {SMALLEST} images per process"
+        )
     gpus = torch.cuda.device_count()
     if run.config["trainer"]["accelerator"] != "cpu" and 0 < gpus < run.processes:
-        raise UserError(f"{devices}: this machine has {gpus} GPU{'s' if gpus > 1 else ''}")
+        raise UserError(f"{devices}: this machine has only {gpus} GPU{'s' if gpus > 1 else ''}")

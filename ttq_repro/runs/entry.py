@@ -38,9 +38,9 @@ def entry_point(
     reported in one line, the last of the output.
 
     Args:
-        resumes: where the same command continues after Ctrl-C, if it does.
+        resumes: what the same command resumes from after Ctrl-C, if it does.
     """
-    stopped = f"stopped; the same command goes on from {resumes}" if resumes else "stopped"
+    stopped = f"stopped; the same command resumes from {resumes}" if resumes else "stopped"
 
     def decorate(main: Callable[[Config], None]) -> Callable[[], None]:
         start = hydra.main(config_path=str(folder), config_name=name, version_base="1.3")(
@@ -66,7 +66,7 @@ def entry_point(
 def _run(start: Callable[[], None]) -> None:
     """Run Hydra, and report what it refuses in one line.
 
-    By itself Hydra prints pages and exits, unless it is told to raise (``HYDRA_FULL_ERROR``).
+    Hydra itself would print pages and exit, unless told to raise (``HYDRA_FULL_ERROR``).
     """
     if os.environ.get(FULL_ERROR) == "1":
         return start()
@@ -88,12 +88,12 @@ def _leave(error: UserError) -> NoReturn:
 
 
 def keep_caches_in(folder: Path) -> None:
-    """Make libraries put their caches below ``folder``, unless the environment says where."""
+    """Make libraries put their caches below ``folder``, unless the environment says otherwise."""
     # Matplotlib, which Lightning imports, would put its cache into the home folder.
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     compiled = str((folder / "compiled").absolute())
-    # By default this is a temporary folder, which the next run may not find any more. But torch's
-    # compiler commands break at a blank in the path.
+    # The default is a temporary folder, which may be gone at the next run. But torch's compiler
+    # commands break at a blank in the path.
     if len(compiled.split()) == 1:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", compiled)
 

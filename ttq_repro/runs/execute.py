@@ -56,7 +56,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)
         with _held(lock, run, say):
-            # Another process may have trained it meanwhile.
+            # Another process may have trained it in the meantime.
             if (record := _done(run, workspace, weights_too, say)) is not None:
                 return record
             return _train(run, workspace, parent, say)
@@ -69,7 +69,7 @@ def _held(path: Path, run: Run, say: Say) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say(f"{run.name}: another process trains it, waiting")
+        say(f"{run.name}: another process is training it; waiting")
         lock.acquire()
     try:
         yield
@@ -94,7 +94,7 @@ def _parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
     if (
         parent is not None
         and run.config["train_parent"]
-        # A damaged record is told of when the parent is trained.
+        # A damaged record is reported when the parent is trained.
         and record_beside_weights(parent, workspace, warn=lambda _: None) is None
     ):
         say(f"training the parent {parent.name} first ({parent.epochs} epochs)")
@@ -103,7 +103,7 @@ def _parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
 
 
 def _warner(say: Say) -> Say:
-    """A function that says messages as warnings."""
+    """``say``, with messages marked as warnings."""
     return lambda message: say(f"warning: {message}")
 
 
@@ -118,13 +118,13 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         checkpoint.unlink()
     if replaced := replaced_records(run, workspace):
         warn(
-            f"{run.name}: {workspace.weights(run)} is missing, the weights of its record "
-            f"({100 * replaced[-1]['final']:.2f}% test error in the final epoch); it is trained "
-            "again, and another draw takes the record's place"
+            f"{run.name}: {workspace.weights(run)} is missing, so the run is trained again; this "
+            f"replaces its record ({100 * replaced[-1]['final']:.2f}% test error in the final "
+            "epoch), and the new numbers may differ"
         )
     say(
         f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
-        + (", going on from its checkpoint" if checkpoint.is_file() else "")
+        + (", resuming from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = run.config["trainer"]
     # Ask torch: there may be a driver for a GPU that torch cannot use.

@@ -57,7 +57,7 @@ def device(accelerator: str = "auto") -> str:
 
 
 def gpu_name() -> str | None:
-    """The GPU's model as a record names it; None if the driver does not tell, as under WSL.
+    """The GPU's model as a record names it; None if the driver does not say, as under WSL.
 
     Also None if there are different GPUs: torch decides which of them a run gets.
     """

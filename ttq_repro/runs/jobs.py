@@ -44,7 +44,7 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
         try:
             return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, jobs, run))
         finally:
-            # Some are left only after an interrupt, or an error that every run would meet.
+            # Any are left only after an interrupt, or after an error that would stop every run.
             for process in multiprocessing.active_children():
                 process.kill()
 
@@ -79,7 +79,7 @@ def _started(run: Run, failed: dict[str, str], start: Start) -> Future[None]:
 
 
 def _now(run: Run) -> Future[None]:
-    """Train in this process before returning a future that is done."""
+    """Train in this process, and return a future that is already done."""
     future: Future[None] = Future()
     try:
         execute(run, weights_too=True)

@@ -23,12 +23,12 @@ def check_logging(run: Run) -> None:
     """Check the loggers' config before the data are prepared.
 
     Raises:
-        UserError: the mode of wandb is unknown, or the key to its server is missing or invalid.
+        UserError: the mode of wandb is unknown, or the API key is missing or invalid.
     """
     mode = run.config["logger"]["wandb"]
     check_option("logger.wandb", mode, check_choice, WANDB_MODES)
     if mode == "online" and not has_key(Workspace.of(run.config)):
-        raise UserError("logger.wandb=online: there is no key to the server, see `wandb login`")
+        raise UserError("logger.wandb=online: no API key for the server; run `wandb login`")
 
 
 @contextmanager
@@ -37,9 +37,9 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
 
     CSV: ``csv/version_N/metrics.csv`` in the run's scratch folder, one row per epoch. wandb:
     offline by default, so that it never prompts and sends nothing; online, the network is uploaded
-    as well, once it is saved. If its server is unreachable, the run is logged offline, so that a
-    lost connection does not stop a plan. A resumed run starts the next N and, offline, a new wandb
-    folder; both begin with the epochs before.
+    as well, once it is saved. If its server is unreachable, the run is logged offline instead, so
+    that a lost connection does not stop a plan. A resumed run starts the next N and, offline, a new
+    wandb folder; both start with the earlier epochs.
 
     Raises:
         UserError: wandb refuses an option, such as the name of the project.
@@ -81,11 +81,11 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
             try:
                 link_trained(wandb_run, run, workspace)
             except wandb.Error as error:
-                say(f"warning: wandb did not take the network: {error}")
+                say(f"warning: wandb did not accept the network: {error}")
     finally:
         if wandb_run.offline:
             show, upload = (
                 shlex.join(["wandb", verb, wandb_run.settings.sync_dir])
                 for verb in ("leet", "sync")
             )
-            say(f"wandb: `{show}` shows it, `{upload}` uploads it")
+            say(f"wandb: `{show}` shows the run, `{upload}` uploads it")

@@ -1,4 +1,4 @@
-"""Measuring how fast runs will train, by a few steps of each on random images."""
+"""Measuring how fast runs will train, with a few steps of each on random images."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
 def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     """Images per second of the run's training steps, without loading images.
 
-    Of several processes one is timed, on its share of the batch: the time that they take to average
-    gradients is left out.
+    If the run has several processes, only one is timed, on its share of the batch: the time to
+    average their gradients is not included.
 
     Args:
         images: number per epoch of the run; None if unknown, as for a large data set.
@@ -152,7 +152,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     steps = GPU_STEPS if has_gpu(trainer["accelerator"]) else CPU_STEPS
     batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     device = device_of(trainer["accelerator"])
-    # What becomes of the network does not matter here.
+    # The trained network is discarded.
     trainer = trainer | {
         "degenerate": "warn",
         "compile": is_compiled(trainer, run.epochs * batches, device),

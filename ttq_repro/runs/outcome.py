@@ -1,4 +1,4 @@
-"""Making the record of a trained run, with a summary of the records that it replaces."""
+"""The record of a trained run, with a summary of the records that it replaces."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
     """Compare the types in a config, or in its node ``key``, with those without overrides.
 
     Raises:
-        UserError: something else takes the place of a boolean or a number: `no` is a string, and
-            every string is true.
+        UserError: a boolean or a number was replaced by something else. `no` is a string, and every
+            string is true.
     """
     if isinstance(value, list) and isinstance(usual, list):
         value, usual = dict(enumerate(value)), dict(enumerate(usual))
@@ -54,7 +54,7 @@ def refusals() -> Iterator[None]:
     except ValueError as error:
         if not str(error).startswith(NO_CHOICE):
             raise
-        raise UserError(f"a group of configs is left without a choice: {error}") from None
+        raise UserError(f"a config group must have a choice: {error}") from None
 
 
 def _refusal(error: CompactHydraException) -> UserError:

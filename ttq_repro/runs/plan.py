@@ -31,7 +31,7 @@ class PlannedRun:
     Attributes:
         alike: the record of the most similar run.
         images: number of training images, if known beforehand.
-        measured: training images per second, if measured now.
+        measured: training images per second, if they have been measured for this plan.
     """
 
     run: Run
@@ -42,7 +42,7 @@ class PlannedRun:
 
     @property
     def speed(self) -> float | None:
-        """Training images per second, measured or as recorded of the similar run."""
+        """Training images per second, measured or from the record of the similar run."""
         if self.measured is not None or self.alike is None:
             return self.measured
         return self.alike.speed
@@ -63,7 +63,7 @@ class PlannedRun:
         if self.speed:
             told += f" at {self.speed:,.0f} images/s"
         if self.measured is None and self.alike and self.alike.unlike:
-            told += f" (recorded: {', '.join(self.alike.unlike)})"
+            told += f" (recorded with {', '.join(self.alike.unlike)})"
         return told
 
 
@@ -127,11 +127,11 @@ class Plan:
         if not days:
             return "none recorded on this kind of device yet; MEASURE=1 measures it"
         told = "as recorded " + "; ".join(f"{where}, on {day}" for where, day in days.items())
-        return told + (", which this GPU may not be" if self.device == UNKNOWN_GPU else "")
+        return told + ("; this GPU may be another model" if self.device == UNKNOWN_GPU else "")
 
     def _side_by_side(self) -> str:
         known_of_fewer = self.seconds is not None and self.at_once < self.jobs
-        counted = f", counted as {self.at_once} at a time" if known_of_fewer else ""
+        counted = f", estimated for {self.at_once} at a time" if known_of_fewer else ""
         return f"{self.jobs} side by side{counted}"
 
 
@@ -181,8 +181,8 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
 def at_once(jobs: int, threads: int, *, by_gpu: bool) -> int:
     """How many of ``jobs`` runs, with ``threads`` each, keep the speed of one that runs alone.
 
-    On a CPU, as many as can have their own cores. On a GPU one, as the gain of sharing it has not
-    been measured.
+    On a CPU, as many as can have their own cores. On a GPU only one, as the gain from sharing it
+    has not been measured.
     """
     return 1 if by_gpu else min(jobs, max(1, cores() // threads))
 

@@ -41,7 +41,7 @@ class Record:
             ``trailing_epochs``, see :func:`last_eighth`.
         correct: which test images the final network gets right, one bit each, in base64.
         weights_sha256: checksum of the network's safetensors file.
-        warnings: those given during training, about degenerate layers or failed compilation.
+        warnings: those issued during training, about degenerate layers or failed compilation.
         provenance: commit, versions, hardware, time. For a resumed run they describe the process
             that finished it, and ``earlier`` lists commit, hardware and epochs of those before.
             ``replaces`` lists the sound records that this one replaced because their weights were
@@ -94,7 +94,7 @@ class Record:
                 raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
             sealed, _, seal = stored.rpartition(SEAL)
             if seal != _digest(sealed) + END:
-                raise ValueError("its checksum does not fit its content")
+                raise ValueError("its checksum does not match its content")
             del content["checksum"]
             record = cls(**content)
             check(record)
@@ -156,9 +156,9 @@ def _digest(content: bytes) -> bytes:
 
 
 def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
-    """The record at ``path``; None if it is missing or damaged, which ``warn`` is told of.
+    """The record at ``path``; None if it is missing or, with a warning, if it is damaged.
 
-    A record in another run's place, perhaps copied by hand, counts as damaged.
+    A record at another run's path, perhaps copied by hand, counts as damaged.
     """
     if not path.is_file():
         return None
@@ -174,7 +174,7 @@ def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
 
 
 def read_records(folder: Path, warn: Callable[[str], Any]) -> Iterator[Record]:
-    """Every readable record below ``folder``; ``warn`` is told of the others.
+    """Every readable record below ``folder``, with a warning for each of the others.
 
     Seeds of one run that differ in test images, epochs or layers cannot be averaged: those that
     differ from the majority are skipped, too.
@@ -191,9 +191,9 @@ def _alike(found: dict[Path, Record | None], warn: Callable[[str], Any]) -> Iter
             yield record
         else:
             warn(
-                f"skipped {path}: {record.test_images} test images, "
-                f"{len(record.metrics['seconds'])} epochs and {len(record.layers)} layers are not "
-                "those of the run's other seeds; without this record it trains again"
+                f"skipped {path}: its {record.test_images} test images, "
+                f"{len(record.metrics['seconds'])} epochs and {len(record.layers)} layers do not "
+                "match the run's other seeds; delete this record to train its seed again"
             )
 
 

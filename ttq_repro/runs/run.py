@@ -44,8 +44,8 @@ class Run:
             # A number on a command line, such as 2012, is not read as a string.
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise UserError(
-                    f"{group}.name={name}: must be of letters, digits, '_', '-' and '.', start "
-                    "with a letter or digit, and be no number: files are named after it"
+                    f"{group}.name={name}: must consist of letters, digits, '_', '-' and '.', "
+                    "start with a letter or digit, and not be a number: files are named after it"
                 )
 
     @property
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def public_config(self) -> Config:
-        """The config without paths, which only concern the machine that it ran on."""
+        """The config without paths, which matter only on the machine that it ran on."""
         config = _without(self.config, "workspace")
         by_path = config["parent"] not in ("auto", "none")
         parent = self._parent_identity() if by_path else config["parent"]

@@ -24,7 +24,7 @@ from ttq_repro.files import write_atomically
 
 OUTCOMES = "outcomes"
 DONE = "done"
-STOPPED = "stopped before its end, or still at work"
+STOPPED = "stopped before it finished, or still running"
 
 
 @contextmanager

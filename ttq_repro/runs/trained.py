@@ -39,15 +39,15 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
     """
     record_path, weights = record_and_weights(path.absolute())
     if not record_path.is_file():
-        raise UserError(f"{path}: belongs to no run, there is no record {record_path}")
+        raise UserError(f"{path}: belongs to no run; there is no record {record_path}")
     if not weights.is_file():
-        raise UserError(f"{record_path}: its weights are not there, {weights}; train the run first")
+        raise UserError(f"{record_path}: its weights, {weights}, are missing; train the run first")
     try:
         record = Record.read(record_path)
     except ValueError as error:
         raise UserError(str(error)) from None
     if sha256(weights) != record.weights_sha256:
-        raise UserError(f"{weights}: not the weights of {record_path}, the checksum differs")
+        raise UserError(f"{weights}: not the weights of {record_path}; the checksum differs")
     config = record.config
     network = quantized_network(config)
     restore_float(network)

@@ -53,15 +53,15 @@ def _check_layers(record: Record) -> None:
         return
     quantized = {decision["layer"] for decision in record.decisions if decision["quantize"]}
     if different := quantized ^ record.layers.keys():
-        raise ValueError(f"what it decides on {min(different)} is not what it reports")
+        raise ValueError(f"its decisions and its layers disagree on {min(different)}")
 
 
 def _check_curves(record: Record) -> None:
     layers = [curve for layer in record.layers.values() for curve in layer.values()]
     if len({len(curve) for curve in [*record.metrics.values(), *layers]}) > 1:
-        raise ValueError("its metrics and layers are not of one length")
+        raise ValueError("its metrics and layers differ in length")
     if not record.metrics["seconds"]:
-        raise ValueError("it has no epoch")
+        raise ValueError("it has no epochs")
     # Losses are not drawn, and the test loss may be infinite for an epoch.
     metrics = [curve for name, curve in record.metrics.items() if not name.endswith("_loss")]
     if not np.isfinite(np.concatenate([*metrics, *layers, [*record.test_error.values()]])).all():
@@ -71,10 +71,12 @@ def _check_curves(record: Record) -> None:
 def _check_final_error(record: Record) -> None:
     images, final = record.test_images, record.test_error["final"]
     if images < 1 or len(base64.b64decode(record.correct)) != -(-images // 8):
-        raise ValueError(f"its bits are not those of {images} test images")
+        raise ValueError(f"it does not have one bit for each of {images} test images")
     if final != record.metrics["test_error"][-1]:
         raise ValueError("its final test error is not that of its last epoch")
     # Errors are rounded, but by less than one image.
     wrong = images - int(record.correct_images().sum())
     if abs(final * images - wrong) >= 1:
-        raise ValueError(f"its final test error is not that of {wrong} in {images} images")
+        raise ValueError(
+            f"its final test error does not match {wrong} wrong answers on {images} images"
+        )

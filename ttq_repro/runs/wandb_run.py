@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def has_key(workspace: Workspace) -> bool:
     """Whether wandb finds an API key for its server, in any place where it looks for one.
 
-    Nothing is sent, while ``wandb.login(verify=False)`` would ask the server for the user's name.
+    Unlike ``wandb.login(verify=False)``, which asks the server for the user's name, this sends
+    nothing.
 
     Args:
         workspace: as in :func:`start`.
@@ -123,7 +124,7 @@ def link_packed(record: Record, weights: Path, packed: Path, workspace: Workspac
 
 
 def _keep_to(workspace: Workspace) -> None:
-    """Keep wandb's caches in ``workspace`` and its own reports unsent; it reads this once."""
+    """Keep wandb's caches in ``workspace`` and disable its error reports; it reads this once."""
     # Error reports are the only thing that wandb sends in offline mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     # Not the folder of its settings, where `wandb login` stores the server's address.

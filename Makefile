@@ -1,10 +1,10 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
-# To choose among their cells, if they have such: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
+# To choose among their cells, if they have these: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
 PYTHON ?= python3
-# A stand-in data set is trained with its own, short schedule.
+# A stand-in data set has a short schedule of its own.
 BUDGET ?= $(if $(DATA),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
@@ -32,7 +32,7 @@ help: ## this list
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
 	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
-setup: $(VENV)/.complete ## .venv with everything pinned in requirements.lock
+setup: $(VENV)/.complete ## create .venv with everything pinned in requirements.lock
 
 $(VENV)/.complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -42,7 +42,7 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps -e .
 	@touch $@
 
-lock: ## renew requirements.lock from pyproject.toml
+lock: ## update requirements.lock from pyproject.toml
 	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --extra benchmark --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
@@ -56,16 +56,16 @@ sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few m
 		$(RUN) -m pytest tests/deploy/runtime/test_kernels.py tests/deploy/runtime/test_layers.py \
 		-s --timeout 1800
 
-soak: setup ## faults tried hundreds of times, an hour or so; writes results/benchmarks/faults
+soak: setup ## inject faults hundreds of times, about an hour; writes results/benchmarks/faults
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400
 
-dashboard: setup ## the wandb workspace as JSON, saved where there is a key (ENTITY=team)
+dashboard: setup ## the wandb workspace as JSON; with an API key, also save it (ENTITY=team)
 	$(RUN) scripts/dashboard.py $(if $(ENTITY),entity=$(ENTITY))
 
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
 	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE)
 
-readme: setup ## renew the tables in README.md and docs/
+readme: setup ## update the generated parts of README.md and docs/
 	$(RUN) scripts/readme.py
 
 lint: setup ## ruff and mypy
@@ -86,22 +86,22 @@ reproduce-figure3: ## Figure 3: error by epoch, by method (AUTHORS_LOG=folder)
 reproduce-figure4: ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette_full; AUTHORS_LOG=folder)
 reproduce-figure5: ## Figure 5: error against sparsity
 reproduce-figure6: ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette_full)
-reproduce-ablations: ## what the paper leaves open or claims, one change a row (CHANGES=t002,t010)
+reproduce-ablations: ## what the paper leaves open or claims, one change per row (CHANGES=t002,t010)
 reproduce-best-ternary: ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
-reproduce-authors-code: ## TTQ as released, over the released log (AUTHORS_LOG=folder)
+reproduce-authors-code: ## TTQ as the authors released it, drawn over their log (AUTHORS_LOG=folder)
 
 $(ARTIFACTS): reproduce-%: setup
 	$(REPRODUCE) artifact=$(subst -,_,$*)
 
-reproduce-equality: setup ## the fast path against float32, over seeds (BUDGET=short SEEDS=3)
+reproduce-equality: setup ## fast training in bf16 against float32, over seeds (BUDGET=short SEEDS=3)
 	@# One after another, the second even if the first fails.
 	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
 		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16
 
-benchmark: setup ## speed of training against the usual script, minutes (results/benchmarks)
+benchmark: setup ## training speed against a typical script, minutes (results/benchmarks)
 	$(RUN) scripts/benchmark.py
 
-benchmark-inference: setup ## packed networks against float ones, 10 minutes (results/benchmarks)
+benchmark-inference: setup ## inference speed of packed against float networks, 10 minutes (results/benchmarks)
 	$(RUN) scripts/benchmark_inference.py
 
 sizes: setup ## bytes on disk by part, and operations, of every network (results/benchmarks)

@@ -1,4 +1,4 @@
-"""Speed of training against what a user would write; see configs/benchmark.yaml."""
+"""Measure training speed against a script as a user would write it; see configs/benchmark.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

@@ -1,4 +1,4 @@
-"""Speed of packed networks against float ones; see configs/benchmark_inference.yaml."""
+"""Measure the speed of packed networks against float ones; see configs/benchmark_inference.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

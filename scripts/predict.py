@@ -1,4 +1,4 @@
-"""Print what a packed network sees in an image; see configs/predict/predict.yaml."""
+"""Classify an image with a packed network; see configs/predict/predict.yaml."""
 
 from ttq_repro.files import CONFIGS
 from ttq_repro.runs.config import Config

@@ -17,7 +17,7 @@ def main(config: Config) -> None:
         check_option("store", config["store"], check_path)
     target = None if config["store"] is None else Path(config["store"])
     print(survey(wanted, target))
-    print(f"done; DATA_DIR={prepare(wanted, target)} (data.root) takes it from there")
+    print(f"done; train with DATA_DIR={prepare(wanted, target)} (in scripts: data.root)")
 
 
 if __name__ == "__main__":

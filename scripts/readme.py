@@ -1,4 +1,4 @@
-"""Regenerate the parts of README.md and docs/ made from data; see configs/readme.yaml."""
+"""Update the generated parts of README.md and docs/; see configs/readme.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

@@ -1,4 +1,4 @@
-"""Make tables, figures, verdicts and the report from records; see configs/report.yaml."""
+"""Draw tables, figures, verdicts and the report from records; see configs/report.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

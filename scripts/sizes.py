@@ -1,4 +1,4 @@
-"""Tables of bytes on disk and of operations; see configs/sizes.yaml."""
+"""Count bytes on disk and operations; see configs/sizes.yaml."""
 
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.entry import entry_point

@@ -100,7 +100,7 @@ def test_a_record_that_nobody_foresaw_does_not_stop_the_others(
     good = Record.read(path)
     replace(good, provenance=good.provenance | {"versions": None}).write(path)
     page = report(workspace.root)
-    assert f"{good.name}: not all of it is readable (" in capsys.readouterr().err
+    assert f"{good.name}: only partly readable (" in capsys.readouterr().err
     assert f"{good.identity}</code> <span>cifar10, 1" in page, "its other seed is there"
 
 

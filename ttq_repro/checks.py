@@ -27,7 +27,7 @@ def check_choice(argument: str, value: object, choices: Collection[object] | Any
         words = ", ".join(map(str, known))
         # On a command line the word "true" is read as the truth value, not as a string.
         are_strings = all(isinstance(choice, str) for choice in known)
-        kind = ", which is no string" if are_strings and not isinstance(value, str) else ""
+        kind = ", which is not a string" if are_strings and not isinstance(value, str) else ""
         raise ValueError(f"{argument} must be one of {words}; got {value!r}{kind}")
 
 
@@ -85,7 +85,7 @@ def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -
         TypeError: the value is not a list.
         ValueError: the list is empty.
     """
-    wanted = f"{argument} must be a list" + ("" if may_be_empty else " with something in it")
+    wanted = f"{argument} must be a " + ("list" if may_be_empty else "non-empty list")
     if not isinstance(value, list):
         raise TypeError(wanted)
     if not value and not may_be_empty:
@@ -131,7 +131,7 @@ def refusals_of(subject: str) -> Iterator[None]:
 
 
 def headline(error: BaseException, *, with_class: bool = False) -> str:
-    """The first line of an error's message: some go on with whole command lines and advice.
+    """The first line of an error's message; some continue with whole command lines and advice.
 
     Args:
         with_class: whether to prepend the error's class, for errors of which nothing is known.

@@ -30,7 +30,7 @@ SWEPT = ("quantizer.name", "quantizer.threshold", "quantizer.sparsity", "model.d
 
 
 def dashboard(request: Config) -> None:
-    """Write the workspace as JSON, and save it to the server if there is an API key.
+    """Write the workspace as JSON and, if there is an API key, save it to the server.
 
     Raises:
         UserError: ``out`` is not a path, the key is malformed, or there is a key but no ``entity``
@@ -42,10 +42,10 @@ def dashboard(request: Config) -> None:
     write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
     if not has_key(Workspace(ROOT)):
-        print("not saved to the server: there is no key to it, see `wandb login`")
+        print("not saved to the server: no API key; run `wandb login`")
         return
     if request["entity"] is None:
-        raise UserError("entity=null: name the user or team whose project the workspace is for")
+        raise UserError("entity=null: name the user or team that owns the project")
     print(f"saved: {workspace.save().url}")
 
 

@@ -56,7 +56,7 @@ def overview(request: Config) -> None:
         print(f"warning: {problem}", file=sys.stderr)
     with workspace.drawing(workspace.results):
         claims_table(judgements).write(workspace.results / "tables", "claims")
-        # Files of which no run is left are out of date. Those that could not be redrawn are kept:
+        # Files whose runs are all gone are out of date. Those that could not be redrawn are kept:
         # the reason may be a full disk.
         for path, _ in before.items() & _drawn(workspace, all_but=failed).items():
             path.unlink()
@@ -74,7 +74,7 @@ def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunL
             runs.add(record)
             ledger.add(record)
         except Exception as error:  # One bad record must not hide the others.
-            warnings.warn(f"{record.name}: not all of it is readable ({_why(error)})")
+            warnings.warn(f"{record.name}: only partly readable ({_why(error)})")
     return ledger.judge(workspace.results / "benchmarks", log), runs
 
 

@@ -23,7 +23,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError:
-        # Pillow's message only repeats the path, or gives an object's address.
+        # Pillow's message says only the path or an object's address.
         raise _unusable(path, "of no known format") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unusable(path, getattr(error, "strerror", None) or str(error)) from None

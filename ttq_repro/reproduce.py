@@ -39,7 +39,7 @@ def reproduce(request: Config) -> None:
     print()
     try:
         print(render(request, workspace))
-    except NothingToDrawError as error:  # All runs failed, or their records predate what is drawn.
+    except NothingToDrawError as error:  # All runs failed, or their records lack what is drawn.
         print(f"nothing is drawn: {error}")
     if failed:
         raise TrainingError(
@@ -49,9 +49,9 @@ def reproduce(request: Config) -> None:
 
 
 def _unusable(request: Config, plan: Plan) -> DataError | None:
-    """The error about the images of a plan that needs them, if there is one.
+    """The error about the images that a plan needs, if there is one.
 
-    A folder that was not named is not an error yet: the plan says what to provide.
+    That no folder was named is not an error yet: the plan says what to provide.
     """
     if request["data_dir"] is None or not plan.missing or not isinstance(plan.data, DataError):
         return None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ttq_repro.errors import UserError
 
-#: Fresh processes: a forked one would inherit threads and a GPU that it cannot use.
+#: New processes are spawned: a forked one would inherit threads and a GPU that it cannot use.
 SPAWN = multiprocessing.get_context("spawn")
 #: Seconds between checks of exit codes: a dead process's sentinel stays silent while processes
 #: that it started still hold it open.
@@ -93,7 +93,7 @@ def run_together(
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        # Otherwise Lightning divides all cores among them, even if others compute on those too.
+        # Otherwise Lightning divides all cores among them, even those that other processes use.
         "OMP_NUM_THREADS": str(threads),
     }
     pipes = [SPAWN.Pipe(duplex=False) for _ in range(count)]
@@ -129,7 +129,7 @@ def _started(function: Callable[..., None], *arguments: Any, **environment: str)
 
 
 def _serve(function: bytes, environment: dict[str, str], *arguments: Any) -> None:
-    """Follow the parent first, then unpickle the function, whose import takes seconds."""
+    """Watch the parent first, then unpickle the function, whose import takes seconds."""
     serve_parent()
     os.environ.update(environment)
     pickle.loads(function)(*arguments)

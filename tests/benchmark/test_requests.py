@@ -18,15 +18,15 @@ MEASURES: dict[str, Callable[[Config], Iterable[Any]]] = {
 }
 #: Bad options on a script's command line are tested in tests/scripts.
 LINES = [
-    ("benchmark", "parts=training", "parts=training: must be a list with something in it"),
-    ("benchmark", "models=[]", "models=[]: must be a list with something in it"),
+    ("benchmark", "parts=training", "parts=training: must be a non-empty list"),
+    ("benchmark", "models=[]", "models=[]: must be a non-empty list"),
     ("benchmark", "batches=[0]", "batches=0: must be a whole number from 1, got 0"),
     ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
-    ("benchmark_inference", "networks=[]", "networks=[]: must be a list with something in it"),
-    ("sizes", "networks=[]", "networks=[]: must be a list with something in it"),
+    ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
+    ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
 ]
 

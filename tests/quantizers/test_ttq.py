@@ -284,7 +284,7 @@ def test_constant_sparsity_holds_in_every_layer_at_every_step(sparsity: float) -
         ({"threshold": None}, "give either threshold or sparsity, got None and None"),
         ({"threshold": float("nan")}, "threshold must be finite, got nan"),
         ({"init": float("inf")}, "init must be finite, got inf"),
-        ({"negative_gradient": True}, "got True, which is no string"),
+        ({"negative_gradient": True}, "got True, which is not a string"),
         ({"sparsity": 0.5, "tie": "unit"}, r"tie='unit' needs a threshold"),
         ({"tie": "one"}, "tie must be one of zero, unit; got 'one'"),
         ({"negative_gradient": "wrong"}, "negative_gradient must be one of true, as_printed"),

@@ -77,7 +77,7 @@ def test_a_trend_is_the_gain_of_the_line_from_end_to_end() -> None:
 
 
 def test_a_margin_needs_a_value() -> None:
-    with pytest.raises(ValueError, match="margin needs a value"):
+    with pytest.raises(ValueError, match="needs the paper's value"):
         Within(0.5).region(None)
 
 

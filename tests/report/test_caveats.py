@@ -42,8 +42,8 @@ def test_a_final_epoch_that_is_far_from_the_last_ones(final: float) -> None:
         {"metrics": {"test_error": [*curve, final]}}, {"metrics": {"test_error": [*curve, 0.0999]}}
     )
     assert line == (
-        LEAD.format(1) + f"the final epoch is an outlier: {100 * final:.2f}, while the median of "
-        "the last 20 epochs is 9.00"
+        LEAD.format(1) + f"the final epoch is an outlier ({100 * final:.2f}; the median of the "
+        "last 20 epochs is 9.00)"
     )
 
 

@@ -41,7 +41,7 @@ def test_the_last_word_says_how_to_go_on(name: str, arguments: list[str], tmp_pa
         _, said = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert said.count("the same command goes on") == 1
+    assert said.count("the same command resumes") == 1
     assert said.splitlines()[-1] == STOPPED
 
 

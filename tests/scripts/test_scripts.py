@@ -212,7 +212,7 @@ def test_prepares_photographs_and_names_a_damaged_one(photographs: Path, tmp_pat
     victim.write_bytes(whole)
     done = script("prepare", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"done; DATA_DIR={tmp_path / 'store'}" in done.stdout
+    assert f"done; train with DATA_DIR={tmp_path / 'store'}" in done.stdout
     done = script("prepare", *arguments, cwd=tmp_path)
     assert "18 train and 6 val photographs, prepared in" in done.stdout
 

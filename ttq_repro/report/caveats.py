@@ -45,8 +45,8 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
 def _reasons(record: Record) -> Iterator[str]:
     if off := outlier(record):
         yield (
-            f"the final epoch is an outlier: {off.final:.2f}, while the median of the last "
-            f"{off.epochs} epochs is {off.usual:.2f}"
+            f"the final epoch is an outlier ({off.final:.2f}; the median of the last "
+            f"{off.epochs} epochs is {off.usual:.2f})"
         )
     if scales := _not_positive(record):
         more = f" and {len(scales) - NAMED} more" if len(scales) > NAMED else ""

@@ -21,6 +21,12 @@ PROVENANCE = {
 COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
 
 
+INPUTS = {
+    "size": [32, 32], "crop_fraction": 1.0, "mean": [0.5] * 3, "std": [0.25] * 3,
+    "classes": list("0123456789"),
+}  # fmt: skip
+
+
 def _moment(positive_scale: float, counts: list[int]) -> dict:
     return {
         "largest": 0.4, "counts": counts, "negative": 0.25, "zero": 0.5, "positive": 0.25,
@@ -43,7 +49,7 @@ def record(**fields: Any) -> Record:
     images = fields.get("test_images", 1000)
     empty = {
         "identity": "a-1", "seed": 1, "parent": None, "decisions": [], "layers": {},
-        "config": {"data": {"name": "cifar10"}},
+        "config": {"data": {"name": "cifar10"}}, "inputs": INPUTS,
         "correct": pack_correct(np.arange(images) >= round(final * images)), "test_images": images,
         "weights_sha256": "",
     }  # fmt: skip

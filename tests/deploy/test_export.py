@@ -25,6 +25,7 @@ from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.train import data_of
 from ttq_repro.runs.trained import read_trained
 from ttq_repro.runs.workspace import Workspace
 
@@ -72,7 +73,7 @@ def test_a_run_becomes_a_file_that_says_where_it_comes_from(
         "test_error": record.test_error["final"],
     }
     assert made.inputs.classes == tuple("0123456789")
-    data = read_trained(Path(request["run"]), None, Workspace.of(run.config)).data
+    data = data_of(run, Workspace.of(run.config))
     ((images, labels),) = data.test_loader()
     statistics = torch.tensor([made.inputs.mean, made.inputs.std])[:, None, :, None, None]
     predicted = network((images / 255 - statistics[0]) / statistics[1]).argmax(1)
@@ -139,10 +140,10 @@ def test_what_a_run_has_trained_is_never_overwritten(
 
 def test_a_network_of_ones_own_is_named(run: Run) -> None:
     workspace = Workspace.of(run.config)
-    result = read_trained(workspace.record(run), None, workspace)
-    result.record.config["model"]["_target_"] = "mypackage.MyNet"
+    network, record = read_trained(workspace.record(run))
+    record.config["model"]["_target_"] = "mypackage.MyNet"
     with pytest.raises(ValueError, match=r"architecture 'mypackage\.MyNet' is not one of AlexNet"):
-        pack_trained(result, fold=False)
+        pack_trained(network, record, fold=False)
 
 
 @pytest.fixture(scope="module")

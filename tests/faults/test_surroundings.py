@@ -139,7 +139,7 @@ def test_a_lost_process_of_the_loader_is_one_line(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named(tiny_run: MakeRun) -> None:
-    with pytest.raises(UserError, match=r"trainer.accelerator=gpu: .*Here: auto, cpu"):
+    with pytest.raises(UserError, match="accelerator=gpu: no such device; choose from auto, cpu"):
         execute(tiny_run("trainer.accelerator=gpu"))
 
 
@@ -161,9 +161,10 @@ def test_a_data_folder_that_vanishes_is_named(
         execute(run)
     away.rename(root)
     record = execute(run)
-    # A record does not hold the folder, so whoever packs the network names it.
+    root.rename(away)
     made = [f"run={Workspace.of(run.config).record(run)}", f"out={tmp_path / 'net.safetensors'}"]
-    export(compose_config("export", [*made, f"data_dir={root}", f"workspace={tmp_path}"]))
+    export(compose_config("export", made))  # Needs no images.
+    away.rename(root)
     packed = [f"packed={tmp_path / 'net.safetensors'}", f"data.root={root}"]
     evaluate(compose_config("evaluate", [*packed, f"workspace={tmp_path}"]))
     error = 100 * record.test_error["final"]

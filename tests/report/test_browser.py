@@ -109,7 +109,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     runs.add(
         record(
             identity="resnet20-" + "long" * 20,
-            config={"recipe": {"name": "y" * 90}},
+            config={"data": {"name": "cifar10"}, "recipe": {"name": "y" * 90}},
             test_error={"final": 0.1},
         )
     )

@@ -33,8 +33,8 @@ def test_round_trip(tmp_path: Path) -> None:
         ("{", "Expecting property name"),
         ("[]", "no attribute"),
         ("null", "no attribute"),
-        ('{"schema": 0}', "schema 0, expected 1"),
-        ('{"schema": 1}', "its checksum does not match"),
+        ('{"schema": 1}', "schema 1, expected 2"),
+        ('{"schema": 2}', "its checksum does not match"),
     ],
 )
 def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, why: str) -> None:

@@ -7,22 +7,26 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.runs.execute import execute
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.trained import Trained, read_trained
+from ttq_repro.runs.train import data_of
+from ttq_repro.runs.trained import read_trained
 from ttq_repro.runs.workspace import Workspace, record_and_weights
 
 MakeRun = Callable[..., Run]
 
 
-def correct(trained: Trained) -> np.ndarray:
-    """Which test images the network gets right."""
-    mean, std = (torch.from_numpy(s)[:, None, None] for s in trained.data.channel_statistics())
-    ((images, labels),) = trained.data.test_loader()
+def correct(network: nn.Module, record: Record, data: DataSource) -> np.ndarray:
+    """Which test images the network gets right, normalized as the record says."""
+    mean, std = (torch.tensor(record.inputs[key])[:, None, None] for key in ("mean", "std"))
+    ((images, labels),) = data.test_loader()
     with torch.no_grad():
-        logits = trained.network(((images / 255 - mean) / std).float())
+        logits = network((images / 255 - mean) / std)
     return (logits.argmax(1) == labels).numpy()
 
 
@@ -32,10 +36,11 @@ def test_it_gets_the_images_right_that_the_record_says(tiny_run: MakeRun, quanti
     record = execute(run)
     workspace = Workspace.of(run.config)
     for path in (workspace.record(run), workspace.weights(run)):
-        trained = read_trained(path, None, workspace)
-        assert trained.record == record
-        assert not trained.network.training
-        assert np.array_equal(correct(trained), record.correct_images())
+        network, found = read_trained(path)
+        assert found == record
+        assert not network.training
+        right = correct(network, record, data_of(run, workspace))
+        assert np.array_equal(right, record.correct_images())
 
 
 def test_files_of_a_run_are_found_from_each_other(tiny_run: MakeRun) -> None:
@@ -50,16 +55,16 @@ def test_missing_and_altered_files_are_named(tiny_run: MakeRun) -> None:
     workspace = Workspace.of(run.config)
     record, weights = workspace.record(run), workspace.weights(run)
     with pytest.raises(UserError, match=rf"belongs to no run; there is no record {record}"):
-        read_trained(weights, None, workspace)
+        read_trained(weights)
     execute(run)
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(UserError, match=r"not the weights of .*seed1\.json; the checksum differs"):
-        read_trained(record, None, workspace)
+        read_trained(record)
     weights.unlink()
     with pytest.raises(UserError, match=r"seed1\.json: its weights, .*safetensors, are missing"):
-        read_trained(record, None, workspace)
+        read_trained(record)
     record.write_text("{}")
     weights.write_bytes(content)
     with pytest.raises(UserError, match="not a readable record"):
-        read_trained(record, None, workspace)
+        read_trained(record)

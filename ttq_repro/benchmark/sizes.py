@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import partial
 
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,13 +21,11 @@ from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.packing import pack
 from ttq_repro.errors import UserError
-from ttq_repro.files import ROOT, sha256
+from ttq_repro.files import ROOT
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.record import Record
-from ttq_repro.runs.workspace import record_and_weights
+from ttq_repro.runs.trained import read_trained
 from ttq_repro.table import NOTHING, Table
-from ttq_repro.training.network import quantized_network
 
 AS_TRAINED = "float32, as trained"
 #: Rows of the table: name, coding, and whether batch norm is folded.
@@ -117,15 +115,9 @@ def _trained(entry: Config) -> tuple[Packable, str]:
     path = ROOT / entry["packed"]
     described, _ = open_packed(path, "unpacked")
     made = described.provenance
-    record, weights = record_and_weights(path.with_name(f"seed{made['seed']}.safetensors"))
-    if not weights.is_file():
-        raise UserError(f"{path}: made from {weights}, which is missing")
-    if sha256(weights) != made["weights_sha256"]:
-        raise UserError(f"{path}: not made from {weights}, whose checksum differs")
-    if not record.is_file():
-        raise UserError(f"{path}: the record of its run, {record}, is missing")
-    network = quantized_network(Record.read(record).config)
-    network.load_state_dict(load_file(weights))
+    network, record = read_trained(path.with_name(f"seed{made['seed']}.safetensors"))
+    if record.weights_sha256 != made["weights_sha256"]:
+        raise UserError(f"{path}: made from other weights of {record.name}")
     model = described.architecture, described.arguments, described.inputs
     error = 100 * made["test_error"]
     source = f"trained: {made['run']} seed {made['seed']}, test error {error:.2f}%"

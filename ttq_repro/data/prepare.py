@@ -82,7 +82,7 @@ class StoreRequest:
             node["num_classes"],
             stored_as,
             cache,
-            node.get("images") if whole else None,  # Missing in the configs of older records.
+            node["images"] if whole else None,
         )
 
     @property

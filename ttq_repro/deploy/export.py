@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from ttq_repro.checks import check_choice, check_option, check_path
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import is_packed, serialize
@@ -13,7 +15,8 @@ from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.trained import Trained, read_trained
+from ttq_repro.runs.record import Record
+from ttq_repro.runs.trained import read_trained
 from ttq_repro.runs.wandb_run import link_packed
 from ttq_repro.runs.workspace import Workspace, record_and_weights
 
@@ -33,10 +36,10 @@ def export(request: Config) -> None:
     check_option("onnx_weights", request["onnx_weights"], check_choice, ONNX_WEIGHTS)
     out = Path(request["out"])
     _check_suits(out, request)
-    workspace, run = Workspace.of(request), Path(request["run"])
-    trained = read_trained(run, request["data_dir"], workspace)
+    run = Path(request["run"])
+    network, record = read_trained(run)
     try:
-        packed = pack_trained(trained, fold=request["fold"])
+        packed = pack_trained(network, record, fold=request["fold"])
         if out.suffix == ".onnx":
             content = to_onnx(packed, request["onnx_weights"])
         else:
@@ -54,7 +57,7 @@ def export(request: Config) -> None:
     )
     if request["link"]:
         _, weights = record_and_weights(run.absolute())
-        link_packed(trained.record, weights, out, workspace)
+        link_packed(record, weights, out, Workspace.of(request))
 
 
 def _check_suits(out: Path, request: Config) -> None:
@@ -73,23 +76,22 @@ def _check_suits(out: Path, request: Config) -> None:
         raise UserError(f"out={out}: exists and is not a packed network; choose another path")
 
 
-def pack_trained(trained: Trained, *, fold: bool) -> PackedNetwork:
+def pack_trained(network: nn.Module, record: Record, *, fold: bool) -> PackedNetwork:
     """The packed network of a run.
 
     Raises:
         ValueError: the run's model is not one of ``ttq_repro.models``, or cannot be packed.
     """
-    record, data = trained.record, trained.data
-    mean, std = data.channel_statistics()
+    inputs = record.inputs
     return pack(
-        trained.network,
+        network,
         *architecture_of(record.config),
         Inputs(
-            data.image_size,
-            data.crop_fraction,
-            tuple(mean.tolist()),
-            tuple(std.tolist()),
-            data.classes,
+            tuple(inputs["size"]),
+            inputs["crop_fraction"],
+            tuple(inputs["mean"]),
+            tuple(inputs["std"]),
+            tuple(inputs["classes"]),
         ),
         fold=fold,
         provenance={

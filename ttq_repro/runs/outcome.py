@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ttq_repro.data.source import DataSource
 from ttq_repro.runs.kernels import ternary_kernels
 from ttq_repro.runs.parent import Parent
 from ttq_repro.runs.provenance import versions
@@ -25,7 +26,12 @@ def replaced_records(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def record_of(
-    run: Run, fitted: Fitted, parent: Parent | None, weights: str, replaced: list[dict[str, Any]]
+    run: Run,
+    data: DataSource,
+    fitted: Fitted,
+    parent: Parent | None,
+    weights: str,
+    replaced: list[dict[str, Any]],
 ) -> Record:
     """The record of a run that has been trained.
 
@@ -51,6 +57,7 @@ def record_of(
         parent=None
         if parent is None
         else {"identity": parent.identity, "weights_sha256": parent.sha256},
+        inputs=_inputs(data),
         decisions=[
             {
                 "layer": d.name,
@@ -81,3 +88,14 @@ def record_of(
             **({"replaces": replaced} if replaced else {}),
         },
     )
+
+
+def _inputs(data: DataSource) -> dict[str, Any]:
+    mean, std = data.channel_statistics()
+    return {
+        "size": list(data.image_size),
+        "crop_fraction": data.crop_fraction,
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "classes": list(data.classes),
+    }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.validation import check
 
-SCHEMA = 1
+SCHEMA = 2
 #: The bytes before and after the checksum at the end of a file.
 SEAL, END = b', "checksum": "', b'"}\n'
 
@@ -31,6 +31,10 @@ class Record:
         identity, seed: identify the run.
         config: its resolved config.
         parent: identity of the run it started from, and the checksum of that network.
+        inputs: the images that its network takes: their ``size`` (height, width) in pixels, the
+            ``crop_fraction`` of their short side that evaluation uses, ``mean`` and ``std`` of the
+            channels of the training images, of values from 0 to 1, and the names of the
+            ``classes``, by label.
         decisions: for every convolution and linear layer, whether it is quantized, why, and how
             many ``weights`` it has.
         metrics: values per epoch, by name; errors are fractions of images in [0, 1].
@@ -62,6 +66,7 @@ class Record:
     seed: int
     config: dict[str, Any]
     parent: dict[str, Any] | None
+    inputs: dict[str, Any]
     decisions: list[dict[str, Any]]
     metrics: dict[str, list[float]]
     layers: dict[str, dict[str, list[float]]]

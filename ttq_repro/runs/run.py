@@ -115,9 +115,9 @@ class Run:
         # identities still hold.
         younger = {
             "processes": self.processes if self.processes > 1 else None,
-            "plain": trainer.get("plain") or None,
+            "plain": trainer["plain"] or None,
             "images": images if images != usual.get("images") else None,
-            "distillation": _typed(config.get("distillation"), FRACTIONS) or None,
+            "distillation": _typed(config["distillation"], FRACTIONS) or None,
         }
         return fields | {key: value for key, value in younger.items() if value is not None}
 
@@ -165,7 +165,7 @@ class Run:
         # If their recipes are the same, its parent's identity differs only in the hash.
         goes_on = self.quantizer == "full_precision" and self.config["parent"] != "none"
         further = ["trained further"] if goes_on else []
-        distilled = ["distilled"] if self.config.get("distillation") else []
+        distilled = ["distilled"] if self.config["distillation"] else []
         data = self.config["data"]
         held_out = [f"held_out={data['held_out']}"] if "held_out" in data else []
         return [*unusual, *further, *distilled, *held_out]

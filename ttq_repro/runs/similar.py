@@ -102,8 +102,8 @@ def _conditions(run: Run, hardware: str | None, threads: int | None) -> Conditio
     return (
         "1 process" if run.processes == 1 else f"{run.processes} processes",
         run.config["trainer"]["precision"],
-        "plain" if run.config["trainer"].get("plain") else "not plain",
-        "distilled" if run.config.get("distillation") else "not distilled",
+        "plain" if run.config["trainer"]["plain"] else "not plain",
+        "distilled" if run.config["distillation"] else "not distilled",
         hardware,
         None if threads is None else "1 thread" if threads == 1 else f"{threads} threads",
         f"batches of {run.config['recipe']['batch_size']}",

@@ -63,5 +63,5 @@ def train_share(
         weights = workspace.weights(run)
         state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
         write_atomically(weights, save(state))
-        record = record_of(run, fitted, parent, sha256(weights), replaced)
+        record = record_of(run, data, fitted, parent, sha256(weights), replaced)
         record.write(workspace.record(run))

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
-from ttq_repro.data.load import load_data
-from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.record import Record
-from ttq_repro.runs.workspace import Workspace, record_and_weights
+from ttq_repro.runs.workspace import record_and_weights
 from ttq_repro.training.network import quantized_network, restore_float
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained network in evaluation mode, its record, and the data set it was trained on."""
-
-    network: nn.Module
-    record: Record
-    data: DataSource
-
-
-def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Trained:
-    """The result of the run to which ``path``, its record or its weights, belongs.
+def read_trained(path: Path) -> tuple[nn.Module, Record]:
+    """The network, in evaluation mode, of the run to which ``path`` belongs, and its record.
 
     Args:
-        data_root: folder of the images; None for the default, ``data``.
-        workspace: where decoded images are cached.
+        path: the run's record or its weights.
 
     Raises:
         UserError: record or weights are missing or damaged, or do not belong together.
-        DataError: the data set is missing or damaged.
     """
     record_path, weights = record_and_weights(path.absolute())
     if not record_path.is_file():
@@ -48,9 +34,7 @@ def read_trained(path: Path, data_root: str | None, workspace: Workspace) -> Tra
         raise UserError(str(error)) from None
     if sha256(weights) != record.weights_sha256:
         raise UserError(f"{weights}: not the weights of {record_path}; the checksum differs")
-    config = record.config
-    network = quantized_network(config)
+    network = quantized_network(record.config)
     restore_float(network)
     network.load_state_dict(load_file(weights))
-    node = config["data"] | {"root": data_root}
-    return Trained(network.eval(), record, load_data(node, workspace.cache, workers=0))
+    return network.eval(), record

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: The metrics and the test errors that every record holds.
 METRICS = {"train_error", "test_error", "seconds"}
 TEST_ERRORS = {"final", "best", "trailing"}
+INPUTS = {"size", "crop_fraction", "mean", "std", "classes"}
 #: What it holds about its parent, if it has one, and about each decision.
 PARENT, DECISION = {"identity", "weights_sha256"}, {"layer", "quantize", "reason", "weights"}
 #: What it holds about the process that finished it. Commit and ``dirty`` are missing outside git.
@@ -37,6 +38,7 @@ def _check_keys(record: Record) -> None:
     needed: list[tuple[Mapping[str, Any], set[str]]] = [
         (record.metrics, METRICS),
         (record.test_error, TEST_ERRORS),
+        (record.inputs, INPUTS),
         (record.provenance, PROVENANCE),
         (record.config, set()),
     ]

@@ -12,12 +12,16 @@ import pytest
 
 from tests.report.made_records import put
 from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
 from ttq_repro.overview import overview
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.runs.cell import result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
+
+RESULTS = ROOT / "results"
 
 
 def report(root: Path, authors_log: Path | None = None) -> str:
@@ -77,11 +81,11 @@ def test_records_that_cannot_be_read_are_named_once_and_left_out(
     good = sorted(workspace.results.rglob("seed1.json"))[0]
     damaged, older = good.with_name("seed3.json"), good.with_name("seed4.json")
     damaged.write_bytes(good.read_bytes()[:-100])
-    older.write_text(good.read_text().replace('"schema": 1', '"schema": 0'))
+    older.write_text(good.read_text().replace('"schema": 2', '"schema": 1'))
     capsys.readouterr()
     page = report(workspace.root)
     said = capsys.readouterr().err
-    for path, why in ((damaged, "Unterminated string"), (older, "schema 0, expected 1")):
+    for path, why in ((damaged, "Unterminated string"), (older, "schema 1, expected 2")):
         name = str(path.relative_to(workspace.root))
         assert said.count(f"warning: skipped {name}: not a readable record") == 1
         assert said.count(name) == 1
@@ -172,3 +176,10 @@ def test_what_was_drawn_before_and_is_not_now_goes(workspace: Workspace) -> None
     assert "comparison_imagenette" not in page
     for name in ("comparison", "table1", "claims"):
         assert (workspace.results / "tables" / f"{name}.csv").is_file()
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("*.csv")), ids=lambda path: path.stem)
+def test_columns_of_committed_tables_have_names_of_their_own(path: Path) -> None:
+    """Otherwise readers by name see only the last of those that share one."""
+    header = Table.read(path.parent, path.stem).header
+    assert len(set(header)) == len(header)

@@ -82,5 +82,5 @@ def test_the_table_ends_with_the_sum() -> None:
     column = HEADER.index("additions")
     counts = [int(row[column].replace(",", "")) for row in rows]
     assert counts[-1] == sum(counts[:-1])
-    ratio = HEADER.index("multiplications an output")
+    ratio = HEADER.index("multiplications per output")
     assert [row[ratio] for row in rows] == ["-", *["2.00"] * 8]

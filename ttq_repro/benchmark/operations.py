@@ -20,14 +20,14 @@ DRAM_READ_BIT = 640 / 32
 
 HEADER = [
     "layer", "weights", "not zero, %", "bits",
-    "multiplications", "additions", "multiplications an output",
+    "multiplications", "additions", "multiplications per output",
     "arithmetic, µJ", "weights, µJ",
-    "float32: multiplications", "arithmetic, µJ", "weights, µJ",
+    "float32: multiplications", "float32: arithmetic, µJ", "float32: weights, µJ",
 ]  # fmt: skip
 CAPTION = (
     "Operations of the convolutions and linear layers for one image, with zeros skipped: inputs "
     "whose weights in a filter have the same magnitude are added up first, then multiplied by it. "
-    "Multiplications an output: of the quantized layers. float32: the same network with float "
+    "Multiplications per output: of the quantized layers. float32: the same network with float "
     "weights, which has as many additions as multiplications. Energy at 45 nm (Horowitz, ISSCC "
     "2014): 3.7 pJ for a float32 multiplication, 0.9 pJ for an addition, and 640 pJ for 32 bits "
     "from DRAM, each weight read once; activations are not counted. The number of zeros depends on "

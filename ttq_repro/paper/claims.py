@@ -476,7 +476,7 @@ def _deployment() -> list[Claim]:
             "text",
             2.0,
             "multiplications",
-            Measured("operations", alexnet_bn, "multiplications an output"),
+            Measured("operations", alexnet_bn, "multiplications per output"),
             Within(0.01),
             digits=0,
             by_construction=True,

@@ -20,9 +20,9 @@ CAPTION = (
 )
 HEADER = [
     "ResNet", "budget, precision",
-    "full precision, paper", "full precision, ours", "trailing",
-    "TTQ, paper", "TTQ, ours", "trailing",
-    "control, ours", "trailing",
+    "full precision, paper", "full precision, ours", "full precision, trailing",
+    "TTQ, paper", "TTQ, ours", "TTQ, trailing",
+    "control, ours", "control, trailing",
 ]  # fmt: skip
 
 #: The methods that have columns: those that the paper reports, and the control.

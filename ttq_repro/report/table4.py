@@ -26,9 +26,9 @@ CAPTION = (
 )
 HEADER = [
     "layer", "weights",
-    "pruning", "bits",
-    "TTQ, paper", "bits",
-    "TTQ before training, ours", "TTQ, ours", "bits", "difference",
+    "pruning", "pruning, bits",
+    "TTQ, paper", "TTQ, paper, bits",
+    "TTQ before training, ours", "TTQ, ours", "TTQ, ours, bits", "difference",
 ]  # fmt: skip
 #: The layers of each row, as positions in the network.
 ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {

@@ -126,13 +126,6 @@ def test_without_a_runtime_there_is_nothing_to_measure(
         inference.networks_table(request_)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_where_nothing_is_asked_for_and_no_gpu_is_there_there_is_no_table(
-    request_: Config,
-) -> None:
-    assert not list(inference.measure({**request_, "networks": []}))
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_has_a_table_of_its_own(request_: Config) -> None:
     ((name, table),) = inference.measure({**request_, "networks": []})

@@ -58,7 +58,7 @@ LINES = [
     ("reproduce", "overrides=data", "overrides=data: must be a list"),
     ("reproduce", "overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
     ("benchmark", "parts=[foo]", "parts=foo: must be one of training, "),
-    ("benchmark_inference", "networks=x", "networks=x: must be a list"),
+    ("benchmark_inference", "networks=x", "networks=x: must be a non-empty list"),
     ("predict", "model=m", "Missing mandatory value: image"),
     ("readme", "pages=all", "Could not override 'pages'."),
 ]  # fmt: skip

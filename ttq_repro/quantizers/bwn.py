@@ -40,8 +40,8 @@ class BWN(Quantizer):
     sign(0) is +1, so that there are only two levels.
 
     Args:
-        center, clamp: whether to center and to clamp the latent weights, before each epoch and
-            after each step. Filters with one input channel are not centered, as this would make
+        center, clamp: whether to center and to clamp the latent weights, when attached and after
+            each step. Filters with one input channel are not centered, as this would make
             them all zeros.
         latent_gradient: ``"straight_through"``, ``"derivative"`` or ``"released"``.
 

@@ -97,21 +97,30 @@ Vector read(const float* from) {
   return vector;
 }
 
+// Writes the sums of one row of an incomplete block, the last one. Not inlined into every loop that
+// may end with it, which would make compilation ten times as long.
+[[gnu::noinline]] void put_incomplete(const float* base, const float* scale, const Vector* sums,
+                                      float* out, int64_t filters) {
+  for (int64_t filter = 0; filter < filters; ++filter) {
+    out[filter] = base[filter] + scale[filter] * sums[filter / LANES][filter % LANES];
+  }
+}
+
 // Writes the sums of one row and block to the output; `first` is the first filter of the block.
 [[gnu::always_inline]] inline void put(const Tile& tile, int row, int64_t first,
                                        const Vector* sums) {
   float* out = tile.out + row * tile.out_step + first;
   const float* base = tile.add ? out : tile.bias + first;
   const float* scale = tile.scale + first;
-  if (first + FILTERS_A_BLOCK <= tile.filters) {
-    for (int v = 0; v < VECTORS; ++v) {
-      const Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
-      std::memcpy(out + v * LANES, &value, sizeof value);
-    }
-    return;
+  const int64_t left = tile.filters - first;
+  if (left < FILTERS_A_BLOCK) {
+    Vector spilled[VECTORS];
+    UNROLLED for (int v = 0; v < VECTORS; ++v) spilled[v] = sums[v];
+    return put_incomplete(base, scale, spilled, out, left);
   }
-  for (int64_t filter = 0; first + filter < tile.filters; ++filter) {
-    out[filter] = base[filter] + scale[filter] * sums[filter / LANES][filter % LANES];
+  UNROLLED for (int v = 0; v < VECTORS; ++v) {
+    const Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
+    std::memcpy(out + v * LANES, &value, sizeof value);
   }
 }
 

@@ -104,7 +104,7 @@ def test_a_run_keeps_to_itself(tmp_path: Path, short_folder: Path) -> None:
     done = subprocess.run(
         [
             # A file for each thread, as in a common one they would interrupt each other's lines.
-            *("strace", "-ff", "-qq", "-s", "300", "-o", str(traces / "of")),
+            *("strace", "-ff", "--seccomp-bpf", "-qq", "-s", "300", "-o", str(traces / "of")),
             *("-e", f"trace={CALLS}"),
             *(sys.executable, str(ROOT / "scripts" / "train.py"), *settings),
             *("quantizer=ttq", "recipe.epochs=1", f"workspace={workspace}"),

@@ -52,7 +52,6 @@ def trained(config: Config, folder: Path, **options: Any) -> Fitted:
         config,
         few_digits(),
         None,
-        scratch=folder,
         checkpoint=folder / "last.ckpt",
         loggers=[],
         say=lambda _: None,

@@ -153,7 +153,6 @@ def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
                 config,
                 source,
                 None,
-                scratch=folder,
                 checkpoint=folder / "last.ckpt",
                 loggers=[CSVLogger(folder, name="csv")],
                 say=partial(print, file=said),

@@ -44,7 +44,6 @@ def _first_step(config: Config, cache: Path, threads: int) -> float:
             config,
             random_source(config, steps=2),
             None,
-            scratch=cache,
             checkpoint=cache / "last.ckpt",
             loggers=[],
             say=print,

@@ -171,7 +171,6 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
             shortened,
             RandomImages(size, data["num_classes"], steps),
             parent,
-            scratch=Path(folder),
             checkpoint=Path(folder) / "last.ckpt",
             loggers=[],
             say=lambda _: None,

@@ -50,7 +50,6 @@ def train_share(
         parent.weights if parent else None,
         parent_sha256=parent.sha256 if parent else None,
         origin={**source, "processor": processor()},
-        scratch=workspace.scratch(run),
         checkpoint=workspace.resume_checkpoint(run),
         say=lambda message: say(f"{run.name}: {message}"),
         share=share,

@@ -58,7 +58,6 @@ def fit(
     *,
     parent_sha256: str | None = None,
     origin: dict[str, Any] | None = None,
-    scratch: Path,
     checkpoint: Path,
     loggers: list[Logger],
     say: Callable[[str], Any],
@@ -71,7 +70,7 @@ def fit(
         parent: float weights to start from. parent_sha256: their SHA-256, kept in the checkpoint.
         origin: provenance such as commit and processor; a resumed run keeps that of its earlier
             epochs.
-        scratch: a folder for logs. checkpoint: the resume checkpoint, rewritten every epoch.
+        checkpoint: where to resume from, rewritten after every epoch.
         say: called with warnings and lines of progress.
         share: the share of this process if several train the run; all of them must call this.
         observers: callbacks that do not influence training.
@@ -148,7 +147,7 @@ def fit(
             callbacks=callbacks,
             # In a Slurm job, Lightning would otherwise use the job's tasks as its processes.
             plugins=[SealedCheckpointIO(parent_sha256), LightningEnvironment()],
-            default_root_dir=scratch,
+            default_root_dir=checkpoint.parent,
         )
         try:
             trainer.fit(

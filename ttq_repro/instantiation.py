@@ -12,12 +12,12 @@ from ttq_repro.errors import UserError
 
 
 def instantiated(group: str, node: dict[str, Any], **arguments: Any) -> Any:
-    """The object that a config node describes.
+    """The object that a config node describes; its arguments are plain lists and dicts.
 
     Raises:
         UserError: the class does not exist, or it refuses its arguments.
     """
     try:
-        return instantiate(node, **arguments)
+        return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         raise UserError(f"{group}: {in_a_line(error.__cause__ or error)}") from None

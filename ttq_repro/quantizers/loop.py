@@ -52,10 +52,10 @@ def parameter_groups(
     parameters that :meth:`Quantizer.decayed` lists: TTQ's scales decay; LSQ's step, SEQ's ranges,
     batch norm and biases do not.
 
-    The first group learns at ``lr``, the others at ``lr`` times their ``rate_factor``, which is 1
-    except for BinaryConnect and TernaryConnect with ``rate_scaling``. The factor is meant for the
-    gradient alone: weight decay is divided by it, so that each step shrinks weights as much as
-    without the factor (except under Adam, which normalizes L2 together with the gradient).
+    Each group learns at ``lr`` times a factor, which is 1 except for BinaryConnect and
+    TernaryConnect with ``rate_scaling``. The factor is meant for the gradient alone: weight decay
+    is divided by it, so that each step shrinks weights as much as without the factor (except under
+    Adam, which normalizes L2 together with the gradient).
 
     Args:
         decayed: the classes of layers whose weights decay.
@@ -79,11 +79,6 @@ def parameter_groups(
         key = (factors.get(parameter, 1.0), weight_decay if parameter in decays else 0.0)
         members.setdefault(key, []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": lr * factor,
-            "weight_decay": own_decay / factor,
-            "rate_factor": factor,
-        }
+        {"params": parameters, "lr": lr * factor, "weight_decay": own_decay / factor}
         for (factor, own_decay), parameters in members.items()
     ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hydra.utils import get_class
 from torch import nn
-from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler
 
 from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
 from ttq_repro.errors import UserError
+from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import parameter_groups
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
 DROPS = "torch.optim.lr_scheduler.MultiStepLR"
+ONE_CYCLE = "torch.optim.lr_scheduler.OneCycleLR"
 DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": QUANTIZABLE, "linear": (nn.Linear,)}
 
 
@@ -77,26 +78,19 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     Each parameter has the learning rate and weight decay of :func:`parameter_groups`;
     ``recipe.decay`` chooses the layers that decay.
     """
-    options = _arguments(recipe.optimizer)
-    groups = parameter_groups(
-        network, options["lr"], options.get("weight_decay", 0.0), DECAYED[recipe.decay]
-    )
-    optimizer = get_class(recipe.optimizer["_target_"])(groups, **options)
-    schedule_class = get_class(recipe.schedule["_target_"])
-    arguments = _arguments(recipe.schedule)
-    every_step = issubclass(schedule_class, OneCycleLR)
-    if every_step:
-        # The only schedule that takes its rates from its arguments, not from the optimizer.
-        rates = [arguments["max_lr"] * group["rate_factor"] for group in optimizer.param_groups]
-        arguments |= {"total_steps": steps, "max_lr": rates}
-    schedule: LRScheduler = schedule_class(optimizer, **arguments)
+    every_step = recipe.schedule["_target_"] == ONE_CYCLE
+    # One cycle does not scale the optimizer's rates, but takes the highest ones as an argument.
+    lr = recipe.schedule["max_lr"] if every_step else recipe.optimizer["lr"]
+    decay = recipe.optimizer.get("weight_decay", 0.0)
+    groups = parameter_groups(network, lr, decay, DECAYED[recipe.decay])
+    own = {"total_steps": steps, "max_lr": [g["lr"] for g in groups]} if every_step else {}
+    make_optimizer = instantiated("recipe.optimizer", recipe.optimizer, _partial_=True)
+    make_schedule = instantiated("recipe.schedule", recipe.schedule, _partial_=True)
+    optimizer = make_optimizer(groups)
+    schedule: LRScheduler = make_schedule(optimizer, **own)
     if recipe.warm_up is not None:
         factor = recipe.warm_up["lr"] / recipe.optimizer["lr"]
         warm_up = ConstantLR(optimizer, factor, total_iters=recipe.warm_up["epochs"])
         schedule = ChainedScheduler([schedule, warm_up])
     interval = "step" if every_step else "epoch"
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
-
-
-def _arguments(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key != "_target_"}

@@ -8,7 +8,6 @@ import torch
 
 from ttq_repro.checks import check_choice, check_option, check_whole, in_a_line, refusals_of
 from ttq_repro.errors import UserError
-from ttq_repro.instantiation import instantiated
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
@@ -47,7 +46,6 @@ def checked(config: dict[str, Any]) -> Recipe:
         node = recipe[part]
         if not isinstance(node, dict) or "_target_" not in node:
             raise UserError(f"recipe.{part}={node}: must name a class as its _target_")
-        instantiated(f"recipe.{part}", {"_target_": node["_target_"]}, _partial_=True)
     try:
         return Recipe(**recipe)
     except (TypeError, KeyError) as error:

@@ -15,9 +15,9 @@ from ttq_repro.data.share import SMALLEST, Share
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.failures import explained, lost_the_others
-from ttq_repro.runs.parent import read_parent
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.train import data_of, train_share
+from ttq_repro.runs.trained import read_parent
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.workers import ProcessesError, run_together, threads_each
 

@@ -17,10 +17,10 @@ from ttq_repro.runs.failures import explained
 from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.logging import check_logging
 from ttq_repro.runs.outcome import replaced_records
-from ttq_repro.runs.parent import Parent, read_parent, record_beside_weights
 from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.train import data_of, train_share
+from ttq_repro.runs.trained import Parent, read_parent, record_beside_weights
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import recorded_parent
 from ttq_repro.training.device import device_of

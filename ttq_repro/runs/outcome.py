@@ -7,10 +7,10 @@ from typing import Any
 
 from ttq_repro.data.source import DataSource
 from ttq_repro.runs.kernels import ternary_kernels
-from ttq_repro.runs.parent import Parent
 from ttq_repro.runs.provenance import versions
 from ttq_repro.runs.record import Record, last_eighth, pack_correct, read_record
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import Parent
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.fit import Fitted
 

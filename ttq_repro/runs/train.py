@@ -15,9 +15,9 @@ from ttq_repro.files import sha256, write_atomically
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.logging import loggers
 from ttq_repro.runs.outcome import record_of
-from ttq_repro.runs.parent import Parent
 from ttq_repro.runs.provenance import commit
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.trained import Parent
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.fit import fit
 from ttq_repro.workers import workers_each

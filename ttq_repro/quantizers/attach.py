@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ttq_repro.quantizers.base import Quantizer, check_latent
@@ -89,7 +89,7 @@ def quantize_(
     The layer's float weight becomes the latent weight and remains a parameter; ``layer.weight`` now
     returns the quantized weight. Load pretrained weights before this call, not after. Some methods
     also need the training loop to call ``on_epoch_start`` and ``after_step``. If this function
-    raises an exception, no layer is quantized.
+    raises an exception, the model is left as it was.
 
     Args:
         model: any network of convolutions and linear layers.
@@ -130,17 +130,19 @@ def quantize_(
     quantizers = [factory() for _ in chosen]
     if not isinstance(quantizers[0], Quantizer):
         raise TypeError(f"the factory made a {type(quantizers[0]).__name__}, not a quantizer")
-    attached: list[nn.Module] = []
+    originals: dict[nn.Module, Tensor] = {}
     try:
         for decision, quantizer in zip(chosen, quantizers, strict=True):
             weight = _weight(decision.module)
+            originals[decision.module] = weight.detach().clone()
             quantizer.to(weight.device)
             quantizer.initialize(weight.detach())
             parametrize.register_parametrization(decision.module, "weight", quantizer)
-            attached.append(decision.module)
     except Exception:
-        for module in attached:
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        for module, original in originals.items():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+            _weight(module).data.copy_(original)
         raise
     return decisions
 

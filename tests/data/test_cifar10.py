@@ -134,15 +134,25 @@ def test_names_the_image_of_wrong_size(tree: Path, tmp_path: Path) -> None:
         load_cifar10(tree, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("root", ["there", "data"])
 def test_no_source_names_the_three_ways_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", unreachable)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
     with pytest.raises(DataError, match=r"no network.*DATA_DIR.*download.*make quickstart"):
-        load_cifar10(tmp_path / "nowhere", tmp_path / "cache")
+        load_cifar10(root, "cache")
+
+
+def test_a_mistyped_folder_is_not_created(tmp_path: Path) -> None:
+    root = tmp_path / "nowhere"
+    with pytest.raises(DataError, match=f"^{root}: no such folder; give the folder of CIFAR-10"):
+        load_cifar10(root, tmp_path / "cache")
+    assert not root.exists()
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_data_folder_that_vanishes_is_named(
     assert run.parent is not None
     execute(run.parent)
     root.rename(away)
-    with pytest.raises(DataError, match=f"no CIFAR-10: {root} holds neither"):
+    with pytest.raises(DataError, match=f"{root}: no such folder"):
         execute(run)
     away.rename(root)
     record = execute(run)

@@ -11,6 +11,7 @@ from ttq_repro.checks import headline
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.cache import Arrays, cached_arrays
 from ttq_repro.data.folder import decode, list_split
+from ttq_repro.data.node import DEFAULT_ROOT
 from ttq_repro.errors import DataError
 
 CLASSES = (
@@ -26,11 +27,12 @@ def load_cifar10(root: str | Path, cache: str | Path) -> ImageArrays:
     Args:
         root: a folder with ``{train,test}/<class>/*.{png,webp,jpg,jpeg}``, or one that holds
             torchvision's archive; either may also lie in ``root/cifar10``. If neither is there, the
-            archive is downloaded into ``root``.
+            archive is downloaded into ``root``, which must exist unless it is the default.
         cache: where decoded arrays are kept.
 
     Raises:
-        DataError: neither source is there and the download fails, or one is damaged.
+        DataError: neither source is there and there is no such folder or the download fails, or a
+            source is damaged.
     """
     root = Path(root)
     for base in (root, root / "cifar10"):
@@ -67,6 +69,12 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
     from torchvision.datasets import CIFAR10
 
     def make() -> Arrays:
+        # torchvision would create a folder whose name was mistyped, and download into it.
+        if not root.is_dir() and root != DEFAULT_ROOT:
+            raise DataError(
+                f"{root}: no such folder; give the folder of CIFAR-10 with DATA_DIR=... "
+                "(data.root=...), or create this one to have the archive downloaded into it"
+            )
         arrays: Arrays = {}
         for split in ("train", "test"):
             try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ttq_repro.data.counts import check_classes
 from ttq_repro.data.folder import class_folders, images_in, is_image, list_split, visible
+from ttq_repro.data.node import check_classes
 from ttq_repro.errors import DataError
 
 SPLITS = ("train", "val")

@@ -10,9 +10,8 @@ import numpy as np
 from ttq_repro.checks import check_option, check_whole, refusals_of
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.cifar10 import load_cifar10
-from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.node import is_of_photographs, root_of
+from ttq_repro.data.node import check_classes, check_images, is_of_photographs, root_of
 from ttq_repro.data.photograph_source import PhotographSource
 from ttq_repro.data.prepare import StoreRequest, open_store
 from ttq_repro.data.source import DataSource

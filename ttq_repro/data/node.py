@@ -1,11 +1,16 @@
-"""What a node of ``configs/data`` says about a data set, before the data set is read."""
+"""What a node of ``configs/data`` says about a data set, and whether the data set is like that."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ttq_repro.checks import check_option, check_path
+from ttq_repro.errors import DataError
+
+#: The folder of the data if a node names none, as in the config of a record.
+DEFAULT_ROOT = Path("data")
 
 
 def is_of_photographs(node: dict[str, Any]) -> bool:
@@ -17,11 +22,37 @@ def is_of_photographs(node: dict[str, Any]) -> bool:
 
 
 def root_of(node: dict[str, Any]) -> Path:
-    """The folder of the data; ``data`` if the node names none, as in the config of a record.
+    """The folder of the data, by default :data:`DEFAULT_ROOT`.
 
     Raises:
         UserError: ``root`` is not a path.
     """
-    root = "data" if node["root"] is None else node["root"]
-    check_option("data.root", root, check_path)
-    return Path(root)
+    if node["root"] is None:
+        return DEFAULT_ROOT
+    check_option("data.root", node["root"], check_path)
+    return Path(node["root"])
+
+
+def check_classes(where: Path | str, found: int, num_classes: int) -> None:
+    """Raise DataError if there are not as many classes as the config says."""
+    if found != num_classes:
+        raise DataError(f"{where}: {found} classes, but data.num_classes={num_classes}")
+
+
+def check_images(name: str, found: Mapping[str, int], images: Mapping[str, int] | None) -> None:
+    """Refuse an incomplete data set, such as a copy that was cut short, or a different one.
+
+    Args:
+        found: number of images in ``train`` and ``val``.
+        images: the required numbers; None if any will do.
+
+    Raises:
+        DataError: there are more or fewer images.
+    """
+    if images is None or all(found[split] == images[split] for split in ("train", "val")):
+        return
+    raise DataError(
+        f"{name}: {found['train']:,} training and {found['val']:,} test images, but results need "
+        f"{images['train']:,} and {images['val']:,} (data.images); give another data set a name of "
+        "its own (data.name)"
+    )

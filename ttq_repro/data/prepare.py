@@ -14,7 +14,6 @@ from typing import Any
 from filelock import FileLock
 
 from ttq_repro.checks import check_option, check_whole
-from ttq_repro.data.counts import check_classes, check_images
 from ttq_repro.data.folder import class_folders
 from ttq_repro.data.imagenet import (
     SPLITS,
@@ -23,7 +22,7 @@ from ttq_repro.data.imagenet import (
     list_images,
     truth_files,
 )
-from ttq_repro.data.node import is_of_photographs, root_of
+from ttq_repro.data.node import check_classes, check_images, is_of_photographs, root_of
 from ttq_repro.data.parts import UNCERTAINTY, Cost, Part, cost_of, make_parts, parts_of
 from ttq_repro.data.store import (
     FORMAT,

@@ -47,4 +47,8 @@ def explained(run: Run) -> Iterator[None]:
 
 def _out_of_memory(run: Run) -> TrainingError:
     size = run.config["recipe"]["batch_size"]
-    return TrainingError(f"out of memory at recipe.batch_size={size}")
+    return TrainingError(
+        f"out of memory at recipe.batch_size={size}: train fewer runs at once (jobs=1), decode in "
+        "fewer processes (trainer.workers) or use a machine with more memory; another batch size, "
+        "trainer.devices or trainer.precision makes it another run"
+    )

@@ -25,6 +25,7 @@ def weights(draw: st.DrawFn, *, ties: bool = False) -> Tensor:
     return spread * (weight.round() if ties else weight)
 
 
+@torch.no_grad()
 def ready(method: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
     """The quantizer of one layer, its parameters in the layer's precision."""
     quantizer = method().to(latent.dtype)

@@ -79,15 +79,16 @@ LEVELS = {
 }
 
 
+@torch.no_grad()
 def prepare(make: Callable[[], Quantizer], latent: Tensor) -> Quantizer:
     """A quantizer after the hooks that a one-epoch run calls before its first step."""
     quantizer = make()
     quantizer.initialize(latent)
-    with torch.no_grad():
-        quantizer.on_epoch_start(latent, 0, 1)
+    quantizer.on_epoch_start(latent, 0, 1)
     return quantizer
 
 
+@torch.no_grad()
 def decode(quantizer: Quantizer, latent: Tensor) -> Tensor | None:
     """The weight that codes and levels represent."""
     codes, levels = quantizer.codes(latent), quantizer.levels(latent)

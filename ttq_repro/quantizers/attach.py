@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -136,7 +137,8 @@ def quantize_(
             weight = _weight(decision.module)
             originals[decision.module] = weight.detach().clone()
             quantizer.to(weight.device)
-            quantizer.initialize(weight.detach())
+            with torch.no_grad():
+                quantizer.initialize(weight)
             parametrize.register_parametrization(decision.module, "weight", quantizer)
     except Exception:
         for module, original in originals.items():

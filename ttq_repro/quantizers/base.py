@@ -14,7 +14,8 @@ class Quantizer(nn.Module):
     Once attached by :func:`ttq_repro.quantizers.quantize_`, it runs whenever the layer reads its
     weight. A subclass must define only ``forward``. The other methods are hooks with neutral
     defaults, so that the trainer treats all quantizers alike. :mod:`ttq_repro.quantizers.loop`
-    calls the epoch and step hooks for all layers.
+    calls the epoch and step hooks for all layers. ``codes``, ``levels`` and the hooks that are
+    given weights are called under ``torch.no_grad()``.
 
     All persistent state (masks, codebooks, assignments, the stage) is part of the state dict, so
     that a checkpoint restores it.
@@ -86,6 +87,11 @@ class Quantizer(nn.Module):
 def ternary_levels(negative: Tensor, positive: Tensor) -> Levels:
     """The levels -``negative``, 0 and ``positive`` under the codes -1, 0 and 1."""
     return {-1: -negative, 0: torch.zeros_like(positive), 1: positive}
+
+
+def binary_codes(latent: Tensor) -> Tensor:
+    """The signs of weights as codes -1 and 1 (int8); the sign of 0 is 1."""
+    return 2 * (latent >= 0).to(torch.int8) - 1
 
 
 def sign_shares(values: Tensor) -> dict[str, float]:

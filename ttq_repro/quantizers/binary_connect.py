@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ttq_repro.quantizers.base import binary_codes
 from ttq_repro.quantizers.connect import Connect
 
 
@@ -30,11 +31,7 @@ class BinaryConnect(Connect):
 
     def sample(self, latent: Tensor) -> Tensor:
         draw = torch.rand_like(latent, dtype=torch.float32)
-        return self._binary(draw < (latent + 1) / 2)
+        return torch.where(draw < (latent + 1) / 2, 1.0, -1.0)
 
     def round(self, latent: Tensor) -> Tensor:
-        return self._binary(latent >= 0)
-
-    @staticmethod
-    def _binary(positive: Tensor) -> Tensor:
-        return torch.where(positive, 1.0, -1.0)
+        return binary_codes(latent)

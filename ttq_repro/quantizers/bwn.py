@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ttq_repro.checks import check_choice, check_flag
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, binary_codes
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import mean_magnitude
 
@@ -68,7 +68,7 @@ class BWN(Quantizer):
         self.latent_gradient = latent_gradient
 
     def initialize(self, latent: Tensor) -> None:
-        self.after_step(latent.detach())
+        self.after_step(latent)
 
     def forward(self, latent: Tensor) -> Tensor:
         fixed = latent.detach()
@@ -79,10 +79,10 @@ class BWN(Quantizer):
         return straight_through(torch.where(fixed >= 0, scale, -scale), carrier)
 
     def codes(self, latent: Tensor) -> Tensor:
-        return torch.where(latent.detach() >= 0, 1, -1).to(torch.int8)
+        return binary_codes(latent)
 
     def levels(self, latent: Tensor) -> Levels:
-        scale = mean_magnitude(latent.detach(), "filter")
+        scale = mean_magnitude(latent, "filter")
         return {-1: -scale, 1: scale}
 
     def after_step(self, latent: Tensor) -> None:

@@ -65,11 +65,10 @@ class Connect(Quantizer):
         self.rate_scaling = rate_scaling
 
     def initialize(self, latent: Tensor) -> None:
-        weight = latent.detach()
-        size = weight.square().mean().sqrt()
+        size = latent.square().mean().sqrt()
         if self.rescale and size > 0:
-            weight.mul_(UNIFORM_SIZE / size)
-        self.after_step(weight)
+            latent.mul_(UNIFORM_SIZE / size)
+        self.after_step(latent)
 
     def forward(self, latent: Tensor) -> Tensor:
         if not self.training and self.evaluation == "float":
@@ -88,7 +87,7 @@ class Connect(Quantizer):
     def codes(self, latent: Tensor) -> Tensor | None:
         if self.evaluation == "float":
             return None
-        return self.round(latent.detach()).to(torch.int8)
+        return self.round(latent).to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels | None:
         if self.evaluation == "float":

@@ -111,7 +111,7 @@ class DeepCompression(Quantizer):
     def levels(self, latent: Tensor) -> Levels | None:
         if self.stage != CLUSTERED:
             return None
-        centroids = dict(zip(self._ranks().tolist(), self.codebook.detach(), strict=True))
+        centroids = dict(zip(self._ranks().tolist(), self.codebook, strict=True))
         return {0: torch.zeros_like(self.codebook[0])} | centroids
 
     def decayed(self) -> list[nn.Parameter]:
@@ -151,7 +151,7 @@ class DeepCompression(Quantizer):
 
     def _ranks(self) -> Tensor:
         """The code of each centroid: its rank among those of its sign, counted outward from ±1."""
-        codebook = self.codebook.detach()
+        codebook = self.codebook
         rank = codebook.argsort(stable=True).argsort() - (codebook < 0).sum()
         return torch.where(rank < 0, rank, rank + 1).to(torch.int16)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ttq_repro.checks import check_whole
-from ttq_repro.quantizers.base import Levels, Quantizer
+from ttq_repro.quantizers.base import Levels, Quantizer, binary_codes
 from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.magnitude import largest, mean_magnitude
 
@@ -58,13 +58,13 @@ class DoReFa(Quantizer):
 
     def codes(self, latent: Tensor) -> Tensor:
         if self.bits == 1:
-            return torch.where(latent.detach() >= 0, 1, -1).to(torch.int8)
-        codes = self._codes(self._to_unit(latent.detach()))
+            return binary_codes(latent)
+        codes = self._codes(self._to_unit(latent))
         return codes.to(torch.int8 if self.bits < 8 else torch.int16)
 
     def levels(self, latent: Tensor) -> Levels:
         if self.bits == 1:
-            scale = mean_magnitude(latent.detach(), "layer")
+            scale = mean_magnitude(latent, "layer")
             return {-1: -scale, 1: scale}
         codes = torch.arange(-self.steps, self.steps + 1, 2, device=latent.device)
         return {int(code): level for code, level in zip(codes, codes / self.steps, strict=True)}

@@ -42,8 +42,7 @@ class LSQ(Quantizer):
         self.step = nn.Parameter(torch.tensor(1.0))
 
     def initialize(self, latent: Tensor) -> None:
-        with torch.no_grad():
-            self.step.copy_((2 * latent.abs().mean()).clamp(min=SMALLEST_STEP))
+        self.step.copy_((2 * latent.abs().mean()).clamp(min=SMALLEST_STEP))
 
     def forward(self, latent: Tensor) -> Tensor:
         step = scale_gradient(self.step, latent.numel() ** -0.5)
@@ -52,11 +51,10 @@ class LSQ(Quantizer):
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8)."""
-        return (latent / self.step).detach().clamp(-1, 1).round().to(torch.int8)
+        return (latent / self.step).clamp(-1, 1).round().to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
-        step = self.step.detach()
-        return ternary_levels(step, step)
+        return ternary_levels(self.step, self.step)
 
     def after_step(self, latent: Tensor) -> None:
         self.step.clamp_(min=SMALLEST_STEP)

@@ -64,11 +64,11 @@ class SEQ(Quantizer):
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8)."""
-        bins = LEVELS_A_UNIT * (latent / self.range).detach().clamp(-CLIP, CLIP)
+        bins = LEVELS_A_UNIT * (latent / self.range).clamp(-CLIP, CLIP)
         return bins.round().to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
-        level = self.range.detach() / LEVELS_A_UNIT
+        level = self.range / LEVELS_A_UNIT
         return ternary_levels(level, level)
 
     def after_step(self, latent: Tensor) -> None:

@@ -167,10 +167,10 @@ class TTQ(Quantizer):
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8); under ``tie="unit"`` ties count as zeros here."""
-        return self._signs(self._squash(latent.detach())).to(torch.int8)
+        return self._signs(self._squash(latent)).to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
-        positive, negative = (scale.detach() for scale in self.scales())
+        positive, negative = self.scales()
         return ternary_levels(negative, positive)
 
     def decayed(self) -> list[nn.Parameter]:

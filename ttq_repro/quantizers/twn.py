@@ -53,11 +53,11 @@ class TWN(Quantizer):
         return straight_through(weight.to(latent.dtype), latent)
 
     def codes(self, latent: Tensor) -> Tensor:
-        kept, _ = self._threshold(latent.detach())
-        return torch.where(kept, latent.detach().sign(), 0).to(torch.int8)
+        kept, _ = self._threshold(latent)
+        return torch.where(kept, latent.sign(), 0).to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
-        _, scale = self._threshold(latent.detach())
+        _, scale = self._threshold(latent)
         return ternary_levels(scale, scale)
 
     def extra_repr(self) -> str:

@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import CDLL
 from pathlib import Path
 
 import torch
@@ -52,8 +51,7 @@ class Runtime:
 
     def __init__(self, path: Path) -> None:
         torch.ops.load_library(str(path))
-        self._library = CDLL(str(path))
-        self.supported = list(LEVELS)[: self._library.ternary_level() + 1]
+        self.supported = list(LEVELS)[: torch.ops.ternary.level() + 1]
         self.level = self.supported[-1]
         self.supported += [level for level, like in ROUNDING.items() if like in self.supported]
 
@@ -65,7 +63,7 @@ class Runtime:
         """
         if level not in self.supported:
             raise ValueError(f"level={level}: this processor supports {', '.join(self.supported)}")
-        self._library.ternary_use([*LEVELS, *ROUNDING].index(level))
+        torch.ops.ternary.use([*LEVELS, *ROUNDING].index(level))
         self.level = level
 
 

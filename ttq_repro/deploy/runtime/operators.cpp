@@ -145,3 +145,9 @@ STABLE_TORCH_LIBRARY_IMPL(ternary, CPU, library) {
   library.impl("linear", TORCH_BOX(&linear));
   library.impl("conv2d", TORCH_BOX(&conv2d));
 }
+
+// Without a tensor among the arguments, there is no device to choose an implementation by.
+STABLE_TORCH_LIBRARY_IMPL(ternary, CompositeExplicitAutograd, library) {
+  library.impl("level", TORCH_BOX(&ternary_level));
+  library.impl("use", TORCH_BOX(&ternary_use));
+}

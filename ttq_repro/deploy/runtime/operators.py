@@ -21,6 +21,9 @@ LIBRARY = torch.library.Library("ternary", "DEF")
 WEIGHTS = "Tensor words, Tensor levels, Tensor scales, Tensor bias"
 WINDOW = "int[2] kernel, int[2] stride, int[2] padding, int groups"
 TAGS = (torch.Tag.pt2_compliant_tag,)
+# Which kernels the C++ runtime can use on this processor, and which it is to use: see build.py.
+LIBRARY.define("level() -> int")
+LIBRARY.define("use(int level) -> ()")
 LIBRARY.define(f"linear(Tensor x, {WEIGHTS}) -> Tensor", tags=TAGS)
 LIBRARY.define(f"conv2d(Tensor x, {WEIGHTS}, {WINDOW}) -> Tensor", tags=TAGS)
 

@@ -1,5 +1,5 @@
-// The C interface of the runtime: cuts layers into tiles and divides them among threads. Callers
-// have checked every size; the only possible failure is lack of memory (std::bad_alloc).
+// Cuts layers into tiles and divides them among threads. Callers have checked every size; the only
+// possible failure is lack of memory (std::bad_alloc).
 
 #include "runtime.hpp"
 
@@ -44,7 +44,7 @@ bool has_tiles() {
 #endif
 
 // Each call reads it only once, so that all of the call is computed at one level.
-std::atomic<int> current_level = ternary_level();
+std::atomic<int64_t> current_level = ternary_level();
 
 // Where unpacking is faster, a task has this many tiles, and the weights of a block of filters are
 // unpacked once for all of them.
@@ -103,7 +103,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
 
 }  // namespace
 
-int ternary_level() {
+int64_t ternary_level() {
 #if defined(__x86_64__)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
   if (!__builtin_cpu_supports("avx512f")) return 1;
@@ -113,7 +113,7 @@ int ternary_level() {
 #endif
 }
 
-void ternary_use(int level) { current_level = level; }
+void ternary_use(int64_t level) { current_level = level; }
 
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out) {
   const int64_t depth = weights->depth;

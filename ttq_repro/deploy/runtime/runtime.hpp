@@ -1,9 +1,7 @@
-// The C interface of the runtime.
+// What the operators call.
 #pragma once
 
 #include "kernel.hpp"
-
-extern "C" {
 
 // The weights of a layer (see codes.py). `filters` is their number in one group.
 struct Weights {
@@ -24,10 +22,10 @@ struct Images {
 
 // The highest exact level whose instructions this processor has; levels are numbered in the order
 // of build.py.
-int ternary_level();
+int64_t ternary_level();
 
 // Sets the level of later calls, in all threads; initially it is that of ternary_level().
-void ternary_use(int level);
+void ternary_use(int64_t level);
 
 // x: (rows, depth). out: (rows, filters).
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);
@@ -35,4 +33,3 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
 // out: (images, height, width, groups * filters); `height` and `width` are those of the output.
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
                     int64_t height, int64_t width, float* out);
-}

@@ -10,9 +10,9 @@ def main(config: Config) -> None:
 
     # Checked before imports that would create the folder for their caches.
     Workspace.existing(config)
-    from ttq_repro.overview import overview
+    from ttq_repro.report.report import report
 
-    overview(config)
+    report(config)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ import pytest
 import yaml
 
 from tests.conftest import TINY
-from tests.records import record
 from tests.report.plain_records import cells
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.reproduce import render, reproduce
+from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.cell import SELECTORS, Cell, cells_of, commands
 from ttq_repro.runs.config import Config, choices, compose_config
-from ttq_repro.runs.workspace import Workspace
 
 #: What each draws, and how many runs it needs, parents included.
 ARTIFACTS = {
@@ -167,24 +165,6 @@ def test_on_a_cpu_something_smaller_is_advised(
     reproduce(compose_config("reproduce", [*asked, "dry_run=true", f"workspace={tmp_path}"]))
     said = re.findall(r"^on a CPU, (\S+) takes a fraction", capsys.readouterr().out, re.MULTILINE)
     assert said == ([advice] if advice else [])
-
-
-@pytest.mark.parametrize(
-    ("overrides", "home"),
-    [([], "results"), (["trainer.progress=false"], "results"), (["data.pad=0"], "outputs")],
-)
-def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
-    overrides: list[str], home: str, tmp_path: Path
-) -> None:
-    changed = compose_config(
-        "reproduce",
-        ["artifact=comparison", "budget=short", f"workspace={tmp_path}", f"overrides={overrides}"],
-    )
-    asked = cells_of(changed, "short")[0].run
-    path = Workspace(tmp_path).record(asked)
-    record(identity=asked.identity, config=asked.config).write(path)
-    drawn = render(changed, Workspace(tmp_path))
-    assert drawn.endswith(f"written to {tmp_path / home}")
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_shared_modules_import_only_each_other(module: str) -> None:
 
 
 def test_planning_and_reporting_leave_torch_alone() -> None:
-    modules = f"ttq_repro.reproduce, ttq_repro.runs.plan, ttq_repro.overview, {REPORTS}"
+    modules = f"ttq_repro.reproduce, ttq_repro.runs.plan, {REPORTS}"
     program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -1,14 +1,12 @@
-"""Reproducing an artifact: plan it, train the missing runs, render it."""
+"""Reproducing an artifact: plan it, train the missing runs, draw it."""
 
 from __future__ import annotations
 
-from hydra.utils import get_method
-
 from ttq_repro.checks import check_option, check_whole
 from ttq_repro.errors import DataError, NothingToDrawError, TrainingError
-from ttq_repro.report.captions import not_run
+from ttq_repro.report.draw import draw
 from ttq_repro.report.released_log import checked_folder
-from ttq_repro.runs.cell import Cell, cells_of, result_cells
+from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import has_gpu, precision_warning
 from ttq_repro.runs.plan import Plan, make_plan
@@ -16,7 +14,7 @@ from ttq_repro.runs.workspace import Workspace
 
 
 def reproduce(request: Config) -> None:
-    """Print the plan, train what is missing, render (``configs/reproduce.yaml``)."""
+    """Print the plan, train what is missing, draw (``configs/reproduce.yaml``)."""
     for key in ("seeds", "jobs"):
         check_option(key, request[key], check_whole, 1)
     checked_folder(request["authors_log"])
@@ -38,7 +36,7 @@ def reproduce(request: Config) -> None:
     failed = _train(plan, request["jobs"])
     print()
     try:
-        print(render(request, workspace))
+        print(draw(request, workspace))
     except NothingToDrawError as error:  # All runs failed, or their records lack what is drawn.
         print(f"nothing is drawn: {error}")
     if failed:
@@ -56,40 +54,6 @@ def _unusable(request: Config, plan: Plan) -> DataError | None:
     if request["data_dir"] is None or not plan.missing or not isinstance(plan.data, DataError):
         return None
     return plan.data
-
-
-def render(request: Config, workspace: Workspace) -> str:
-    """Draw an artifact from the existing records, and return the text to show in a terminal.
-
-    A result is drawn from all of its cells, at every budget of results and in either precision,
-    on whatever machine. A trial, or an artifact whose runs differ because of overrides, is drawn
-    from the requested cells only.
-
-    Raises:
-        NothingToDrawError: there is no record, or none that can be used.
-    """
-    artifact = request["artifact"]
-    draw = get_method(artifact["render"])
-    options = artifact.get("options", {})
-    cells = cells_of(request, request["budget"])
-    own = request | {"overrides": []}
-    is_result = cells[0].run.is_result and all(
-        cell.run.identity == usual.run.identity
-        for cell, usual in zip(cells, cells_of(own, request["budget"]), strict=True)
-    )
-    if is_result:
-        cells = result_cells(own)
-    if not any(_is_recorded(cell, workspace) for cell in cells):
-        raise NothingToDrawError(not_run(cells)[0])
-    home = workspace.home(is_result=is_result)
-    with workspace.drawing(home):
-        drawn = draw(cells, workspace, home, **options)
-    return f"{drawn}\nwritten to {home}"
-
-
-def _is_recorded(cell: Cell, workspace: Workspace) -> bool:
-    """Whether any seed of a cell has a record, valid or not."""
-    return any(workspace.record(cell.run).parent.glob("*.json"))
 
 
 def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:

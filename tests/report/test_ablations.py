@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.report.plain_records import cells, put, trained
-from ttq_repro.report.ablations import ablations, render
+from ttq_repro.report.ablations import ablations
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
@@ -129,6 +129,5 @@ def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None
 
 def test_a_trial_says_what_it_is_not(workspace: Workspace) -> None:
     trial = cells("ablations", "smoke", "dataset=digits")
-    text = render(trial, workspace, workspace.outputs)
+    text = ablations(trial, workspace).markdown()
     assert "Not the paper's numbers" in text
-    assert (workspace.outputs / "tables" / "ablations.csv").is_file()

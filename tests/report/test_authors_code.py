@@ -5,7 +5,7 @@ import pytest
 
 from tests.report.plain_records import LAYERS, cells, put, trained, write_log
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.authors_code import authors_code, render
+from ttq_repro.report.authors_code import authors_code, plot
 from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.config import compose_config
@@ -15,7 +15,7 @@ from ttq_repro.runs.workspace import Workspace
 def test_curve_over_curve(tmp_path: Path) -> None:
     (cell,) = cells("authors_code")
     log = beside([cell], write_log(tmp_path))
-    figure = authors_code(CellRecords(cell, {1: trained(cell, 1)}), log)
+    figure = plot(CellRecords(cell, {1: trained(cell, 1)}), log)
     errors, *panels = figure.axes
     assert {line.get_label(): line.get_ydata()[-1] for line in errors.lines} == pytest.approx(
         {"test": 10, "test, released log": 40, "training": 5, "training, released log": 40}
@@ -43,13 +43,13 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     with pytest.raises(
         NothingToDrawError, match="not run: `make reproduce-authors-code BUDGET=sho"
     ):
-        render([cell], Workspace(tmp_path), tmp_path)
+        authors_code([cell], Workspace(tmp_path))
     made = trained(cell, 1)
     two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
     put(Workspace(tmp_path), cell, replace(made, layers=two_layers, decisions=made.decisions[-2:]))
-    without = render([cell], Workspace(tmp_path), tmp_path)
+    without = authors_code([cell], Workspace(tmp_path)).markdown()
     assert "Drawn without the released log (AUTHORS_LOG=...)." in without
-    text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
+    text = authors_code([cell], Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
     assert "Our runs have 40 epochs" in text
     assert "one run of 400 epochs" in text
     assert "its last epoch is 40.00%" in text
@@ -59,12 +59,12 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     for seed, error in ((1, 0.105), (2, 0.2)):
         one = trained(cell, seed, error, identity=parent.identity)
         one.write(Workspace(tmp_path).record(parent.with_seed(seed)))
-    text = render([cell], Workspace(tmp_path), tmp_path)
+    text = authors_code([cell], Workspace(tmp_path)).markdown()
     assert "a full-precision network of 30 epochs, whose error is 10.50 (n=1)." in text
 
 
 def test_a_run_as_long_as_the_log_is_compared_with_it_whole(tmp_path: Path) -> None:
     (cell,) = cells("authors_code", "paper")
     put(Workspace(tmp_path), cell, trained(cell, 1))
-    text = render([cell], Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
+    text = authors_code([cell], Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
     assert "of its passes" not in text

@@ -10,7 +10,7 @@ import pytest
 
 from tests.records import PROVENANCE
 from tests.report.plain_records import cells, put, trained
-from ttq_repro.report.best_ternary import best_ternary, render
+from ttq_repro.report.best_ternary import best_ternary
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct
@@ -102,10 +102,9 @@ def test_a_method_asked_for_alone_is_compared_with_nothing(tmp_path: Path) -> No
 
 
 def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
-    text = render(cells("best_ternary"), Workspace(tmp_path), tmp_path, CHOSEN)
+    text = best_ternary(cells("best_ternary"), Workspace(tmp_path), CHOSEN).markdown()
     assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
     assert text.count("not run") == 13 + 2 + 1, "held out, tested, and the command"
-    assert (tmp_path / "tables" / "best_ternary.csv").is_file()
 
 
 def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.report.plain_records import cells, put, trained
-from ttq_repro.report.equality import equality, render
+from ttq_repro.report.equality import equality
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import pack_correct
@@ -152,6 +152,6 @@ def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], tmp_path: Pa
 
 
 def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:
-    text = render(planned, Workspace(tmp_path), tmp_path)
+    text = equality(planned, Workspace(tmp_path)).markdown()
     assert "agree" not in text.partition("| --- |")[2]
     assert "make reproduce-equality BUDGET=paper PRECISION=fp32 DATA_DIR=..." in text

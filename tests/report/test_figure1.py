@@ -6,7 +6,7 @@ import pytest
 from tests.records import HISTOGRAMS
 from tests.report.plain_records import LAYERS, cells, put, trained
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.figure1 import chosen_layer, figure1, render
+from ttq_repro.report.figure1 import chosen_layer, figure1, plot
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -19,7 +19,7 @@ def test_four_stages_before_and_after(histograms: dict) -> None:
     (cell,) = cells("figure1")
     made = trained(cell, 1, histograms=histograms)
     assert chosen_layer(made) == "blocks.4.conv2"
-    axes = figure1(made, "blocks.4.conv2").axes
+    axes = plot(made, "blocks.4.conv2").axes
     assert len(axes) == 8
     assert [axis.get_ylabel().split("\n")[0] for axis in axes[::4]] == [
         "before training", "after training"
@@ -46,7 +46,7 @@ def test_four_stages_before_and_after(histograms: dict) -> None:
 
 def test_its_labels_stay_apart(histograms: dict) -> None:
     (cell,) = cells("figure1")
-    figure = figure1(trained(cell, 1, histograms=histograms), "linear")
+    figure = plot(trained(cell, 1, histograms=histograms), "linear")
     figure.draw_without_rendering()
     for axes in figure.axes:
         marks = [text for text in axes.get_xticklabels() if text.get_text()]
@@ -61,7 +61,7 @@ def test_one_seed_of_the_setting_with_records_is_drawn(histograms: dict, tmp_pat
     workspace = Workspace(tmp_path)
     (paper,), (short,) = cells("figure1", "paper"), cells("figure1", "short")
     put(workspace, short, *(trained(short, seed, histograms=histograms) for seed in (2, 3)))
-    text = render([paper, short], workspace, tmp_path)
+    text = figure1([paper, short], workspace).markdown()
     assert "Layer blocks.4.conv2, seed 2." in text
     assert "n = 1: TTQ" in text
     assert "Budget and precision: short" in text
@@ -69,4 +69,4 @@ def test_one_seed_of_the_setting_with_records_is_drawn(histograms: dict, tmp_pat
 
 def test_without_a_record_it_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure1 BUDGET=short"):
-        render(cells("figure1"), Workspace(tmp_path), tmp_path)
+        figure1(cells("figure1"), Workspace(tmp_path))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.plain_records import cells, put, trained, write_log
-from ttq_repro.report.figure2 import figure2, render
+from ttq_repro.report.figure2 import figure2, plot
 from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
@@ -11,7 +11,7 @@ from ttq_repro.runs.workspace import Workspace
 
 def test_scales_above_and_shares_below() -> None:
     (cell,) = cells("figure2")
-    figure = figure2(CellRecords(cell, {seed: trained(cell, seed) for seed in (1, 2)}))
+    figure = plot(CellRecords(cell, {seed: trained(cell, seed) for seed in (1, 2)}))
     above, below = figure.axes[:3], figure.axes[3:]
     assert [axes.get_title().split("\n")[1] for axes in above] == [
         "blocks.0.conv1", "blocks.8.conv2", "linear"
@@ -30,7 +30,7 @@ def test_scales_above_and_shares_below() -> None:
 def test_the_released_scales_lie_behind_ours(tmp_path: Path) -> None:
     (cell,) = cells("figure2")
     log = beside([cell], write_log(tmp_path))
-    figure = figure2(CellRecords(cell, {1: trained(cell, 1)}), log)
+    figure = plot(CellRecords(cell, {1: trained(cell, 1)}), log)
     theirs = figure.axes[0].lines[-1]
     assert theirs.get_label() == "$W_n$, released log"
     assert theirs.get_xdata()[-1] == 30
@@ -38,10 +38,9 @@ def test_the_released_scales_lie_behind_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_rendering(tmp_path: Path, given: bool) -> None:
+def test_the_caption_names_the_log_if_it_is_drawn(tmp_path: Path, given: bool) -> None:
     (cell,) = cells("figure2")
     put(Workspace(tmp_path), cell, trained(cell, 1))
     log = write_log(tmp_path) if given else None
-    text = render([cell], Workspace(tmp_path), tmp_path, authors_log=log)
+    text = figure2([cell], Workspace(tmp_path), authors_log=log).markdown()
     assert ("released log" in text) == given
-    assert {p.suffix for p in (tmp_path / "figures").iterdir()} == {".png", ".svg", ".md"}

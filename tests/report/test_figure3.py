@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.plain_records import cells, put, trained, write_log
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.figure3 import figure3, render
+from ttq_repro.report.figure3 import figure3, plot
 from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
@@ -18,7 +18,7 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
         for cell, error in zip(planned, errors, strict=True)
     ]
     log = beside(planned, write_log(tmp_path))
-    (axes,) = figure3(found, log).axes
+    (axes,) = plot(found, log).axes
     raw, moving = axes.lines[::2], axes.lines[1::2]
     assert [line.get_label() for line in moving] == [
         "full precision: 8.00 (n=1), 8.00",
@@ -37,14 +37,14 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
 def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
     planned = cells("figure3")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = render(planned, Workspace(tmp_path), tmp_path)
+    text = figure3(planned, Workspace(tmp_path)).markdown()
     assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; to train: `make" in text
 
 
 def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(tmp_path: Path) -> None:
     planned = cells("figure3")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = render(planned, Workspace(tmp_path), tmp_path, authors_log=write_log(tmp_path))
+    text = figure3(planned, Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
     assert "to the 160 epochs drawn; the error of its last epoch, 400, is 40.00%." in text
 
 
@@ -56,11 +56,11 @@ def test_a_line_from_another_parent_is_left_out_and_named(tmp_path: Path) -> Non
         mother = {"identity": parent.run.identity, "weights_sha256": weights}
         put(workspace, cell, trained(cell, 1, parent=mother))
     with pytest.warns(UserWarning, match="resnet20-ttq-.* is left out"):
-        text = render([parent, twn, ttq], workspace, tmp_path)
+        text = figure3([parent, twn, ttq], workspace).markdown()
     assert "n = 1: full precision, TWN." in text
     assert "Left out: a run of TTQ; to train it again, delete `results/records/cifar10/" in text
 
 
 def test_without_any_record_it_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure3"):
-        render(cells("figure3"), Workspace(tmp_path), tmp_path)
+        figure3(cells("figure3"), Workspace(tmp_path))

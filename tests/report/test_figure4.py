@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.plain_records import cells, put, trained
-from ttq_repro.report.figure4 import figure4, render
+from ttq_repro.report.figure4 import figure4, plot
 from ttq_repro.report.released_log import ReleasedLog
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
@@ -12,7 +12,7 @@ from ttq_repro.runs.workspace import Workspace
 def test_accuracies_of_both_kinds_of_images() -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
     found = [CellRecords(cell, {1: trained(cell, 1, 0.3)}) for cell in planned]
-    training, validation = figure4(found).axes
+    training, validation = plot(found).axes
     assert [line.get_label() for line in validation.lines] == [
         "full precision (dropout): 70.0",
         "DoReFa 1-32-32: 70.0",
@@ -31,26 +31,24 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
     log.write_text("epoch,train-error-top1,val-error-top1\n" + "\n".join(rows))
     planned = cells("figure4", "paper")
     put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = render(planned, Workspace(tmp_path), tmp_path, str(tmp_path))
+    text = figure4(planned, Workspace(tmp_path), str(tmp_path)).markdown()
     assert "stretched to the length of our schedule" in text
     released = ReleasedLog.read(tmp_path, log.name)
-    axes = figure4([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
+    axes = plot([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
         theirs = panel.lines[-1]
         assert theirs.get_label() == f"TTQ, released log: {final}"
         assert theirs.get_xdata()[-1] == 80
     stand_in = cells("figure4", "short", "dataset=imagenette")
     put(Workspace(tmp_path), stand_in[3], trained(stand_in[3], 1))
-    assert "stretched" not in render(stand_in, Workspace(tmp_path), tmp_path, str(tmp_path))
+    assert "stretched" not in figure4(stand_in, Workspace(tmp_path), str(tmp_path)).markdown()
 
 
-def test_a_stand_in_says_so_in_the_figure_and_in_its_name(tmp_path: Path) -> None:
+def test_a_stand_in_says_so(tmp_path: Path) -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
     put(Workspace(tmp_path), planned[0], trained(planned[0], 1))
-    text = render(planned, Workspace(tmp_path), tmp_path)
+    text = figure4(planned, Workspace(tmp_path)).markdown()
     assert "photographs of imagenette stand in" in text
     assert (
         "Not run: DoReFa 1-32-32, TWN, TTQ; to train: `make reproduce-figure4 BUDGET=short" in text
     )
-    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {f"figure4_imagenette.{suffix}" for suffix in ("md", "png", "svg")}

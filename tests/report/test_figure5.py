@@ -4,7 +4,7 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from tests.report.plain_records import LAYERS, cells, put, trained
-from ttq_repro.report.figure5 import figure5, render
+from ttq_repro.report.figure5 import figure5, plot
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -41,7 +41,7 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
             },
         ),
     ]
-    test, training = figure5(found).axes
+    test, training = plot(found).axes
     for axes, factor in ((test, 1), (training, 0.5)):
         constant, threshold = (c for c in axes.containers if isinstance(c, ErrorbarContainer))
         assert constant.lines[0].get_xydata()[0] == pytest.approx([20, 10 * factor])
@@ -69,7 +69,7 @@ def test_a_point_from_another_parent_is_left_out_and_named(tmp_path: Path) -> No
         mother = {"identity": parent.run.identity, "weights_sha256": weights}
         put(workspace, planned[title], sparse(planned[title], 1, 0.4, 0.1, parent=mother))
     with pytest.warns(UserWarning, match="resnet20-ttq_sparsity-.* is left out"):
-        text = render(list(planned.values()), workspace, tmp_path)
+        text = figure5(list(planned.values()), workspace).markdown()
     assert "n = 1: full precision, r = 0.2." in text
     assert "Left out: a run of r = 0.4; to train it again, delete `results/records/" in text
 
@@ -100,16 +100,18 @@ def put_beside_parent(workspace: Workspace, seed: int) -> Cell:
 
 def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
     child = put_beside_parent(Workspace(tmp_path), 1)
-    text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    text = figure5(cells("figure5"), Workspace(tmp_path)).markdown()
     assert "n = 1: full precision, r = 0.2." in text
     assert "n = 2" not in text
     assert "s.d." not in text
     put(Workspace(tmp_path), child, sparse(child, 2, 0.4, 0.10))
-    assert "means ± s.d. over the seeds" in render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    assert (
+        "means ± s.d. over the seeds" in figure5(cells("figure5"), Workspace(tmp_path)).markdown()
+    )
 
 
 def test_the_caption_says_if_points_share_no_seed(tmp_path: Path) -> None:
     put_beside_parent(Workspace(tmp_path), 3)
-    text = render(cells("figure5"), Workspace(tmp_path), tmp_path)
+    text = figure5(cells("figure5"), Workspace(tmp_path)).markdown()
     assert "each over its own seeds, as no seed is common to all." in text
     assert "n = 2: full precision. n = 1: r = 0.2." in text

@@ -8,7 +8,7 @@ from tests.records import PROVENANCE
 from tests.report.alexnet_records import alexnet, codes
 from tests.report.plain_records import cells, put
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.figure6 import figure6, kernel_table, render, tiled
+from ttq_repro.report.figure6 import figure6, kernel_table, plot, tiled
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
 
@@ -30,7 +30,7 @@ def test_kernels_lie_in_a_grid_of_outputs_and_inputs() -> None:
 
 def test_the_figure_shows_the_second_and_the_third_convolution() -> None:
     (cell,) = cells("figure6")
-    panels = figure6(alexnet(cell)).axes
+    panels = plot(alexnet(cell)).axes
     assert [axes.get_title() for axes in panels] == [
         "second convolution, 5x5", "third convolution, 3x3"
     ]  # fmt: skip
@@ -67,17 +67,16 @@ def test_the_total_is_weighted_by_weights() -> None:
     assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.3f}"
 
 
-def test_figure_and_table_are_written_and_without_a_record_neither_is_made_up(
+def test_figure_and_table_are_written_together(
     tmp_path: Path,
 ) -> None:
     planned = cells("figure6")
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure6"):
-        render(planned, Workspace(tmp_path), tmp_path)
-    assert not (tmp_path / "tables").exists()
+        figure6(planned, Workspace(tmp_path))
     made = [alexnet(planned[0], seed) for seed in (1, 2)]
     put(Workspace(tmp_path), planned[0], *made)
-    text = render(planned, Workspace(tmp_path), tmp_path)
+    text = figure6(planned, Workspace(tmp_path)).publish(tmp_path, "mine")
     assert "Seed 1." in text
     assert "n = 1: TTQ" in text
     assert "| total | 233,472 |" in text
-    assert (tmp_path / "tables" / "figure6_kernels.csv").is_file()
+    assert (tmp_path / "tables" / "mine_kernels.csv").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from tests.report.alexnet_records import alexnet
 from tests.report.plain_records import cells, put, trained
 from ttq_repro.paper.reported import TABLE2, TABLE3
-from ttq_repro.report import table2, table3, table4
-from ttq_repro.report.imagenet_errors import errors_table
+from ttq_repro.report.imagenet_tables import table2, table3
+from ttq_repro.report.table4 import table4
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.table import Table
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def test_both_errors_beside_the_papers(workspace: Workspace) -> None:
     planned = cells("table2", "paper")
     ttq = planned[-1]
     put(workspace, ttq, with_top5(ttq, 1, 0.424, 0.20), with_top5(ttq, 2, 0.428, 0.21))
-    table = errors_table("", TABLE2, planned, workspace)
+    table = table2(planned, workspace)
     assert table.header[2:] == [
         "top-1, paper", "top-1, ours", "difference", "top-5, paper", "top-5, ours", "difference"
     ]  # fmt: skip
@@ -48,12 +50,14 @@ def test_every_row_of_the_paper_has_a_cell(artifact: str, reported: dict) -> Non
     assert set(reported) <= {cell.labels["method"] for cell in cells(artifact)}
 
 
-@pytest.mark.parametrize("module", [table2, table3])
-def test_a_stand_in_is_labelled_and_kept_apart(module: object, workspace: Workspace) -> None:
-    name = module.__name__.rpartition(".")[2]
+@pytest.mark.parametrize("table", [table2, table3])
+def test_a_stand_in_is_labelled(
+    table: Callable[[list[Cell], Workspace], Table], workspace: Workspace
+) -> None:
+    name = table.__name__
     planned = cells(name, "short", "dataset=imagenette")
     put(workspace, planned[-1], trained(planned[-1], 1, 0.31))
-    text = module.render(planned, workspace, workspace.results)
+    text = table(planned, workspace).markdown()
     assert "Not the paper's numbers: 4,500 and 1,100 photographs of imagenette stand in" in text
     assert "| 31.00 (n=1) |" in text
     count = trained(planned[-1], 1, 0.31).test_images
@@ -63,15 +67,12 @@ def test_a_stand_in_is_labelled_and_kept_apart(module: object, workspace: Worksp
     assert "difference" not in text
     assert f"make reproduce-{name} BUDGET=short" in text
     assert "DATA=imagenette" in text
-    written = {path.name for path in workspace.results.rglob("*") if path.is_file()}
-    assert {f"{name}_imagenette.md", f"{name}_imagenette.csv"} <= written
-    assert f"{name}.md" not in written
 
 
 def test_densities_beside_both_of_the_papers_columns(workspace: Workspace) -> None:
     (cell,) = cells("table4", "paper")
     put(workspace, cell, alexnet(cell))
-    rows = {row[0]: row[1:] for row in table4.table4([cell], workspace).rows}
+    rows = {row[0]: row[1:] for row in table4([cell], workspace).rows}
     assert rows["conv1"] == ["41,472", "84", "8", "100", "32", *["100.00 (n=1)"] * 2, "32", "+0.0"]
     assert rows["conv2"][:5] == ["307,200", "38", "8", "23", "2"]
     assert rows["conv2"][5:] == ["50.00 (n=1)", "30.00 (n=1)", "2", "+7.0"]
@@ -87,6 +88,6 @@ def test_densities_beside_both_of_the_papers_columns(workspace: Workspace) -> No
 
 
 def test_densities_without_a_record_name_the_command(workspace: Workspace) -> None:
-    text = table4.render(cells("table4", "paper"), workspace, workspace.results)
+    text = table4(cells("table4", "paper"), workspace).markdown()
     assert text.count("not run |") == 11
     assert "make reproduce-table4 BUDGET=paper" in text

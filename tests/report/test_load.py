@@ -14,7 +14,7 @@ import pytest
 
 from tests.report.made_records import made
 from ttq_repro.files import ROOT
-from ttq_repro.overview import _read
+from ttq_repro.report.report import _read
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import END, SEAL

@@ -5,9 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.report.plain_records import cells, put, trained
-from ttq_repro.report import figure3, style
-from ttq_repro.report.captions import drawn_from
-from ttq_repro.report.seeds import CellRecords, at_one_setting
+from ttq_repro.report import style
+from ttq_repro.report.seeds import at_one_setting
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -26,70 +25,6 @@ def test_one_seed_has_no_band() -> None:
     axes = Figure().subplots()
     style.band(axes, [1, 2], [[1, 2]])
     assert not axes.collections
-
-
-def test_files_come_out_the_same_each_time(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    planned = cells("figure3", "short", "precision=fp32")
-    for cell in planned:
-        put(workspace, cell, trained(cell, 1), trained(cell, 2, 0.12))
-    for home in ("first", "second"):
-        figure3.render(planned, workspace, tmp_path / home)
-    for suffix in ("png", "svg", "md"):
-        first, second = (
-            (tmp_path / home / "figures" / f"figure3.{suffix}").read_bytes()
-            for home in ("first", "second")
-        )
-        assert first == second
-        assert b"dc:date" not in first
-
-
-def test_a_trial_says_in_the_picture_what_it_is_not(tmp_path: Path) -> None:
-    (cell,) = cells("figure2", "smoke", "dataset=digits")
-    figure = Figure()
-    style.publish(figure, "Caption.", [CellRecords(cell, {})], tmp_path, "x")
-    assert figure.get_suptitle().startswith("Not the paper's numbers: digits, smoke budget")
-    text = (tmp_path / "figures" / "x.md").read_text()
-    assert text.startswith("**Not the paper's numbers: digits")
-    result = Figure()
-    (cell,) = cells("figure2")
-    style.publish(result, "Caption.", [CellRecords(cell, {})], tmp_path, "y")
-    assert result.get_suptitle() == ""
-
-
-def test_captions_name_series_of_several_kinds_of_machine() -> None:
-    parent, *_, ttq = cells("figure3", "short", "precision=fp32")
-    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
-    mixed = {s: trained(parent, s, provenance=where) for s, where in ((1, cpu), (2, gpu))}
-    found = [CellRecords(parent, mixed), CellRecords(ttq, {1: trained(ttq, 1, provenance=gpu)})]
-    assert drawn_from(found) == (
-        "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
-        "Trained on CPU and GPU: full precision."
-    )
-
-
-def test_captions_count_seeds_and_name_what_was_not_run() -> None:
-    parent, dorefa, twn, ttq = cells("figure3", "short", "precision=fp32")
-    found = [
-        CellRecords(parent, {1: trained(parent, 1), 2: trained(parent, 2)}),
-        CellRecords(dorefa, {}),
-        CellRecords(twn, {}),
-        CellRecords(ttq, {1: trained(ttq, 1)}),
-    ]
-    assert drawn_from(found) == (
-        "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
-        "Not run: DoReFa 1-32-32, TWN; to train: "
-        "`make reproduce-figure3 BUDGET=short PRECISION=fp32 DATA_DIR=... METHODS=dorefa,twn`."
-    )
-
-
-def test_captions_have_the_caveats_of_their_runs() -> None:
-    parent, *_ = cells("figure3", "short", "precision=fp32")
-    found = [CellRecords(parent, {2: trained(parent, 2, provenance={"dirty": True})})]
-    assert drawn_from(found).endswith(
-        "n = 1: full precision. Caveat on full precision, seed 2 (short, fp32): trained from a "
-        "checkout with uncommitted changes."
-    )
 
 
 def test_settings_are_never_mixed(tmp_path: Path) -> None:

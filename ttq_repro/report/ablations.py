@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
@@ -29,11 +27,6 @@ CAPTION = (
 )
 HEADER = ["change", "override", "budget, precision", "error", "minus baseline", "minus its parent"]
 BASELINE = "none"
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return ablations(cells, workspace).publish(home, "ablations")
 
 
 def ablations(cells: list[Cell], workspace: Workspace) -> Table:

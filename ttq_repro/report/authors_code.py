@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.figure2 import draw_released_scales, draw_scales
 from ttq_repro.report.seeds import CellRecords, at_one_setting, error_over_seeds, records_of
 from ttq_repro.runs.cell import Cell
@@ -40,16 +40,16 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-def render(
-    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
-) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def authors_code(
+    cells: list[Cell], workspace: Workspace, authors_log: str | None = None
+) -> Drawing:
+    """TTQ at one setting, over the log if its folder is given."""
     found = at_one_setting(cells, workspace)
     ttq, *_ = recorded(found)
     log = released_log.beside(cells, authors_log)
     caption = CAPTION.format(epochs=ttq.cell.run.epochs) + _parent(ttq, workspace)
     caption += WITHOUT_LOG if log is None else _log(ttq, log)
-    return style.publish(authors_code(ttq, log), caption, found, home, "authors_code")
+    return Drawing(plot(ttq, log), caption, found)
 
 
 def _parent(ttq: CellRecords, workspace: Workspace) -> str:
@@ -68,7 +68,7 @@ def _log(ttq: CellRecords, log: released_log.ReleasedLog) -> str:
 
 
 @style.styled
-def authors_code(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
+def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
     """One wide panel of errors, and a small panel of scales for each layer."""
     layers = list(next(iter(ttq.records.values())).layers)
     rows = -(-len(layers) // COLUMNS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ttq_repro.report.captions import captioned, error_of, notes_on
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
@@ -28,11 +26,6 @@ CAPTION = (
 )
 HEADER = ["method", "budget, precision", "held-out error", "test error", "minus full precision"]
 FULL_PRECISION = "full_precision"
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path, chosen: str) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return best_ternary(cells, workspace, chosen).publish(home, "best_ternary")
 
 
 def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import (
@@ -32,11 +30,6 @@ HEADER = [
     "error", "trailing", "minus parent", "minus control",
 ]  # fmt: skip
 PARENT, CONTROL = REFERENCES = "full_precision", "control"
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return comparison(cells, workspace).publish(home, "comparison")
 
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:

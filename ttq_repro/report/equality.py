@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +51,6 @@ HEADER = [
     "bf16 minus float32",
     "verdict",
 ]
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return equality(cells, workspace).publish(home, "equality")
 
 
 def equality(cells: list[Cell], workspace: Workspace) -> Table:

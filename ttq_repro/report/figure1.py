@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from ttq_repro.report import style
 from ttq_repro.report.captions import recorded
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.seeds import at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -29,14 +29,14 @@ STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", 
 SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def figure1(cells: list[Cell], workspace: Workspace) -> Drawing:
+    """The stages of the first seed of TTQ, from the setting that has records."""
     ttq, *_ = recorded(at_one_setting(cells, workspace))
     seed, record = min(ttq.records.items())
     layer = chosen_layer(record)
     shown = [ttq._replace(records={seed: record})]
     caption = f"{CAPTION} Layer {layer}, seed {seed}."
-    return style.publish(figure1(record, layer), caption, shown, home, "figure1")
+    return Drawing(plot(record, layer), caption, shown)
 
 
 def chosen_layer(record: Record) -> str:
@@ -46,7 +46,7 @@ def chosen_layer(record: Record) -> str:
 
 
 @style.styled
-def figure1(record: Record, layer: str) -> Figure:
+def plot(record: Record, layer: str) -> Figure:
     """One row before and one after training, one column per stage."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots(2, len(STAGES))

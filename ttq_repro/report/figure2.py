@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -32,19 +32,17 @@ SCALES: dict[str, tuple[str, dict[str, Any]]] = {
 SHARES = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
-def render(
-    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
-) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def figure2(cells: list[Cell], workspace: Workspace, authors_log: str | None = None) -> Drawing:
+    """Scales and shares of TTQ at one setting, and the log's scales if its folder is given."""
     found = at_one_setting(cells, workspace)
     ttq, *_ = recorded(found)
     log = released_log.beside(cells, authors_log)
     caption = CAPTION + (released_log.CAPTION if log else "")
-    return style.publish(figure2(ttq, log), caption, found, home, "figure2")
+    return Drawing(plot(ttq, log), caption, found)
 
 
 @style.styled
-def figure2(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
+def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figure:
     """One column per layer: scales above, shares below."""
     figure = Figure((style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")

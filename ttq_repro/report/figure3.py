@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded, trailing_of
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import CellRecords, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
@@ -42,10 +42,8 @@ LINES: dict[str, dict[str, Any]] = {
 }
 
 
-def render(
-    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
-) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def figure3(cells: list[Cell], workspace: Workspace, authors_log: str | None = None) -> Drawing:
+    """The errors of all methods at one setting, and the log's if its folder is given."""
     found = of_one_lineage(at_one_setting(cells, workspace), workspace)
     drawn = recorded(found)
     log = released_log.beside(cells, authors_log)
@@ -55,11 +53,11 @@ def render(
         caption += released_log.CAPTION + LOGS_ERROR.format(
             drawn=released_log.PAPER_EPOCHS, last=len(errors), error=100 * errors[-1]
         )
-    return style.publish(figure3(drawn, log), caption, found, home, "figure3")
+    return Drawing(plot(drawn, log), caption, found)
 
 
 @style.styled
-def figure3(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
+def plot(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
     """One line per method, and the log's TTQ."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     axes = figure.subplots()

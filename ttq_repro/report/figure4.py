@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from matplotlib.figure import Figure
 
 from ttq_repro.paper.claims import ALEXNET_LOG
 from ttq_repro.report import released_log, style
-from ttq_repro.report.captions import file_name, recorded
+from ttq_repro.report.captions import recorded
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.figure3 import LINES
 from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -30,19 +29,16 @@ PANELS = {
 }
 
 
-def render(
-    cells: list[Cell], workspace: Workspace, home: Path, authors_log: str | None = None
-) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def figure4(cells: list[Cell], workspace: Workspace, authors_log: str | None = None) -> Drawing:
+    """The accuracies of all methods at one setting, and the log's if its folder is given."""
     found = at_one_setting(cells, workspace)
     log = released_log.beside(cells, authors_log, ALEXNET_LOG)
     caption = CAPTION + (LOG_CAPTION if log else "")
-    name = file_name("figure4", cells[0])
-    return style.publish(figure4(recorded(found), log), caption, found, home, name)
+    return Drawing(plot(recorded(found), log), caption, found)
 
 
 @style.styled
-def figure4(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
+def plot(found: list[CellRecords], log: released_log.ReleasedLog | None = None) -> Figure:
     """One panel per kind of images, with one line per method and the log's TTQ."""
     figure = Figure((style.WIDTH, 2.8), layout="constrained")
     panels = zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
 from ttq_repro.report.captions import recorded, scatter_of_images
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
@@ -57,8 +57,8 @@ SWEEPS: dict[str, tuple[str, dict[str, Any]]] = {
 OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the figure from the records of ``workspace``, write it below ``home``."""
+def figure5(cells: list[Cell], workspace: Workspace) -> Drawing:
+    """The errors of all networks at one setting, over the seeds that all of them share."""
     found = of_one_lineage(at_one_setting(cells, workspace), workspace)
     common = _common_seeds(found)
     if common:
@@ -67,7 +67,7 @@ def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
     several = any(len(one.records) > 1 for one in usable)
     caption = CAPTION.format(seeds=OVER_SEEDS[bool(common)] if several else "")
     caption += scatter_of_images(usable)
-    return style.publish(figure5(usable), caption, found, home, "figure5")
+    return Drawing(plot(usable), caption, found)
 
 
 def _common_seeds(found: list[CellRecords]) -> list[int]:
@@ -81,7 +81,7 @@ def _only(seeds: list[int], one: CellRecords) -> CellRecords:
 
 
 @style.styled
-def figure5(found: list[CellRecords]) -> Figure:
+def plot(found: list[CellRecords]) -> Figure:
     """One panel of the test error and one of the training error."""
     figure = Figure((style.WIDTH, 3), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharex=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ttq_repro.report import style
-from ttq_repro.report.captions import captioned, file_name, notes_on, recorded
+from ttq_repro.report.captions import captioned, notes_on, recorded
+from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -42,19 +42,17 @@ LINE = 3
 KERNELS = "_kernels"
 
 
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw figure and table from the records of ``workspace``, write them below ``home``."""
+def figure6(cells: list[Cell], workspace: Workspace) -> Drawing:
+    """Kernels of the first seed of the only cell, TTQ, and the table that counts them."""
     (one,) = recorded(at_one_setting(cells, workspace))
-    name = file_name("figure6", one.cell)
     seed, record = min(one.records.items())
     shown = one._replace(records={seed: record})
-    text = style.publish(figure6(record), CAPTION.format(seed=seed), [shown], home, name)
-    table = kernel_table(shown).publish(home, f"{name}{KERNELS}")
-    return f"{text}\n{table}"
+    tables = {KERNELS: kernel_table(shown)}
+    return Drawing(plot(record), CAPTION.format(seed=seed), [shown], tables)
 
 
 @style.styled
-def figure6(record: Record) -> Figure:
+def plot(record: Record) -> Figure:
     """The kernels of the first two ternary convolutions of a record."""
     figure = Figure((style.WIDTH, 2.9), layout="constrained")
     layers = list(record.kernels)[: len(PANELS)]

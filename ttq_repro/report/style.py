@@ -1,20 +1,15 @@
-"""The common style of all figures, and writing them to reproducible files."""
+"""The common style of all figures."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ttq_repro.files import write_atomically
-from ttq_repro.report.captions import captioned, drawn_from, stand_in
 from ttq_repro.report.seeds import CellRecords
 
 #: Text width of the paper's format in inches.
@@ -111,24 +106,3 @@ def error_axis(axes: Axes, name: str) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
-
-
-@styled
-def publish(figure: Figure, caption: str, found: list[CellRecords], home: Path, name: str) -> str:
-    """Write ``figures/NAME.png``, ``.svg`` and the caption ``.md`` below ``home``.
-
-    Returns:
-        The caption, followed by what the figure is drawn from.
-    """
-    if warning := stand_in(found[0].cell):
-        figure.suptitle(warning, fontsize=7, color=VERMILLION)
-    for suffix, metadata in (
-        ("png", {"Software": None}),
-        ("svg", {"Date": None, "Creator": None}),
-    ):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, metadata=metadata)
-        write_atomically(home / "figures" / f"{name}.{suffix}", buffer.getvalue())
-    text = f"{captioned(caption, found[0].cell)}\n\n{drawn_from(found)}\n"
-    write_atomically(home / "figures" / f"{name}.md", text.encode())
-    return text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ttq_repro.paper.reported import TABLE1
 from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.seeds import CellRecords, error_over_seeds, found_of, with_machines
@@ -30,11 +28,6 @@ REPORTED, CONTROL = ("full_precision", "ttq"), "control"
 
 #: The cells of one depth and setting, by method.
 ByMethod = dict[str, CellRecords]
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return table1(cells, workspace).publish(home, "table1")
 
 
 def table1(cells: list[Cell], workspace: Workspace) -> Table:

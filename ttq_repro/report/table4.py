@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ttq_repro.paper.claims import ALEXNET_LAYERS
 from ttq_repro.paper.reported import TABLE4
 from ttq_repro.paper.reported import Density as Reported
 from ttq_repro.paper.rules import Density
-from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, file_name, notes_on
+from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, notes_on
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, basis, mean_and_deviation
 from ttq_repro.runs.cell import Cell
@@ -37,11 +36,6 @@ ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {
     "all": tuple(range(8)),
 }
 TERNARY_BITS, FLOAT_BITS = 2, 32
-
-
-def render(cells: list[Cell], workspace: Workspace, home: Path) -> str:
-    """Draw the table from the records of ``workspace``, write it below ``home``, return it."""
-    return table4(cells, workspace).publish(home, file_name("table4", cells[0]))
 
 
 def table4(cells: list[Cell], workspace: Workspace) -> Table:

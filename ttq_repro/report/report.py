@@ -1,4 +1,4 @@
-"""Everything in results/ that is drawn from records: artifacts, verdicts, the report."""
+"""Everything in results/ that is drawn: artifacts, verdicts, the page that shows them all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
+from ttq_repro.report.draw import draw
 from ttq_repro.report.figure6 import KERNELS
 from ttq_repro.report.ledger import Judgement, Ledger
 from ttq_repro.report.page import write_page
 from ttq_repro.report.released_log import checked_folder
 from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
-from ttq_repro.reproduce import render
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.record import read_records
 from ttq_repro.runs.run import RESULT_DATASETS
@@ -30,7 +30,7 @@ from ttq_repro.runs.workspace import Workspace
 STAND_INS = sorted(RESULT_DATASETS.difference(PAPERS_DATASETS))
 
 
-def overview(request: Config) -> None:
+def report(request: Config) -> None:
     """Draw every artifact, judge every claim, write the report (``configs/report.yaml``).
 
     Nothing is trained. Whatever cannot be read or drawn is left out with a warning.
@@ -88,7 +88,7 @@ def _draw_all(workspace: Workspace, log: Path | None) -> tuple[list[str], set[st
     not_run, failed = [], set()
     for name, request in _versions(workspace, log):
         try:
-            render(request, workspace)
+            draw(request, workspace)
         except NothingToDrawError as error:
             not_run.append(f"{name}: {error}")
         except Exception as error:  # One that cannot be drawn must not stop the others.

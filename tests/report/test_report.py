@@ -13,8 +13,8 @@ import pytest
 from tests.report.made_records import put
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
-from ttq_repro.overview import overview
 from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.report import report as module
 from ttq_repro.runs.cell import result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record
@@ -25,14 +25,14 @@ RESULTS = ROOT / "results"
 
 
 def report(root: Path, authors_log: Path | None = None) -> str:
-    overview({"workspace": str(root), "authors_log": authors_log and str(authors_log)})
+    module.report({"workspace": str(root), "authors_log": authors_log and str(authors_log)})
     return (root / "results" / "report.html").read_text()
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws tables alone, because figures take seconds."""
-    monkeypatch.setattr("ttq_repro.overview.choices", lambda _: ["comparison", "table1"])
+    monkeypatch.setattr("ttq_repro.report.report.choices", lambda _: ["comparison", "table1"])
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_an_artifact_that_cannot_be_drawn_does_not_stop_the_others(
     report(workspace.root)
     table = workspace.results / "tables" / "comparison.md"
     before = table.read_bytes()
-    monkeypatch.setattr("ttq_repro.report.comparison.render", fail)
+    monkeypatch.setattr("ttq_repro.report.comparison.comparison", fail)
     page = report(workspace.root)
     assert f"comparison: not drawn, earlier files are kept ({said})" in html.unescape(page)
     assert "comparison: not drawn" in capsys.readouterr().err

@@ -153,14 +153,14 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
     assert "1.000 (1.000 to 1.000)" in over_yardstick[:3]
     assert over_yardstick[5:] == ["-", "-"]
     for row in rows:
-        images = float(row["images/s"].replace(",", "")) * float(row["s an epoch"])
+        images = float(row["images/s"].replace(",", "")) * float(row["s/epoch"])
         assert images == pytest.approx(50_000, rel=0.02)
     first, second = rows[4]["targets"].split("; ", 1)
     assert first == "faster >= 3 with amx_bf16: not for this CPU"
     over_step, epoch = second.split("; ")
     assert re.fullmatch(r"time over our step alone <= 1.05: (met|not met|undecided)", over_step)
-    assert epoch == "s an epoch <= 0.5: no GPU here"
-    assert rows[6]["targets"].endswith("; s an epoch <= 1.5: no GPU here")
+    assert epoch == "s/epoch <= 0.5: no GPU here"
+    assert rows[6]["targets"].endswith("; s/epoch <= 1.5: no GPU here")
     for row in cost.rows:
         assert row[4].removeprefix("<= 1.05: ") in ("met", "not met", "undecided")
     for table in (training, cost):
@@ -178,7 +178,7 @@ def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     timings = Timings({name: [one] * LEAST_ROUNDS for name, one in seconds.items()})
     trained = compose_config("train", ["model=resnet20", "data=cifar10", "recipe=paper"])
     assert training._verdicts(compose_config("benchmark", []), trained, timings, "slow") == (
-        "faster >= 3: met; time over our step alone <= 1.05: not met; s an epoch <= 0.5: not met"
+        "faster >= 3: met; time over our step alone <= 1.05: not met; s/epoch <= 0.5: not met"
     )
 
 

@@ -88,7 +88,7 @@ def loops_table(request: Config) -> Table:
     config = _config(request, request["models"][0], "full_precision")
     steps = STEPS[_device(config).type]
     header = [
-        "network", "loop", "images/s", "s an epoch",
+        "network", "loop", "images/s", "s/epoch",
         "times as fast as the yardstick", "time over our step", "targets",
     ]  # fmt: skip
     caption = (
@@ -149,7 +149,7 @@ def _verdicts(request: Config, config: Config, timings: Timings, fastest: str | 
     if most is not None:
         seconds = timings.of("fitted") * steps_an_epoch(config)
         judged = verdict(seconds, at_most=most) if on_gpu else f"<= {most}: no GPU here"
-        told.append(f"s an epoch {judged}")
+        told.append(f"s/epoch {judged}")
     return "; ".join(told)
 
 

@@ -1,4 +1,4 @@
-"""`make report` draws everything under results/ again, from records alone."""
+"""`make report` draws everything under results/ again, without training."""
 
 from __future__ import annotations
 

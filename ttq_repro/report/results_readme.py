@@ -14,8 +14,8 @@ from ttq_repro.report.run_list import RunList
 
 TEXT = """# Results
 
-Written by `make report` from the records alone; do not edit. [`report.html`](report.html) shows all
-of it on one page, which works offline.
+Written by `make report` from records, measurements and, where given, the authors' log; do not edit.
+[`report.html`](report.html) shows all of it on one page, which works offline.
 
 {answer}
 {subjects}

@@ -13,7 +13,7 @@ def test_scales_above_and_shares_below() -> None:
     (cell,) = cells("figure2")
     figure = plot(CellRecords(cell, {seed: trained(cell, seed) for seed in (1, 2)}))
     above, below = figure.axes[:3], figure.axes[3:]
-    assert [axes.get_title().split("\n")[1] for axes in above] == [
+    assert [axes.get_title() for axes in above] == [
         "blocks.0.conv1", "blocks.8.conv2", "linear"
     ]  # fmt: skip
     for axes in above:

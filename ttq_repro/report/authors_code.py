@@ -18,9 +18,10 @@ from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
     "ResNet-20 on CIFAR-10 with the preset authors_code, TTQ as the released code computes it: "
-    "error by epoch (above), and the scales W_p and W_n of every quantized layer (below). Lines "
-    "are means over seeds, bands ± s.d. The training error is measured during the epoch, on "
-    "augmented images. Our runs have {epochs} epochs of one pass over the data each."
+    "error by epoch (above), and the scales W_p and W_n of every quantized layer (below; the "
+    "vertical axes differ). Lines are means over seeds, bands ± s.d. The training error is "
+    "measured during the epoch, on augmented images. Our runs have {epochs} epochs of one pass "
+    "over the data each."
 )
 PARENT = " They start from a full-precision network of {epochs} epochs, whose error is {error}."
 WITH_LOG = (
@@ -72,8 +73,8 @@ def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figur
     """One wide panel of errors, and a small panel of scales for each layer."""
     layers = list(next(iter(ttq.records.values())).layers)
     rows = -(-len(layers) // COLUMNS)
-    figure = Figure((style.WIDTH, 2.8 + 1.1 * rows), layout="constrained")
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1.1 * rows)).flat
+    figure = Figure((style.WIDTH, 2.8 + 1.2 * rows), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1.2 * rows)).flat
     errors = above.subplots()
     _draw_errors(errors, ttq, log)
     _legend(above, errors)
@@ -86,8 +87,10 @@ def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figur
         if log is not None:
             draw_released_scales(axes, ttq, layer, log, len(log["epoch"]))
         axes.set_title(layer, fontsize=7)
+        axes.tick_params(labelbottom=True)  # In every row, as the last one may not be full.
     for axes in grid[-1]:
         style.epoch_axis(axes)
+    below.supylabel("scale", fontsize=8)
     _legend(below, grid[0, 0])
     return figure
 

@@ -17,13 +17,14 @@ from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
 CAPTION = (
-    "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below)"
-    " by epoch, ResNet-20 on CIFAR-10: the first and the last quantized convolution and the "
-    "fully connected layer. Lines are means over seeds, bands ± s.d. (below: of each boundary)."
+    "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below, "
+    "from bottom to top) by epoch, ResNet-20 on CIFAR-10: the first and the last quantized "
+    "convolution and the fully connected layer. Lines are means over seeds, bands ± s.d. (below: "
+    "of each boundary)."
     " Training starts from W_p = W_n = 1 and full-precision weights."
 )
 #: Positions among the quantized layers, in the network's order.
-PANELS = {0: "first quantized conv", -2: "last conv", -1: "fully connected"}
+PANELS = (0, -2, -1)
 SCALES: dict[str, tuple[str, dict[str, Any]]] = {
     "positive_scale": ("$W_p$", {"color": style.POSITIVE}),
     "negative_scale": ("$W_n$", {"color": style.NEGATIVE, "linestyle": "--"}),
@@ -47,9 +48,9 @@ def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figur
     figure = Figure((style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey="row")
     layers = list(next(iter(ttq.records.values())).layers)
-    for (above, below), (position, title) in zip(axes.T, PANELS.items(), strict=True):
+    for (above, below), position in zip(axes.T, PANELS, strict=True):
         layer = layers[position]
-        above.set_title(f"{title}\n{layer}")
+        above.set_title(layer)
         draw_scales(above, ttq, layer)
         if log is not None:
             draw_released_scales(above, ttq, layer, log, released_log.PAPER_EPOCHS)

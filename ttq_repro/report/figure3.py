@@ -37,7 +37,7 @@ LOGS_ERROR = (
 LINES: dict[str, dict[str, Any]] = {
     "full_precision": {"color": style.BLACK, "linestyle": "--"},
     "dorefa": {"color": style.GREEN, "linestyle": "-."},
-    "twn": {"color": style.ORANGE, "linestyle": (0, (4, 1, 1, 1, 1, 1))},
+    "twn": {"color": style.ORANGE, "linestyle": (0, (1, 0.6))},
     "ttq": {"color": style.BLUE},
 }
 
@@ -70,7 +70,7 @@ def plot(found: list[CellRecords], log: released_log.ReleasedLog | None = None) 
             _draw_log(axes, log, curves.shape[-1])
     style.epoch_axis(axes)
     style.error_axis(axes, "test error")
-    axes.legend()
+    axes.legend(title="error (%): final epoch, mean of last eighth", alignment="left")
     return figure
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 
 from tests.records import PROVENANCE, record
 from ttq_repro.files import ROOT
-from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.paper.rules import Claim, Measured
+from ttq_repro.paper.claims import CLAIMS, LOGS
+from ttq_repro.paper.rules import Claim, Measured, below, within
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
 from ttq_repro.report.released_log import LogSummary
@@ -262,21 +261,19 @@ def test_what_stands_in_place_of_a_measurement_is_warned_about(
 
 
 def test_the_authors_log_stands_beside_its_claim(tmp_path: Path) -> None:
-    claim: Claim = BY_ID[LEVEL]
-    assert claim.log is not None
-    (tmp_path / claim.log.file).write_text(f"{claim.log.column}\n0.09\n0.08\n")
-    (judgement,) = Ledger([claim], NOWHERE).judge(Path("none"), tmp_path)
+    log = LOGS[LEVEL]
+    (tmp_path / log.file).write_text(f"{log.column}\n0.09\n0.08\n")
+    (judgement,) = Ledger([BY_ID[LEVEL]], NOWHERE).judge(Path("none"), tmp_path)
     assert judgement.log == str(LogSummary.of(np.array([0.09, 0.08])))
 
 
 def test_scales_and_drops_are_read_off_the_log_too(tmp_path: Path) -> None:
-    scale, dropping = BY_ID["figure2-last-linear-positive-scale"], BY_ID["figure4-drop-at-64"]
-    assert scale.log is not None
-    assert dropping.log is not None
-    (tmp_path / scale.log.file).write_text(f"{scale.log.column}\n0.15\n1\n2.25\n")
+    ids = "figure2-last-linear-positive-scale", "figure4-drop-at-64"
+    scale, dropping = (LOGS[id_] for id_ in ids)
+    (tmp_path / scale.file).write_text(f"{scale.column}\n0.15\n1\n2.25\n")
     errors = "\n".join(["0.5"] * 64 + ["0.49"] * 16)
-    (tmp_path / dropping.log.file).write_text(f"{dropping.log.column}\n{errors}\n")
-    change, fall = Ledger([scale, dropping], NOWHERE).judge(Path("none"), tmp_path)
+    (tmp_path / dropping.file).write_text(f"{dropping.column}\n{errors}\n")
+    change, fall = Ledger([BY_ID[id_] for id_ in ids], NOWHERE).judge(Path("none"), tmp_path)
     assert change.log == "0.15 after epoch 1, 2.25 after epoch 3"
     assert fall.log == "-1.00"
 
@@ -432,9 +429,9 @@ def test_a_benchmark_that_is_no_text_is_warned_about(tmp_path: Path) -> None:
 
 def test_an_interval_inside_outside_or_neither() -> None:
     def at(value: float, half_width: float | None) -> Verdict:
-        return verdict(Estimate.around(value, 3, half_width), (1, 2))
+        return verdict(Estimate.around(value, 3, half_width), within(0.5, of=1.5))
 
     assert at(1.5, 0.5) == Verdict.REPRODUCED
     assert at(1.5, 0.6) == at(2.1, 0.2) == at(1.5, None) == Verdict.UNDECIDED
     assert at(2.3, 0.2) == at(0.7, 0.2) == Verdict.NOT_REPRODUCED
-    assert verdict(Estimate.around(-3, 3, 1), (-math.inf, 0)) == Verdict.REPRODUCED
+    assert verdict(Estimate.around(-3, 3, 1), below(0)) == Verdict.REPRODUCED

@@ -32,25 +32,28 @@ quotes for pruning, all bit widths, and the layers that stay float.
 
 from __future__ import annotations
 
-from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3, TABLE4
+from typing import Any
+
+from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3, TABLE4, TABLE4_LAYERS
 from ttq_repro.paper.rules import (
-    Above,
-    AtLeast,
-    Below,
     Claim,
     Density,
-    Difference,
     Error,
     ErrorDrop,
     GeneralizationGap,
     LayerChange,
-    Level,
     LogColumn,
     Measured,
     Network,
     SparseKernels,
-    Trend,
-    Within,
+    WeightedSum,
+    above,
+    at_least,
+    below,
+    difference,
+    level,
+    trend,
+    within,
 )
 
 #: For errors and their differences, in points. The paper's are all of single runs. In the released
@@ -72,8 +75,8 @@ DEPTHS = tuple(TABLE1)
 WINNING_DEPTHS = (32, 44, 56)
 #: Constant sparsities below, in and above the 30-50% where Figure 5 has its minimum.
 BELOW_MINIMUM, MINIMUM, ABOVE_MINIMUM = (0.0, 0.1, 0.2), (0.3, 0.4, 0.5), 0.6
-#: Table 4's names of AlexNet's layers, in the order of the network.
-ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3")
+#: The bits of the layers of Table 4 that stay float, about which there are no claims.
+FLOAT_BITS = 32
 
 METHODS = {
     "full_precision": "full precision",
@@ -84,6 +87,7 @@ METHODS = {
 }
 CIFAR10_LOG = "authors_log_resnet20_cifar10_ttq.csv"
 ALEXNET_LOG = "authors_log_alexnet_imagenet_ttq.csv"
+#: Where the authors' released logs hold the number that a claim is about, by its id.
 LOGS = {
     "table1-resnet20-ttq": LogColumn(CIFAR10_LOG, "validation_error"),
     "table2-ttq-top1": LogColumn(ALEXNET_LOG, "val-error-top1"),
@@ -120,37 +124,54 @@ def at_sparsity(sparsity: float) -> Network:
     return Network("figure5", {"series": "sparsity", "title": f"r = {sparsity}"})
 
 
-def over_full_precision(depth: int) -> Difference:
-    return Difference((resnet(depth, "ttq"),), (resnet(depth, "full_precision"),))
+def over_full_precision(depth: int) -> WeightedSum:
+    return difference([resnet(depth, "ttq")], [resnet(depth, "full_precision")])
+
+
+# Kinds of claims. ``more``: further attributes of the claim.
+
+
+def error(
+    id_: str, text: str, *, network: Network, value: float, top: int = 1, **more: Any
+) -> Claim:
+    """The error of a network is the paper's."""
+    rule, accept = level(network, Error(top=top)), within(ERROR_MARGIN, of=value)
+    return Claim(id_, text, rule=rule, accept=accept, unit="%", value=value, **more)
+
+
+def advantage(
+    id_: str, text: str, *, value: float, margin: float = ERROR_MARGIN, **more: Any
+) -> Claim:
+    """A difference of errors is the paper's."""
+    accept = within(margin, of=value)
+    return Claim(id_, text, accept=accept, unit="points", value=value, **more)
+
+
+def lower(id_: str, text: str, **more: Any) -> Claim:
+    """A difference or a change of errors is negative."""
+    return Claim(id_, text, accept=below(0), unit="points", **more)
 
 
 def _table1() -> list[Claim]:
     claims = []
     for depth, reported in TABLE1.items():
-        for column in ("full_precision", "ttq"):
-            name = f"table1-resnet{depth}-{column}"
-            value = getattr(reported, column)
-            claims.append(
-                Claim(
-                    name,
-                    f"ResNet-{depth} on CIFAR-10, {METHODS[column]}: {value:.2f}% error",
-                    "Table 1",
-                    value,
-                    "%",
-                    Level(resnet(depth, column)),
-                    Within(ERROR_MARGIN),
-                    LOGS.get(name),
-                )
+        claims += [
+            error(
+                f"table1-resnet{depth}-{column}",
+                f"ResNet-{depth} on CIFAR-10, {METHODS[column]}: {value:.2f}% error",
+                source="Table 1",
+                network=resnet(depth, column),
+                value=value,
             )
+            for column, value in reported._asdict().items()
+        ]
         claims.append(
-            Claim(
+            advantage(
                 f"table1-resnet{depth}-difference",
                 f"ResNet-{depth}: TTQ minus full precision is {_difference(depth):+.2f} points",
-                "abstract, Table 1" if depth in WINNING_DEPTHS else "Table 1",
-                _difference(depth),
-                "points",
-                over_full_precision(depth),
-                Within(ERROR_MARGIN),
+                source="abstract, Table 1" if depth in WINNING_DEPTHS else "Table 1",
+                rule=over_full_precision(depth),
+                value=_difference(depth),
             )
         )
     return claims
@@ -158,89 +179,72 @@ def _table1() -> list[Claim]:
 
 def _depth_claims() -> list[Claim]:
     better = [
-        Claim(
+        lower(
             f"ttq-beats-full-precision-resnet{depth}",
             f"ResNet-{depth}: TTQ has a lower error than full precision",
-            "abstract, Table 1",
-            _difference(depth),
-            "points",
-            over_full_precision(depth),
-            Below(0),
+            source="abstract, Table 1",
+            rule=over_full_precision(depth),
+            value=_difference(depth),
         )
         for depth in WINNING_DEPTHS
     ]
     fair = [
-        Claim(
+        lower(
             f"ttq-beats-control-resnet{depth}",
             f"ResNet-{depth}: TTQ has a lower error than full precision trained further for as "
             "long (a control that the paper lacks)",
-            "Table 1, against our control",
-            None,
-            "points",
-            Difference((resnet(depth, "ttq"),), (resnet(depth, "control"),)),
-            Below(0),
+            source="Table 1, against our control",
+            rule=difference([resnet(depth, "ttq")], [resnet(depth, "control")]),
         )
         for depth in WINNING_DEPTHS
     ]
-    deeper = Claim(
+    deeper = lower(
         "deeper-gains-more",
         "The deeper the ResNet, the more TTQ gains on full precision (from 20 to 56 layers)",
-        "Table 1",
-        None,
-        "points",
-        Trend(tuple((depth, over_full_precision(depth)) for depth in DEPTHS)),
-        Below(0),
+        source="Table 1",
+        rule=trend([(depth, over_full_precision(depth)) for depth in DEPTHS]),
     )
     return [*better, *fair, deeper]
 
 
 def _resnet20_claims() -> list[Claim]:
-    over_twn = Difference((method("ttq"),), (method("twn"),))
+    over_twn = difference([method("ttq")], [method("twn")])
     return [
-        Claim(
+        advantage(
             "ttq-minus-twn-resnet20",
             "ResNet-20: TTQ is about 0.25 points better than TWN",
-            "section 5.1, Figure 3",
-            -0.25,
-            "points",
-            over_twn,
-            Within(TWN_MARGIN),
+            source="section 5.1, Figure 3",
+            rule=over_twn,
+            value=-0.25,
+            margin=TWN_MARGIN,
         ),
-        Claim(
+        lower(
             "ttq-beats-twn-resnet20",
             "ResNet-20: TTQ has a lower error than TWN",
-            "section 5.1, Figure 3",
-            -0.25,
-            "points",
-            over_twn,
-            Below(0),
+            source="section 5.1, Figure 3",
+            rule=over_twn,
+            value=-0.25,
         ),
-        Claim(
+        lower(
             "asymmetric-scales-help",
             "Two trained scales do better than one, W_p = W_n",
-            "section 4.1",
-            None,
-            "points",
-            Difference((method("ttq"),), (ablation("tied_scales"),)),
-            Below(0),
+            source="section 4.1",
+            rule=difference([method("ttq")], [ablation("tied_scales")]),
         ),
-        Claim(
+        lower(
             "scaled-gradients-help",
             "Latent gradients scaled by W_p and W_n do better than unscaled ones",
-            "section 4.1",
-            None,
-            "points",
-            Difference((method("ttq"),), (ablation("unscaled_gradient"),)),
-            Below(0),
+            source="section 4.1",
+            rule=difference([method("ttq")], [ablation("unscaled_gradient")]),
         ),
     ]
 
 
 def _figure2() -> list[Claim]:
-    layers: dict[str, tuple[str, str, Below | Above]] = {
-        "first": ("first quantized convolution", "falls", Below(0)),
-        "last convolution": ("last convolution", "rises", Above(0)),
-        "last linear": ("fully connected layer", "rises", Above(0)),
+    layers = {
+        "first": ("first quantized convolution", "falls", below(0)),
+        "last convolution": ("last convolution", "rises", above(0)),
+        "last linear": ("fully connected layer", "rises", above(0)),
     }
     quantities = {
         "positive_scale": ("W_p", ""),
@@ -249,14 +253,12 @@ def _figure2() -> list[Claim]:
     }
     return [
         Claim(
-            name := f"figure2-{layer.replace(' ', '-')}-{of.replace('_', '-')}",
+            f"figure2-{layer.replace(' ', '-')}-{of.replace('_', '-')}",
             f"ResNet-20, {place}: {symbol} {verb} from the first epoch to the last",
-            "Figure 2",
-            None,
-            unit,
-            Level(resnet(20, "ttq"), LayerChange(layer, of)),
-            accept,
-            LOGS.get(name),
+            source="Figure 2",
+            rule=level(resnet(20, "ttq"), LayerChange(layer, of)),
+            accept=accept,
+            unit=unit,
         )
         for layer, (place, verb, accept) in layers.items()
         for of, (symbol, unit) in quantities.items()
@@ -264,41 +266,31 @@ def _figure2() -> list[Claim]:
 
 
 def _figure5() -> list[Claim]:
-    def networks(sparsities: tuple[float, ...]) -> tuple[Network, ...]:
-        return tuple(at_sparsity(sparsity) for sparsity in sparsities)
-
+    sweep = [(sparsity, at_sparsity(sparsity)) for sparsity in BELOW_MINIMUM + MINIMUM]
+    at_minimum = [at_sparsity(sparsity) for sparsity in MINIMUM]
     falling = [
-        Claim(
+        lower(
             f"figure5-{name}-error-falls",
             f"ResNet-20: {name} error falls, on the whole, from sparsity 0 to 0.5",
-            "section 6.1.1, Figure 5",
-            None,
-            "points",
-            Trend(tuple((s, Level(at_sparsity(s), Error(split))) for s in BELOW_MINIMUM + MINIMUM)),
-            Below(0),
+            source="section 6.1.1, Figure 5",
+            rule=trend([(x, level(network, Error(split))) for x, network in sweep]),
         )
         for split, name in (("test", "validation"), ("train", "training"))
     ]
     minimum = [
-        Claim(
+        lower(
             f"figure5-minimum-{side}",
             f"ResNet-20: the error is lower at 30-50% sparsity, on average, than at {beside:.0%}",
-            "section 6.1.1, Figure 5",
-            None,
-            "points",
-            Difference(networks(MINIMUM), networks((beside,))),
-            Below(0),
+            source="section 6.1.1, Figure 5",
+            rule=difference(at_minimum, [at_sparsity(beside)]),
         )
         for side, beside in (("from-below", BELOW_MINIMUM[-1]), ("from-above", ABOVE_MINIMUM))
     ]
-    threshold = Claim(
+    threshold = lower(
         "fixed-threshold-beats-fixed-sparsity",
         "ResNet-20: a fixed threshold (0.05) does better than fixed sparsities of 30-50%",
-        "section 6.1.1",
-        None,
-        "points",
-        Difference((method("ttq"),), networks(MINIMUM)),
-        Below(0),
+        source="section 6.1.1",
+        rule=difference([method("ttq")], at_minimum),
     )
     return [*falling, *minimum, threshold]
 
@@ -306,15 +298,13 @@ def _figure5() -> list[Claim]:
 def _imagenet_tables() -> list[Claim]:
     tables = {"table2": ("AlexNet-BN", TABLE2), "table3": ("ResNet-18B", TABLE3)}
     return [
-        Claim(
-            name := f"{table}-{row}-top{top}",
+        error(
+            f"{table}-{row}-top{top}",
             f"{model} on ImageNet, {METHODS[row]}: {value:.1f}% top-{top} error",
-            f"Table {table[-1]}",
-            value,
-            "%",
-            Level(Network(table, {"method": row}), Error(top=top)),
-            Within(ERROR_MARGIN),
-            LOGS.get(name),
+            source=f"Table {table[-1]}",
+            network=Network(table, {"method": row}),
+            value=value,
+            top=top,
             digits=1,
         )
         for table, (model, rows) in tables.items()
@@ -324,107 +314,95 @@ def _imagenet_tables() -> list[Claim]:
 
 
 def _alexnet_claims() -> list[Claim]:
-    ttq, full_precision, twn = alexnet("ttq"), alexnet("full_precision"), alexnet("twn")
-    over_float = Difference((ttq,), (full_precision,))
-    over_twn = Difference((ttq,), (twn,))
+    ttq = alexnet("ttq")
+    over_float, over_twn = (
+        difference([ttq], [alexnet(other)]) for other in ("full_precision", "twn")
+    )
     to_float, to_twn = (
         round(TABLE2["ttq"].top1 - TABLE2[other].top1, 1) for other in ("full_precision", "twn")
     )
-    numbers = [
-        Claim(
-            f"alexnet-{name}",
-            f"AlexNet-BN: TTQ is {-value:.1f} points better than {words}",
-            source,
-            value,
-            "points",
-            rule,
-            Within(ERROR_MARGIN),
+    return [
+        advantage(
+            "alexnet-ttq-minus-full-precision",
+            f"AlexNet-BN: TTQ is {-to_float:.1f} points better than full precision (42.8)",
+            source="Table 2",
+            rule=over_float,
+            value=to_float,
             digits=1,
-        )
-        for name, value, words, source, rule in (
-            ("ttq-minus-full-precision", to_float, "full precision (42.8)", "Table 2", over_float),
-            ("ttq-minus-twn", to_twn, "TWN", "abstract, Table 2", over_twn),
-        )
-    ]
-    reported = Claim(
-        "alexnet-ttq-below-reported-full-precision",
-        f"AlexNet-BN: TTQ has a lower error than full precision as DoReFa-Net reports it "
-        f"({DOREFAS_FULL_PRECISION}%)",
-        "section 5.2",
-        TABLE2["ttq"].top1,
-        "%",
-        Level(ttq),
-        Below(DOREFAS_FULL_PRECISION),
-        digits=1,
-    )
-    signs = [
-        Claim(
-            f"alexnet-ttq-beats-{name}",
-            f"AlexNet-BN: TTQ has a lower error than {words}",
-            "abstract, Table 2",
-            value,
-            "points",
-            rule,
-            Below(0),
+        ),
+        advantage(
+            "alexnet-ttq-minus-twn",
+            f"AlexNet-BN: TTQ is {-to_twn:.1f} points better than TWN",
+            source="abstract, Table 2",
+            rule=over_twn,
+            value=to_twn,
             digits=1,
-        )
-        for name, words, value, rule in (
-            ("full-precision", "full precision", to_float, over_float),
-            ("twn", "TWN", to_twn, over_twn),
-        )
-    ]
-    curves = [
+        ),
         Claim(
+            "alexnet-ttq-below-reported-full-precision",
+            "AlexNet-BN: TTQ has a lower error than full precision as DoReFa-Net reports it "
+            f"({DOREFAS_FULL_PRECISION}%)",
+            source="section 5.2",
+            rule=level(ttq),
+            accept=below(DOREFAS_FULL_PRECISION),
+            unit="%",
+            value=TABLE2["ttq"].top1,
+            digits=1,
+        ),
+        lower(
+            "alexnet-ttq-beats-full-precision",
+            "AlexNet-BN: TTQ has a lower error than full precision",
+            source="abstract, Table 2",
+            rule=over_float,
+            value=to_float,
+            digits=1,
+        ),
+        lower(
+            "alexnet-ttq-beats-twn",
+            "AlexNet-BN: TTQ has a lower error than TWN",
+            source="abstract, Table 2",
+            rule=over_twn,
+            value=to_twn,
+            digits=1,
+        ),
+        lower(
             "figure4-gap-narrows",
             "AlexNet-BN: ternary weights narrow the gap between training and validation error "
             "(against full precision without dropout)",
-            "Figure 4",
-            None,
-            "points",
-            Difference((ttq,), (alexnet("full_precision_no_dropout"),), GeneralizationGap()),
-            Below(0),
+            source="Figure 4",
+            rule=difference([ttq], [alexnet("full_precision_no_dropout")], GeneralizationGap()),
         ),
-        Claim(
+        lower(
             "figure4-drop-at-64",
             "AlexNet-BN, TTQ: validation error drops at epoch 64, with the learning rate",
-            "Figure 4",
-            None,
-            "points",
-            Level(ttq, ErrorDrop(64)),
-            Below(0),
-            LOGS["figure4-drop-at-64"],
+            source="Figure 4",
+            rule=level(ttq, ErrorDrop(64)),
         ),
         Claim(
             "sparse-filters",
             "AlexNet-BN, TTQ: some kernels of the convolutions are empty or hold a single weight",
-            "section 6.3",
-            None,
-            "%",
-            Level(ttq, SparseKernels()),
-            Above(0),
+            source="section 6.3",
+            rule=level(ttq, SparseKernels()),
+            accept=above(0),
+            unit="%",
         ),
     ]
-    return [*numbers, reported, *signs, *curves]
 
 
 def _table4() -> list[Claim]:
-    groups = {layer: (layer,) for layer in ALEXNET_LAYERS[1:-1]} | {
-        "conv total": ALEXNET_LAYERS[:5],
-        "fc total": ALEXNET_LAYERS[5:],
-        "all": ALEXNET_LAYERS,
-    }
     return [
         Claim(
             f"table4-{row.replace(' ', '-')}",
             f"AlexNet-BN, TTQ, {row}: {TABLE4[row][1].percent}% of the weights are not zero",
-            "Table 4",
-            TABLE4[row][1].percent,
-            "%",
-            Level(alexnet("ttq"), Density(tuple(map(ALEXNET_LAYERS.index, group)))),
-            Within(DENSITY_MARGIN),
+            source="Table 4",
+            rule=level(alexnet("ttq"), Density(layers)),
+            accept=within(DENSITY_MARGIN, of=TABLE4[row][1].percent),
+            unit="%",
+            value=TABLE4[row][1].percent,
             digits=0,
         )
-        for row, group in groups.items()
+        for row, layers in TABLE4_LAYERS.items()
+        if TABLE4[row][1].bits != FLOAT_BITS
     ]
 
 
@@ -434,11 +412,11 @@ def _deployment() -> list[Claim]:
         Claim(
             f"size-{name}",
             f"{model}: the whole model is nearly 16x smaller than in full precision",
-            "abstract",
-            16.0,
-            "x",
-            Measured("sizes", where, "whole x"),
-            Within(SIZE_MARGIN),
+            source="abstract",
+            rule=Measured("sizes", where, "whole x"),
+            accept=within(SIZE_MARGIN, of=16),
+            unit="x",
+            value=16,
             digits=0,
         )
         for name, model, where in (
@@ -451,49 +429,49 @@ def _deployment() -> list[Claim]:
         Claim(
             "size-ternary-layers",
             "AlexNet-BN: the ternary layers' codes are at least 16x smaller than their weights",
-            "text",
-            16.0,
-            "x",
-            Measured("sizes", alexnet_bn, "layers x"),
-            AtLeast(16),
+            source="text",
+            rule=Measured("sizes", alexnet_bn, "layers x"),
+            accept=at_least(16),
+            unit="x",
+            value=16,
             digits=0,
             by_construction=True,
         ),
         Claim(
             "size-binary-layers",
             "AlexNet-BN: the codes of binary layers are 32x smaller than their weights",
-            "text",
-            32.0,
-            "x",
-            Measured("sizes", alexnet_bn | {"format": "1 bit"}, "layers x"),
-            Within(SIZE_MARGIN),
+            source="text",
+            rule=Measured("sizes", alexnet_bn | {"format": "1 bit"}, "layers x"),
+            accept=within(SIZE_MARGIN, of=32),
+            unit="x",
+            value=32,
             digits=0,
             by_construction=True,
         ),
         Claim(
             "two-multiplications",
             "AlexNet-BN, ternary layers: two multiplications per output",
-            "text",
-            2.0,
-            "multiplications",
-            Measured("operations", alexnet_bn, "multiplications per output"),
-            Within(0.01),
+            source="text",
+            rule=Measured("operations", alexnet_bn, "multiplications per output"),
+            accept=within(0.01, of=2),
+            unit="multiplications",
+            value=2,
             digits=0,
             by_construction=True,
         ),
         Claim(
             "forward-time",
             "AlexNet-BN, batch 1: the forward pass takes less than 30% of full precision's time",
-            "text",
-            30.0,
-            "%",
-            Measured(
+            source="text",
+            rule=Measured(
                 "inference",
                 {"network": "AlexNet-BN", "batch": "1", "computed by": "ternary"},
                 "percent of float32",
                 "percent, 95%",
             ),
-            Below(30),
+            accept=below(30),
+            unit="%",
+            value=30,
             digits=0,
         ),
     ]

@@ -22,7 +22,7 @@ class TopErrors(NamedTuple):
     top5: float
 
 
-class Density(NamedTuple):
+class ReportedDensity(NamedTuple):
     """Share of weights that are not zero, and bits per such weight."""
 
     percent: int
@@ -55,18 +55,25 @@ TABLE3 = {
 
 #: Table 4, AlexNet: densities after pruning (Han et al., NIPS 2015) and under TTQ.
 TABLE4 = {
-    "conv1": (Density(84, 8), Density(100, 32)),
-    "conv2": (Density(38, 8), Density(23, 2)),
-    "conv3": (Density(35, 8), Density(24, 2)),
-    "conv4": (Density(37, 8), Density(40, 2)),
-    "conv5": (Density(37, 8), Density(43, 2)),
-    "conv total": (Density(37, None), Density(33, None)),
-    "fc1": (Density(9, 5), Density(30, 2)),
-    "fc2": (Density(9, 5), Density(36, 2)),
-    "fc3": (Density(25, 5), Density(100, 32)),
-    "fc total": (Density(10, None), Density(37, None)),
-    "all": (Density(11, None), Density(37, None)),
+    "conv1": (ReportedDensity(84, 8), ReportedDensity(100, 32)),
+    "conv2": (ReportedDensity(38, 8), ReportedDensity(23, 2)),
+    "conv3": (ReportedDensity(35, 8), ReportedDensity(24, 2)),
+    "conv4": (ReportedDensity(37, 8), ReportedDensity(40, 2)),
+    "conv5": (ReportedDensity(37, 8), ReportedDensity(43, 2)),
+    "conv total": (ReportedDensity(37, None), ReportedDensity(33, None)),
+    "fc1": (ReportedDensity(9, 5), ReportedDensity(30, 2)),
+    "fc2": (ReportedDensity(9, 5), ReportedDensity(36, 2)),
+    "fc3": (ReportedDensity(25, 5), ReportedDensity(100, 32)),
+    "fc total": (ReportedDensity(10, None), ReportedDensity(37, None)),
+    "all": (ReportedDensity(11, None), ReportedDensity(37, None)),
 }
+
+#: What each row of Table 4 is about: convolutions and linear layers by position, layers first.
+TABLE4_LAYERS = {
+    "conv1": (0,), "conv2": (1,), "conv3": (2,), "conv4": (3,), "conv5": (4,),
+    "fc1": (5,), "fc2": (6,), "fc3": (7,),
+    "conv total": (0, 1, 2, 3, 4), "fc total": (5, 6, 7), "all": (0, 1, 2, 3, 4, 5, 6, 7),
+}  # fmt: skip
 
 #: Figure 5, sparsities in percent: the one that it marks as "w/o pruning 10%", and the range in
 #: which the text reports the lowest error.

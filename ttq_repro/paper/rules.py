@@ -8,8 +8,9 @@ by seed, of one quantity over the networks of an artifact, so that one statistic
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -108,63 +109,57 @@ Quantity = (
     Error | TrailingError | GeneralizationGap | ErrorDrop | Density | LayerChange | SparseKernels
 )
 
-# How runs are combined. ``terms`` are the weighted networks of the sum.
+# How runs are combined.
 
 
 @dataclass(frozen=True)
-class Level:
+class WeightedSum:
+    """A sum, by seed, of one quantity over weighted networks.
+
+    Attributes:
+        text: what it is, in words.
+    """
+
+    text: str
+    quantity: Quantity
+    terms: tuple[tuple[float, Network], ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it is the quantity of a single network."""
+        return len(self.terms) == 1
+
+
+def level(network: Network, quantity: Quantity = Error()) -> WeightedSum:
     """The quantity of one network."""
-
-    network: Network
-    quantity: Quantity = Error()
-
-    def __str__(self) -> str:
-        return str(self.quantity)
-
-    @property
-    def terms(self) -> list[tuple[float, Network]]:
-        return [(1.0, self.network)]
+    return WeightedSum(str(quantity), quantity, ((1.0, network),))
 
 
-@dataclass(frozen=True)
-class Difference:
+def difference(
+    ours: Sequence[Network], theirs: Sequence[Network], quantity: Quantity = Error()
+) -> WeightedSum:
     """The quantity of ``ours`` minus that of ``theirs``, each a mean over its networks."""
-
-    ours: tuple[Network, ...]
-    theirs: tuple[Network, ...]
-    quantity: Quantity = Error()
-
-    def __str__(self) -> str:
-        return f"difference of {self.quantity}, by seed"
-
-    @property
-    def terms(self) -> list[tuple[float, Network]]:
-        return [(1 / len(self.ours), network) for network in self.ours] + [
-            (-1 / len(self.theirs), network) for network in self.theirs
-        ]
+    added = [(1 / len(ours), network) for network in ours]
+    subtracted = [(-1 / len(theirs), network) for network in theirs]
+    text = f"difference of {quantity}, by seed"
+    return WeightedSum(text, quantity, (*added, *subtracted))
 
 
-@dataclass(frozen=True)
-class Trend:
-    """The change from end to end of the least-squares line through ``(x, Level or Difference)``."""
-
-    points: tuple[tuple[float, Level | Difference], ...]
-
-    def __str__(self) -> str:
-        return f"change along the least-squares line of {self.points[0][1]}"
-
-    @property
-    def quantity(self) -> Quantity:
-        return self.points[0][1].quantity
-
-    @property
-    def terms(self) -> list[tuple[float, Network]]:
-        xs = [x for x, _ in self.points]
-        return [
-            (weight * part, network)
-            for weight, (_, rule) in zip(trend_weights(xs), self.points, strict=True)
-            for part, network in rule.terms
-        ]
+def trend(points: Sequence[tuple[float, WeightedSum]]) -> WeightedSum:
+    """The change from end to end of the least-squares line through points (x, sum)."""
+    xs = [x for x, _ in points]
+    center = sum(xs) / len(xs)
+    spread = sum((x - center) ** 2 for x in xs)
+    terms = tuple(
+        ((x - center) / spread * (max(xs) - min(xs)) * weight, network)
+        for x, one in points
+        for weight, network in one.terms
+    )
+    _, first = points[0]
+    return WeightedSum(f"change along the least-squares line of {first}", first.quantity, terms)
 
 
 @dataclass(frozen=True)
@@ -186,68 +181,38 @@ class Measured:
         return f"measured by the benchmark {self.benchmark}"
 
 
-def trend_weights(xs: list[float]) -> list[float]:
-    """Weights by which the values at ``xs`` sum to the change along their least-squares line."""
-    center = sum(xs) / len(xs)
-    spread = sum((x - center) ** 2 for x in xs)
-    return [(x - center) / spread * (max(xs) - min(xs)) for x in xs]
+# What is accepted as a reproduction.
 
 
-# What is accepted as a reproduction, as a closed interval.
+class Accepted(NamedTuple):
+    """A closed interval in which our number must lie, and how it is described."""
 
-
-@dataclass(frozen=True)
-class Within:
-    """Within ``margin`` of the paper's value, in its unit."""
-
-    margin: float
+    text: str
+    low: float = -math.inf
+    high: float = math.inf
 
     def __str__(self) -> str:
-        return f"within ±{self.margin:g}"
-
-    def region(self, value: float | None) -> tuple[float, float]:
-        if value is None:
-            raise ValueError("a margin needs the paper's value as its center")
-        return value - self.margin, value + self.margin
+        return self.text
 
 
-@dataclass(frozen=True)
-class Below:
-    """Less than a bound, whatever the paper's value."""
-
-    bound: float
-
-    def __str__(self) -> str:
-        return f"below {self.bound:g}"
-
-    def region(self, value: float | None) -> tuple[float, float]:
-        return -math.inf, math.nextafter(self.bound, -math.inf)
+def within(margin: float, of: float) -> Accepted:
+    """Within ``margin`` of a value, in its unit."""
+    return Accepted(f"within ±{margin:g}", of - margin, of + margin)
 
 
-@dataclass(frozen=True)
-class Above:
-    """More than a bound, whatever the paper's value."""
-
-    bound: float
-
-    def __str__(self) -> str:
-        return f"above {self.bound:g}"
-
-    def region(self, value: float | None) -> tuple[float, float]:
-        return math.nextafter(self.bound, math.inf), math.inf
+def below(bound: float) -> Accepted:
+    """Less than a bound."""
+    return Accepted(f"below {bound:g}", high=math.nextafter(bound, -math.inf))
 
 
-@dataclass(frozen=True)
-class AtLeast:
-    """A bound or more, whatever the paper's value."""
+def above(bound: float) -> Accepted:
+    """More than a bound."""
+    return Accepted(f"above {bound:g}", low=math.nextafter(bound, math.inf))
 
-    bound: float
 
-    def __str__(self) -> str:
-        return f"at least {self.bound:g}"
-
-    def region(self, value: float | None) -> tuple[float, float]:
-        return self.bound, math.inf
+def at_least(bound: float) -> Accepted:
+    """A bound or more."""
+    return Accepted(f"at least {bound:g}", low=bound)
 
 
 @dataclass(frozen=True)
@@ -266,31 +231,25 @@ class Claim:
         id: unique and stable.
         text: the statement.
         source: table, figure or section of the paper.
-        value: what the paper reports, None if it gives no number; unit: its unit; digits: how
-            many decimals the paper prints.
-        rule: which number of ours is compared with it; accept: where that number must lie.
-        log: where the authors' released log holds the same number.
+        rule: which number of ours is compared with the paper's; accept: where it must lie.
+        unit: the unit of both; value: what the paper reports, None if it gives no number;
+            digits: how many decimals the paper prints.
         by_construction: whether it follows from the definition of a ternary (or binary) network,
             so that only a mistake of ours could make it fail.
     """
 
     id: str
     text: str
+    _: KW_ONLY
     source: str
-    value: float | None
+    rule: WeightedSum | Measured
+    accept: Accepted
     unit: str
-    rule: Level | Difference | Trend | Measured
-    accept: Within | Below | Above | AtLeast
-    log: LogColumn | None = None
+    value: float | None = None
     digits: int = 2
     by_construction: bool = False
 
     @property
-    def region(self) -> tuple[float, float]:
-        """The closed interval in which our number must lie."""
-        return self.accept.region(self.value)
-
-    @property
     def of_direction(self) -> bool:
         """Whether it states only a direction; runs of a shorter schedule can then also test it."""
-        return isinstance(self.accept, Below | Above) and self.accept.bound == 0
+        return self.accept in (below(0), above(0))

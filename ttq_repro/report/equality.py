@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ttq_repro.paper.rules import within
 from ttq_repro.report.captions import LEFT_OUT, captioned, error_of, notes_on
 from ttq_repro.report.ledger import Verdict, verdict
 from ttq_repro.report.lineage import of_one_lineage
@@ -132,7 +133,7 @@ def _alike(*found: CellRecords) -> bool:
 def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:
     """The difference of the mean errors, and the verdict on it."""
     difference = difference_of_groups(_wrong(ours), _wrong(theirs))
-    found_out = verdict(difference, (-MARGIN, MARGIN))
+    found_out = verdict(difference, within(MARGIN, of=0))
     return difference.signed(), WORDS.get(found_out, found_out)
 
 

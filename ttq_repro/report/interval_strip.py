@@ -26,7 +26,8 @@ def strip(judgement: Judgement) -> Strip | None:
     if judgement.ours is None:
         return None
     claim, estimate = judgement.claim, judgement.ours
-    marks = [estimate.value, *(estimate.interval or ()), *filter(math.isfinite, claim.region)]
+    low, high = claim.accept.low, claim.accept.high
+    marks = [estimate.value, *(estimate.interval or ()), *filter(math.isfinite, (low, high))]
     if claim.value is not None:
         marks.append(claim.value)
     start, end = min(marks), max(marks)
@@ -36,7 +37,6 @@ def strip(judgement: Judgement) -> Strip | None:
         share = MARGIN + (1 - 2 * MARGIN) * (value - start) / width
         return round(100 * min(1.0, max(0.0, share)), 2)
 
-    low, high = claim.region
     return Strip(
         accepted=(place(low), place(high)),
         paper=None if claim.value is None else place(claim.value),

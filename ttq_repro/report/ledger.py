@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.paper.rules import (
+    Accepted,
     Claim,
-    Difference,
     Error,
-    Level,
     Measured,
     Quantity,
     TrailingError,
-    Trend,
+    WeightedSum,
 )
 from ttq_repro.report.benchmarks import look_up
 from ttq_repro.report.caveats import outlier
@@ -87,7 +86,7 @@ class Judgement:
         """``held`` or ``failed`` if, for lack of others, runs of a shorter budget decide it."""
         if self.verdict is not Verdict.NOT_RUN or self.ours is None or not self.claim.of_direction:
             return None
-        return AT_SHORTER.get(verdict(self.ours, self.claim.region))
+        return AT_SHORTER.get(verdict(self.ours, self.claim.accept))
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class Ledger:
             if found is None:
                 return Judgement(claim, Verdict.NOT_RUN, log=log)
             ours = Estimate(found.value, 0, found.interval)
-            decided = verdict(ours, claim.region)
+            decided = verdict(ours, claim.accept)
             if claim.by_construction and decided is Verdict.REPRODUCED:
                 decided = Verdict.BY_CONSTRUCTION
             return Judgement(claim, decided, ours, found.file, log=log)
@@ -172,7 +171,7 @@ class Ledger:
             return Judgement(claim, Verdict.NOT_RUN, commands=commands, log=log)
         best, seeds = max(recorded, key=lambda pair: (pair[0].judges, len(pair[1])))
         estimate = self._estimate(best, seeds)
-        decided = verdict(estimate, claim.region) if best.judges else Verdict.NOT_RUN
+        decided = verdict(estimate, claim.accept) if best.judges else Verdict.NOT_RUN
         if decided is Verdict.UNDECIDED:
             commands = _commands(best, range(len(best.terms)), max(seeds) + MORE_SEEDS)
             commands = self._removals(best) + commands
@@ -262,14 +261,14 @@ def _commands(one: Sum, terms: Iterable[int], seeds: int) -> tuple[str, ...]:
     return tuple(commands((one.terms[term][1] for term in terms), seeds))
 
 
-def verdict(estimate: Estimate, region: tuple[float, float]) -> Verdict:
-    """Whether the 95% interval is inside the closed interval ``region``, outside, or neither."""
+def verdict(estimate: Estimate, accepted: Accepted) -> Verdict:
+    """Whether the 95% interval is inside the accepted one, outside, or neither."""
     if estimate.interval is None:
         return Verdict.UNDECIDED
-    (low, high), (lower, upper) = estimate.interval, region
-    if lower <= low and high <= upper:
+    low, high = estimate.interval
+    if accepted.low <= low and high <= accepted.high:
         return Verdict.REPRODUCED
-    if high < lower or upper < low:
+    if high < accepted.low or accepted.high < low:
         return Verdict.NOT_REPRODUCED
     return Verdict.UNDECIDED
 
@@ -298,9 +297,7 @@ def _cells(artifact: str, workspace: Workspace) -> list[Cell]:
     return result_cells(request | {"workspace": str(workspace.root)})
 
 
-def _sum_at(
-    setting: str, rule: Level | Difference | Trend, cells: dict[str, list[Cell]]
-) -> Sum | None:
+def _sum_at(setting: str, rule: WeightedSum, cells: dict[str, list[Cell]]) -> Sum | None:
     terms = []
     for weight, network in rule.terms:
         for cell in cells[network.artifact]:
@@ -309,5 +306,5 @@ def _sum_at(
                 break
         else:
             return None
-    over_images = rule.quantity == Error() and not isinstance(rule, Level)
+    over_images = rule.quantity == Error() and not rule.is_level
     return Sum(rule.quantity, terms, over_images)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
-from ttq_repro.paper.claims import CIFAR10_LOG
+from ttq_repro.paper.claims import CIFAR10_LOG, LOGS
 from ttq_repro.paper.rules import Claim, ErrorDrop, LayerChange
 from ttq_repro.report.captions import stand_in
 from ttq_repro.report.quantities import error_drop
@@ -157,9 +157,10 @@ def number_in_log(claim: Claim, folder: Path) -> str | None:
     Raises:
         UserError: the log cannot be read.
     """
-    if claim.log is None or (log := find(folder, claim.log.file)) is None:
+    place = LOGS.get(claim.id)
+    if place is None or (log := find(folder, place.file)) is None:
         return None
-    values = log[claim.log.column]
+    values = log[place.column]
     match getattr(claim.rule, "quantity", None):
         case LayerChange():
             last = min(PAPER_EPOCHS, len(values))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ttq_repro.paper.claims import ALEXNET_LAYERS
-from ttq_repro.paper.reported import TABLE4
-from ttq_repro.paper.reported import Density as Reported
+from ttq_repro.paper.reported import TABLE4, TABLE4_LAYERS, ReportedDensity
 from ttq_repro.paper.rules import Density
 from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, notes_on
 from ttq_repro.report.quantities import measure
@@ -29,12 +27,6 @@ HEADER = [
     "TTQ, paper", "TTQ, paper, bits",
     "TTQ before training, ours", "TTQ, ours", "TTQ, ours, bits", "difference",
 ]  # fmt: skip
-#: The layers of each row, as positions in the network.
-ROWS = {row: (ALEXNET_LAYERS.index(row),) for row in ALEXNET_LAYERS} | {
-    "conv total": tuple(range(5)),
-    "fc total": tuple(range(5, 8)),
-    "all": tuple(range(8)),
-}
 TERNARY_BITS, FLOAT_BITS = 2, 32
 
 
@@ -50,8 +42,10 @@ def table4(cells: list[Cell], workspace: Workspace) -> Table:
     return Table(captioned(caption, found.cell), HEADER[:columns], rows, notes_on([found]))
 
 
-def _row(name: str, pruning: Reported, ttq: Reported, records: Sequence[Record]) -> list[str]:
-    places = ROWS[name]
+def _row(
+    name: str, pruning: ReportedDensity, ttq: ReportedDensity, records: Sequence[Record]
+) -> list[str]:
+    places = TABLE4_LAYERS[name]
     reported = [str(pruning.percent), _bits(pruning.bits), str(ttq.percent), _bits(ttq.bits)]
     if not records:
         return [name, NOTHING, *reported, NOTHING, NOT_RUN, NOTHING, NOTHING]

@@ -120,7 +120,7 @@ def _trained(entry: Config) -> tuple[Packable, str]:
         raise UserError(f"{path}: made from other weights of {record.name}")
     model = described.architecture, described.arguments, described.inputs
     error = 100 * made["test_error"]
-    source = f"trained: {made['run']} seed {made['seed']}, test error {error:.2f}%"
+    source = f"trained: {record.name}, test error {error:.2f}%"
     return Packable(network, partial(pack, network, *model, provenance=made)), source
 
 

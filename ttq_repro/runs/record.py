@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.files import write_atomically
+from ttq_repro.runs.run import RunKey
 from ttq_repro.runs.validation import check
 
 SCHEMA = 2
@@ -108,9 +109,13 @@ class Record:
             raise ValueError(f"{path}: not a readable record ({error})") from None
 
     @property
+    def key(self) -> RunKey:
+        return RunKey(self.identity, self.seed)
+
+    @property
     def name(self) -> str:
         """Identity and seed, as in :attr:`ttq_repro.runs.run.Run.name`."""
-        return f"{self.identity} seed {self.seed}"
+        return str(self.key)
 
     @property
     def machine(self) -> str:
@@ -120,8 +125,7 @@ class Record:
 
     def correct_images(self) -> NDArray[np.bool_]:
         """Which test images the final network gets right, in the order of the test set."""
-        packed = np.frombuffer(base64.b64decode(self.correct), np.uint8)
-        return np.unpackbits(packed, count=self.test_images).astype(bool)
+        return unpack_correct(self.correct, self.test_images)
 
     def sparsity(self) -> float | None:
         """The share of zeros among all quantized weights at the end; None if none is quantized."""
@@ -152,8 +156,14 @@ def pack_codes(codes: NDArray[np.integer]) -> str:
 
 
 def pack_correct(correct: NDArray[np.bool_]) -> str:
-    """The inverse of :meth:`Record.correct_images`."""
+    """One bit for each test image, in base64."""
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def unpack_correct(correct: str, images: int) -> NDArray[np.bool_]:
+    """The inverse of :func:`pack_correct`."""
+    packed = np.frombuffer(base64.b64decode(correct), np.uint8)
+    return np.unpackbits(packed, count=images).astype(bool)
 
 
 def _digest(content: bytes) -> bytes:
@@ -173,7 +183,7 @@ def read_record(path: Path, warn: Callable[[str], Any]) -> Record | None:
         warn(f"skipped {error}")
         return None
     if (path.parent.name, path.stem) != (record.identity, f"seed{record.seed}"):
-        warn(f"skipped {path}: it is the record of {record.identity} seed {record.seed}")
+        warn(f"skipped {path}: it is the record of {record.name}")
         return None
     return record
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.errors import UserError
@@ -22,6 +22,16 @@ FRACTIONS = {"weight": 0.0, "temperature": 0.0}
 #: The largest seed that torch accepts.
 HIGHEST_SEED = 2**63 - 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class RunKey(NamedTuple):
+    """What tells a run from all others."""
+
+    identity: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.identity} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class Run:
     @property
     def name(self) -> str:
         """Identity and seed, unique to each run."""
-        return f"{self.identity} seed {self.seed}"
+        return str(RunKey(self.identity, self.seed))
 
     @cached_property
     def options(self) -> list[str]:

@@ -18,10 +18,10 @@ import pytest
 
 from tests.records import record
 from ttq_repro.paper.claims import CLAIMS
+from ttq_repro.report.intervals import Estimate
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import write_page
 from ttq_repro.report.run_list import RunList
-from ttq_repro.report.statistics import Estimate
 from ttq_repro.table import Table
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ import pytest
 
 from tests.records import record
 from tests.report.plain_records import cells
-from ttq_repro.report.caveats import caveats, outlier
+from ttq_repro.report.caveats import caveats
 from ttq_repro.report.seeds import CellRecords
 
 TTQ = cells("ablations")[0]
@@ -45,10 +45,6 @@ def test_a_final_epoch_that_is_far_from_the_last_ones(final: float) -> None:
         LEAD.format(1) + f"the final epoch is an outlier ({100 * final:.2f}; the median of the "
         "last 20 epochs is 9.00)"
     )
-
-
-def test_one_epoch_is_no_outlier() -> None:
-    assert outlier(record(test_error={"final": 0.5})) is None
 
 
 def test_scales_that_are_not_positive_are_named() -> None:

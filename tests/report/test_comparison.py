@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.records import PROVENANCE, record
+from ttq_repro.report.compare import difference
 from ttq_repro.report.comparison import comparison
-from ttq_repro.report.seeds import difference
 from ttq_repro.runs.cell import Cell, cells_of
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct
@@ -38,7 +38,7 @@ def made(wrong: range, seed: int = 1, parent: str | None = "p", weights: str = "
         correct=pack_correct(correct),
         test_images=1000,
         weights_sha256=weights,
-        parent=None if parent is None else {"weights_sha256": parent},
+        parent=None if parent is None else {"identity": "p", "weights_sha256": parent},
     )
 
 

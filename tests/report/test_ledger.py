@@ -15,9 +15,9 @@ from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS, LOGS
 from ttq_repro.paper.rules import Claim, Measured, below, within
 from ttq_repro.report.benchmarks import look_up
+from ttq_repro.report.intervals import Estimate
 from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
 from ttq_repro.report.released_log import LogSummary
-from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.cell import Cell, commands, result_cells
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import Record, pack_correct

@@ -13,6 +13,7 @@ from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import ORDER
 from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_table, summary
 from ttq_repro.report.interval_strip import strip
+from ttq_repro.report.intervals import Estimate
 from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.report.page import (
     alternative,
@@ -24,7 +25,6 @@ from ttq_repro.report.page import (
 )
 from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
-from ttq_repro.report.statistics import Estimate
 from ttq_repro.runs.config import choices
 from ttq_repro.table import Table
 

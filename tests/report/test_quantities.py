@@ -14,7 +14,7 @@ from ttq_repro.paper.rules import (
     Quantity,
     SparseKernels,
 )
-from ttq_repro.report.quantities import measure
+from ttq_repro.report.quantities import measure, outlier
 
 DECISIONS = [
     {"layer": "stem", "quantize": False, "reason": "first layer", "weights": 100},
@@ -65,3 +65,7 @@ def test_reads(quantity: Quantity, expected: float) -> None:
 )
 def test_what_a_record_does_not_hold_is_none(quantity: Quantity) -> None:
     assert measure(record(test_error={"final": 0.1}), quantity) is None
+
+
+def test_one_epoch_is_no_outlier() -> None:
+    assert outlier(record(test_error={"final": 0.5})) is None

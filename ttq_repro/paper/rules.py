@@ -2,7 +2,7 @@
 
 A rule defines which number of ours is compared with the paper's. Rules over runs are weighted sums,
 by seed, of one quantity over the networks of an artifact, so that one statistic serves them all
-(``ttq_repro/report/statistics.py``).
+(``ttq_repro/report/intervals.py``).
 """
 
 from __future__ import annotations

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ttq_repro.report.captions import captioned, error_of, notes_on
-from ttq_repro.report.lineage import of_one_lineage
+from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     CellRecords,
     at_one_setting,
     basis,
-    difference,
     error_over_seeds,
     with_machines,
 )

@@ -9,7 +9,7 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
-from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
 from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 
@@ -117,8 +117,8 @@ def _missing(found: Iterable[CellRecords]) -> list[CellRecords]:
 def _remedies(one: CellRecords) -> list[str]:
     """What to do about each record that is left out."""
     return [
-        f"delete `{path}`, then run `{command}`"
-        for seed, path in one.left_out
+        f"delete `{record_path(one.cell, seed)}`, then run `{command}`"
+        for seed in one.left_out
         for command in commands([one.cell], seed)
     ]
 

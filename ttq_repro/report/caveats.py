@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from statistics import median
-from typing import NamedTuple
 
+from ttq_repro.report.quantities import outlier
 from ttq_repro.report.seeds import CellRecords
-from ttq_repro.runs.record import Record, last_eighth
+from ttq_repro.runs.record import Record
 
-#: An outlier is off by more than this many points from the median of the last eighth of the epochs.
-FAR = 1.0
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
 #: How many scales are named at most, so that a failed run does not fill a page.
 NAMED = 3
-
-
-class Outlier(NamedTuple):
-    """A final epoch far from the last ``epochs``: its error and their median, in %."""
-
-    final: float
-    usual: float
-    epochs: int
-
-
-def outlier(record: Record) -> Outlier | None:
-    """The final epoch of a run if it is an outlier."""
-    curve = record.metrics["test_error"]
-    last = last_eighth(curve)
-    found = Outlier(100 * last[-1], 100 * median(last), len(last))
-    return found if abs(found.final - found.usual) > FAR else None
 
 
 def caveats(found: Iterable[CellRecords]) -> list[str]:

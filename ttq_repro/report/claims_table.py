@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ttq_repro.paper.claims import AREAS, SUBJECTS
 from ttq_repro.paper.rules import Claim
+from ttq_repro.report.intervals import Estimate
 from ttq_repro.report.ledger import Judgement, Verdict
-from ttq_repro.report.statistics import Estimate
 from ttq_repro.table import NOTHING, Table
 
 CAPTION = (

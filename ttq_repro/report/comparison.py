@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
-from ttq_repro.report.lineage import of_one_lineage
+from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
     CellRecords,
     basis,
     by_setting,
-    difference,
 )
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ttq_repro.paper.rules import within
 from ttq_repro.report.captions import LEFT_OUT, captioned, error_of, notes_on
+from ttq_repro.report.compare import of_one_lineage, same_images
+from ttq_repro.report.intervals import difference_of_groups
 from ttq_repro.report.ledger import Verdict, verdict
-from ttq_repro.report.lineage import of_one_lineage
-from ttq_repro.report.seeds import CellRecords, found_of, same_images
-from ttq_repro.report.statistics import difference_of_groups
+from ttq_repro.report.seeds import CellRecords, found_of
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -127,7 +127,7 @@ def _between_machines(one: CellRecords) -> str:
 
 def _alike(*found: CellRecords) -> bool:
     records = [record for one in found for record in one.records.values()]
-    return same_images({record.name: record.test_images for record in records})
+    return same_images({record.key: record.test_images for record in records})
 
 
 def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ttq_repro.report import released_log, style
 from ttq_repro.report.captions import recorded, trailing_of
+from ttq_repro.report.compare import of_one_lineage
 from ttq_repro.report.drawing import Drawing
-from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import CellRecords, at_one_setting, error_over_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import last_eighth

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ttq_repro.paper.reported import FIGURE5_LEAST_ERROR, FIGURE5_MARK
 from ttq_repro.report import style
 from ttq_repro.report.captions import recorded, scatter_of_images
+from ttq_repro.report.compare import of_one_lineage
 from ttq_repro.report.drawing import Drawing
-from ttq_repro.report.lineage import of_one_lineage
 from ttq_repro.report.seeds import CellRecords, at_one_setting
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import mean
+from statistics import mean, median
+from typing import NamedTuple
 
 from ttq_repro.paper.rules import (
     Density,
@@ -14,7 +15,10 @@ from ttq_repro.paper.rules import (
     SparseKernels,
     TrailingError,
 )
-from ttq_repro.runs.record import Record
+from ttq_repro.runs.record import Record, last_eighth
+
+#: An outlier is off by more than this many points from the median of the last eighth of the epochs.
+FAR = 1.0
 
 
 def measure(record: Record, quantity: Quantity) -> float | None:
@@ -44,6 +48,22 @@ def error_drop(errors: list[float], epoch: int, window: int) -> float | None:
     if epoch < window or len(errors) < epoch + window:
         return None
     return 100 * (mean(errors[epoch : epoch + window]) - mean(errors[epoch - window : epoch]))
+
+
+class Outlier(NamedTuple):
+    """A final epoch far from the last ``epochs``: its error and their median, in %."""
+
+    final: float
+    usual: float
+    epochs: int
+
+
+def outlier(record: Record) -> Outlier | None:
+    """The final epoch of a run if it is an outlier."""
+    curve = record.metrics["test_error"]
+    last = last_eighth(curve)
+    found = Outlier(100 * last[-1], 100 * median(last), len(last))
+    return found if abs(found.final - found.usual) > FAR else None
 
 
 def _final_error(record: Record, split: str, top: int = 1) -> float | None:

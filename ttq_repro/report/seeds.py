@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from ttq_repro.report.statistics import Estimate, over_seeds_and_images
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.table import NOTHING
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,11 @@ BySeed = dict[int, Record]
 
 
 class CellRecords(NamedTuple):
-    """A cell, its records, and the seed and path of each record that must not be compared."""
+    """A cell, its records, and the seeds whose record must not be compared."""
 
     cell: Cell
     records: BySeed
-    left_out: tuple[tuple[int, str], ...] = ()
+    left_out: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -57,6 +54,11 @@ class CellRecords(NamedTuple):
 def records_of(run: Run, workspace: Workspace) -> list[Record]:
     """The records of every seed of a run's identity; warns of unreadable ones."""
     return list(read_records(workspace.record(run).parent, warn=warnings.warn))
+
+
+def record_path(cell: Cell, seed: int) -> str:
+    """The path of a seed's record, relative to the workspace, for the user to delete."""
+    return str(Workspace(Path()).record(cell.run.with_seed(seed)))
 
 
 def found_of(cell: Cell, workspace: Workspace) -> CellRecords:
@@ -114,38 +116,6 @@ def basis(one: CellRecords, *compared: BySeed) -> str:
     """
     runs = [by_seed[s] for by_seed in (one.records, *compared) for s in one.records if s in by_seed]
     return with_machines(one.cell.setting, (record.machine for record in runs))
-
-
-def paired_difference(ours: BySeed, theirs: BySeed) -> Estimate | None:
-    """Final error of ``ours`` minus that of ``theirs`` in points, over the seeds of both.
-
-    None without such seeds. It is taken image by image, as the difference of networks that fail on
-    the same images varies less than the binomial errors of the two suggest.
-    """
-    seeds = [
-        seed
-        for seed in sorted(ours.keys() & theirs.keys())
-        if same_images({one[seed].name: one[seed].test_images for one in (ours, theirs)})
-    ]
-    if not seeds:
-        return None
-    per_image = [theirs[s].correct_images() - ours[s].correct_images().astype(int) for s in seeds]
-    return over_seeds_and_images(100.0 * np.stack(per_image))
-
-
-def difference(ours: BySeed, theirs: BySeed) -> str:
-    """The paired difference as shown in tables, a dash without common seeds."""
-    estimate = paired_difference(ours, theirs)
-    return estimate.signed() if estimate else NOTHING
-
-
-def same_images(tested: Mapping[str, int]) -> bool:
-    """Whether runs, by name, were tested on equally many images; warns if they were not."""
-    if len(set(tested.values())) <= 1:
-        return True
-    each = ", ".join(f"{name} on {images}" for name, images in tested.items())
-    warnings.warn(f"not compared, because the numbers of test images differ: {each}")
-    return False
 
 
 def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:

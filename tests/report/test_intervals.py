@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ttq_repro.report.statistics import (
+from ttq_repro.report.intervals import (
     difference_of_groups,
     over_seeds,
     over_seeds_and_images,

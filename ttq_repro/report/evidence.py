@@ -1,0 +1,131 @@
+"""What the records say about a rule: its estimate, what that rests on, and what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ttq_repro.paper.rules import Claim, Error, Quantity, TrailingError, WeightedSum
+from ttq_repro.report.compare import (
+    Outcome,
+    Outcomes,
+    Weights,
+    common_seeds,
+    estimate,
+    mismatched,
+)
+from ttq_repro.report.intervals import Estimate
+from ttq_repro.report.seeds import record_path, with_machines
+from ttq_repro.runs.cell import Cell, commands, result_cells
+from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.run import RunKey
+from ttq_repro.runs.workspace import Workspace
+
+#: The budget whose runs judge claims.
+JUDGING = "paper"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the records say about a rule at one setting.
+
+    Attributes:
+        cells: the cell of each term; networks: its records that have the rule's quantity, without
+            those that are ``left_out`` as they must not be compared.
+        seeds: those that all terms have; recorded: those that any term has, left out or not.
+    """
+
+    rule: WeightedSum
+    cells: list[Cell]
+    networks: Sequence[Outcomes]
+    left_out: list[RunKey]
+    seeds: list[int]
+    recorded: set[int]
+
+    @classmethod
+    def of(
+        cls, rule: WeightedSum, cells: list[Cell], known: Mapping[str, Outcomes], weights: Weights
+    ) -> Self:
+        """The evidence among ``known`` outcomes, by identity and seed.
+
+        A single network is compared only with the paper, so its parent does not matter.
+        """
+        found = [
+            {
+                s: one
+                for s, one in sorted(known.get(cell.run.identity, {}).items())
+                if rule.quantity in one.values
+            }
+            for cell in cells
+        ]
+        outcomes = {one.key: one for by_seed in found for one in by_seed.values()}
+        left_out = [] if rule.is_level else mismatched(outcomes.values(), weights)
+        networks = [
+            {s: one for s, one in by_seed.items() if one.key not in left_out} for by_seed in found
+        ]
+        recorded = {key.seed for key in outcomes}
+        return cls(rule, cells, networks, left_out, common_seeds(networks), recorded)
+
+    @property
+    def judges(self) -> bool:
+        return self.cells[0].budget == JUDGING
+
+    @property
+    def lacking(self) -> list[Cell]:
+        """The cells that lack a seed that another has, or must be trained again."""
+        wanted = self.recorded or {1}
+        by_cell = zip(self.cells, self.networks, strict=True)
+        return [cell for cell, by_seed in by_cell if by_seed.keys() != wanted]
+
+    @property
+    def basis(self) -> str:
+        """The setting and, if several, the kinds of machine."""
+        return with_machines(self.cells[0].setting, (one.machine for one in self._compared()))
+
+    def estimate(self, quantity: Quantity | None = None) -> Estimate:
+        """Our number, over the seeds that all terms have; of another quantity, if given."""
+        weights = (weight for weight, _ in self.rule.terms)
+        terms = list(zip(weights, self.networks, strict=True))
+        return estimate(terms, self.seeds, quantity or self.rule.quantity)
+
+    def trailing(self) -> float | None:
+        """The same number from trailing means, if a final epoch behind it is an outlier."""
+        if self.rule.quantity != Error() or not any(one.outlying for one in self._compared()):
+            return None
+        return self.estimate(TrailingError()).value
+
+    def to_train(self, cells: Iterable[Cell], seeds: int) -> tuple[str, ...]:
+        """The commands that train cells up to ``seeds``.
+
+        Those that delete what is left out come first, to train it again from current parents.
+        """
+        by_identity = {cell.run.identity: cell for cell in self.cells}
+        removals = (f"rm {record_path(by_identity[name], seed)}" for name, seed in self.left_out)
+        return (*removals, *commands(cells, seeds))
+
+    def _compared(self) -> list[Outcome]:
+        return [by_seed[seed] for by_seed in self.networks for seed in self.seeds]
+
+
+def cells_by_setting(claims: Sequence[Claim], workspace: Workspace) -> dict[str, list[list[Cell]]]:
+    """By claim, the cells of its rule's terms at every setting at which all of them exist."""
+    rules = {c.id: c.rule for c in claims if isinstance(c.rule, WeightedSum)}
+    artifacts = {network.artifact for rule in rules.values() for _, network in rule.terms}
+    cells = {
+        name: result_cells(
+            compose_config("reproduce", [f"artifact={name}"]) | {"workspace": str(workspace.root)}
+        )
+        for name in artifacts
+    }
+    return {id_: _at_each_setting(rule, cells) for id_, rule in rules.items()}
+
+
+def _at_each_setting(rule: WeightedSum, cells: Mapping[str, list[Cell]]) -> list[list[Cell]]:
+    by_setting: dict[str, list[Cell]] = defaultdict(list)
+    for _, network in rule.terms:
+        for cell in cells[network.artifact]:
+            if network.labels.items() <= cell.labels.items():
+                by_setting[cell.setting].append(cell)
+    return [found for found in by_setting.values() if len(found) == len(rule.terms)]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from typing import Any, get_args
 
@@ -114,36 +113,3 @@ def check_option(
         check(f"{key}={value}:", value, *limits, **options)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
-
-
-@contextmanager
-def refusals_of(subject: str) -> Iterator[None]:
-    """Turn an exception about something the user described into a one-line error that names it.
-
-    Raises:
-        UserError: an import failed, or an argument is missing, of a wrong type or value, or leads
-            to a division by zero.
-    """
-    try:
-        yield
-    except (ArithmeticError, ImportError, TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{subject}: {in_a_line(error)}") from None
-
-
-def headline(error: BaseException, *, with_class: bool = False) -> str:
-    """The first line of an error's message; some continue with whole command lines and advice.
-
-    Args:
-        with_class: whether to prepend the error's class, for errors of which nothing is known.
-    """
-    kind, text = type(error).__name__, str(error).strip().splitlines()
-    if not text:
-        return kind
-    return f"{kind}: {text[0]}" if with_class else text[0]
-
-
-def in_a_line(error: BaseException) -> str:
-    """An error's message, its lines joined into one."""
-    if isinstance(error, KeyError):  # Its message is nothing but the key.
-        return f"there is no {error}"
-    return " ".join(str(error).split())

@@ -7,8 +7,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from ttq_repro.checks import in_a_line
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, headline
 
 
 def instantiated(group: str, node: dict[str, Any], **arguments: Any) -> Any:
@@ -20,4 +19,4 @@ def instantiated(group: str, node: dict[str, Any], **arguments: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
-        raise UserError(f"{group}: {in_a_line(error.__cause__ or error)}") from None
+        raise UserError(f"{group}: {headline(error.__cause__ or error)}") from None

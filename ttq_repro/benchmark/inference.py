@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -17,16 +18,18 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_list, check_option, check_whole, refusals_of
+from ttq_repro.checks import check_list, check_option, check_whole
 from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.table import Table
 from ttq_repro.training.compilation import forget_compiled
 
+#: What an entry of ``networks`` consists of.
+KEYS = ("title", "overrides", "side", "batches")
 #: Our engines that are exact up to rounding.
 EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
@@ -78,13 +81,14 @@ def networks_table(request: Config) -> Table:
     torch.set_num_threads(threads)
     rows = []
     for entry in request["networks"]:
-        with refusals_of(f"networks: {entry}"):
-            title, batches = entry["title"], entry["batches"]
-            packed = untrained(entry).pack(fold=True)
+        with as_user_error(f"networks: {entry}"):
+            title, overrides, side, batches = itemgetter(*KEYS)(entry)
+        check_option("batches", batches, check_list)
+        packed = untrained(overrides, side).pack(fold=True)
         for batch in batches:
             check_option("batches", batch, check_whole, 1)
             labels = [title, str(batch)]
-            with refusals_of("targets"):
+            with as_user_error("targets"):
                 targets = [
                     target
                     for target in request["targets"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import partial
+from operator import itemgetter
 
 from safetensors.torch import save
 from torch import nn
@@ -15,18 +16,20 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import Packable, untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_list, check_option, refusals_of
+from ttq_repro.checks import check_list, check_option
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.packing import pack
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.files import ROOT
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.trained import read_trained
 from ttq_repro.table import NOTHING, Table
 
+#: What an entry of ``networks`` consists of.
+TRAINED, UNTRAINED = ("title", "packed"), ("title", "overrides", "side", "codes_from")
 AS_TRAINED = "float32, as trained"
 #: Rows of the table: name, coding, and whether batch norm is folded.
 FORMATS = [
@@ -84,13 +87,12 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
     for entry in request["networks"]:
-        with refusals_of(f"networks: {entry}"):
-            if "packed" in entry:
-                packable, source = _trained(entry)
-            else:
-                packable, source = untrained(entry), entry["codes_from"]
-            labels = [entry["title"], source]
-            packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
+        with as_user_error(f"networks: {entry}"):
+            is_trained = "packed" in entry
+            title, *described = itemgetter(*(TRAINED if is_trained else UNTRAINED))(entry)
+        packable, source = (_trained if is_trained else _untrained)(*described)
+        labels = [title, source]
+        packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
         sizes += [
             [*labels, *row] for row in _rows(packable.network, packed, entry.get("targets", {}))
         ]
@@ -106,22 +108,28 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     ]
 
 
-def _trained(entry: Config) -> tuple[Packable, str]:
+def _trained(packed: str) -> tuple[Packable, str]:
     """The network of a packed file with the float weights of its run, and a label for the run.
 
     Raises:
         UserError: a file is missing, or the files are of several runs.
     """
-    path = ROOT / entry["packed"]
+    path = ROOT / packed
     described, _ = open_packed(path, "unpacked")
     made = described.provenance
-    network, record = read_trained(path.with_name(f"seed{made['seed']}.safetensors"))
-    if record.weights_sha256 != made["weights_sha256"]:
+    with as_user_error(f"{path}: its run"):
+        seed, weights, error = itemgetter("seed", "weights_sha256", "test_error")(made)
+    network, record = read_trained(path.with_name(f"seed{seed}.safetensors"))
+    if record.weights_sha256 != weights:
         raise UserError(f"{path}: made from other weights of {record.name}")
     model = described.architecture, described.arguments, described.inputs
-    error = 100 * made["test_error"]
-    source = f"trained: {record.name}, test error {error:.2f}%"
+    source = f"trained: {record.name}, test error {100 * error:.2f}%"
     return Packable(network, partial(pack, network, *model, provenance=made)), source
+
+
+def _untrained(overrides: list[str], side: int, codes_from: str) -> tuple[Packable, str]:
+    """The network that a run starts from, and its label."""
+    return untrained(overrides, side), codes_from
 
 
 def float_sizes(network: nn.Module) -> Sizes:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ttq_repro.checks import check_list, check_option, check_whole
 from ttq_repro.deploy.export import architecture_of
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.deploy.packing import pack
 from ttq_repro.quantizers import quantized_layers
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.training.network import quantized_network
 
@@ -25,17 +26,23 @@ class Packable(NamedTuple):
     pack: Callable[..., PackedNetwork]
 
 
-def untrained(entry: Config) -> Packable:
+def untrained(overrides: list[str], side: int) -> Packable:
     """The network that a run starts from, to be packed with a header as long as a trained one's.
 
     Args:
-        entry: ``overrides`` of configs/train.yaml, and ``side`` of the image in pixels.
+        overrides: those of configs/train.yaml that describe the run.
+        side: that of the image in pixels.
+
+    Raises:
+        UserError: an option is invalid.
     """
-    config = compose_config("train", entry["overrides"])
+    check_option("overrides", overrides, check_list, may_be_empty=True)
+    check_option("side", side, check_whole, 1)
+    config = compose_config("train", overrides)
     network = quantized_network(config)
     _perturb_scales(network)
     inputs = Inputs(
-        size=(entry["side"], entry["side"]),
+        size=(side, side),
         crop_fraction=1.0,
         mean=(1 / 3, 1 / 3, 1 / 3),
         std=(1 / 3, 1 / 3, 1 / 3),

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ttq_repro.checks import headline
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.cache import Arrays, cached_arrays
 from ttq_repro.data.folder import decode, list_split
 from ttq_repro.data.node import DEFAULT_ROOT
-from ttq_repro.errors import DataError
+from ttq_repro.errors import DataError, headline
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

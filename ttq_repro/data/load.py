@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ttq_repro.checks import check_option, check_whole, refusals_of
+from ttq_repro.checks import check_option, check_whole
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.digits import load_digits
@@ -15,7 +15,7 @@ from ttq_repro.data.node import check_classes, check_images, is_of_photographs, 
 from ttq_repro.data.photograph_source import PhotographSource
 from ttq_repro.data.prepare import StoreRequest, open_store
 from ttq_repro.data.source import DataSource
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
 
 
@@ -38,7 +38,7 @@ def load_data(
             raise UserError("data.held_out: photographs cannot be held out yet; leave it unset")
         crop, augmentation = node["crop"], instantiated("data.augmentation", node["augmentation"])
         check_option("data.crop", crop, check_whole, 1)
-        with refusals_of(f"data.augmentation at data.crop={crop}"):
+        with as_user_error(f"data.augmentation at data.crop={crop}"):
             augmentation(crop, crop, crop, np.random.default_rng())
         store = open_store(StoreRequest.of(node, cache, whole=whole))
         return PhotographSource(

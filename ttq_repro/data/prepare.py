@@ -145,7 +145,7 @@ def prepare(wanted: StoreRequest, store: Path | None = None) -> Path:
         DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
         UserError: ``store`` would have to be made from another store.
     """
-    with _files_explained(store or wanted.cache):
+    with _as_data_error(store or wanted.cache):
         path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
@@ -162,7 +162,7 @@ def survey(wanted: StoreRequest, store: Path | None = None) -> Survey:
         DataError: the photographs are missing or not as required, or the disk is too small.
         UserError: ``store`` would have to be made from another store.
     """
-    with _files_explained(store or wanted.cache):
+    with _as_data_error(store or wanted.cache):
         path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
@@ -186,7 +186,7 @@ def _given(wanted: StoreRequest, store: Path | None) -> Path | None:
 
 
 @contextmanager
-def _files_explained(place: Path) -> Iterator[None]:
+def _as_data_error(place: Path) -> Iterator[None]:
     """Turn an unreadable folder, a full disk or a killed process into a :class:`DataError`.
 
     Args:

@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from ttq_repro.checks import check_option, check_path, check_whole, in_a_line
+from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.packed import Inputs
-from ttq_repro.errors import PackedFileError
+from ttq_repro.errors import PackedFileError, headline
 from ttq_repro.pictures import opened, rgb
 from ttq_repro.runs.config import Config
 
@@ -50,7 +50,7 @@ def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Ten
         # Shapes do not match if the file states a wrong image size.
         size = " x ".join(map(str, images.shape[2:]))
         told = f"{model}: fails on {of} at {size} pixels"
-        raise PackedFileError(f"{told}: {in_a_line(error)}") from None
+        raise PackedFileError(f"{told}: {headline(error)}") from None
     if not logits.isfinite().all():
         raise PackedFileError(f"{model}: its logits for {of} are not finite")
     return logits

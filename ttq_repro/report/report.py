@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import NothingToDrawError, UserError
+from ttq_repro.errors import NothingToDrawError, UserError, headline
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.captions import PAPERS_DATASETS

@@ -18,11 +18,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, headline
 from ttq_repro.files import CACHE, CONFIGS
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
-from ttq_repro.runs.overrides import check_kinds, refusals
+from ttq_repro.runs.overrides import check_kinds, hydra_as_user_error
 from ttq_repro.sealed import open_sealed, write_sealed
 
 KEPT = CACHE / "configs"
@@ -71,7 +70,7 @@ def _composed(name: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _compose(name: str, overrides: list[str]) -> Config:
-    with refusals():
+    with hydra_as_user_error():
         return completed(_by_hydra(name, overrides), name, overrides)
 
 

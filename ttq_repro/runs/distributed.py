@@ -14,7 +14,7 @@ import torch
 from ttq_repro.data.share import SMALLEST, Share
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.failures import explained, lost_the_others
+from ttq_repro.runs.failures import as_training_error, lost_the_others
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.train import data_of, train_share
 from ttq_repro.runs.trained import read_parent
@@ -49,7 +49,7 @@ def _train(
     share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
     say = partial(print, flush=True) if share.rank == 0 else _nothing
     try:
-        with explained(run):
+        with as_training_error(run):
             parent = read_parent(run, workspace, say)
             train_share(run, parent, data_of(run, workspace), share, replaced, say)
     except UserError as error:

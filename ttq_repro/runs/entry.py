@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from ttq_repro.errors import UserError
 from ttq_repro.files import CONFIGS
 from ttq_repro.runs.config import Config, completed
-from ttq_repro.runs.overrides import refusals
+from ttq_repro.runs.overrides import hydra_as_user_error
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
@@ -72,7 +72,7 @@ def _run(start: Callable[[], None]) -> None:
         return start()
     os.environ[FULL_ERROR] = "1"
     try:
-        with refusals():
+        with hydra_as_user_error():
             start()
     except UserError as error:
         _leave(error)
@@ -108,7 +108,7 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
         hydra_config = HydraConfig.get()
         # As typed, with interpolations unresolved.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
-        with refusals():
+        with hydra_as_user_error():
             main(completed(config, str(hydra_config.job.config_name), cast(list[str], typed)))
 
     @functools.wraps(main)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ttq_repro.data.share import WHOLE
 from ttq_repro.files import remove_leftovers
 from ttq_repro.runs.distributed import check_shares, train_distributed
-from ttq_repro.runs.failures import explained
+from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.logging import check_logging
 from ttq_repro.runs.outcome import replaced_records
@@ -44,7 +44,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
             weights are unusable.
         TrainingError: the run cannot continue: it diverged, or the machine failed.
     """
-    with explained(run):
+    with as_training_error(run):
         workspace = Workspace.of(run.config)
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record

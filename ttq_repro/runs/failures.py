@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import TrainingError
+from ttq_repro.errors import TrainingError, headline
 from ttq_repro.runs.run import Run
 
 #: Messages of torch's CPU allocator; for a GPU, torch has an exception of its own.
@@ -23,7 +22,7 @@ def lost_the_others(error: Exception) -> bool:
 
 
 @contextmanager
-def explained(run: Run) -> Iterator[None]:
+def as_training_error(run: Run) -> Iterator[None]:
     """Turn a full disk, a lack of memory, a lost GPU or process into a :class:`TrainingError`."""
     try:
         yield

@@ -12,8 +12,7 @@ from functools import partial
 
 import torch
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import TrainingError, UserError
+from ttq_repro.errors import TrainingError, UserError, headline
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run

@@ -10,8 +10,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from ttq_repro.checks import check_choice, check_option, headline
-from ttq_repro.errors import UserError
+from ttq_repro.checks import check_choice, check_option
+from ttq_repro.errors import UserError, headline
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.wandb_run import finishing, has_key, link_trained, start, wandb_id
 from ttq_repro.runs.workspace import Workspace

@@ -23,7 +23,7 @@ from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.runs.distributed import check_shares
-from ttq_repro.runs.failures import explained
+from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan, PlannedRun, at_once
 from ttq_repro.runs.run import Run
@@ -166,7 +166,7 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     parent = build_network(config, None).state_dict() if config["distillation"] else None
     size = (data["crop"],) * 2 if is_of_photographs(data) else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=workspace.outputs) as folder, explained(run):
+    with TemporaryDirectory(dir=workspace.outputs) as folder, as_training_error(run):
         fitted = fit(
             shortened,
             RandomImages(size, data["num_classes"], steps),

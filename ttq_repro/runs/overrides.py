@@ -10,8 +10,8 @@ from typing import Any
 from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from ttq_repro.checks import check_flag, check_number, check_option, headline, in_a_line
-from ttq_repro.errors import UserError
+from ttq_repro.checks import check_flag, check_number, check_option
+from ttq_repro.errors import UserError, headline
 from ttq_repro.files import CONFIGS
 
 #: How Hydra's message about GROUP=null begins, which has no exception class of its own.
@@ -41,7 +41,7 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def hydra_as_user_error() -> Iterator[None]:
     """Report in one line what Hydra reports in up to forty.
 
     Raises:
@@ -59,7 +59,7 @@ def refusals() -> Iterator[None]:
 
 def _refusal(error: CompactHydraException) -> UserError:
     if isinstance(error, OverrideParseException):
-        told = in_a_line(error).partition(" See http")[0]
+        told = _joined(error).partition(" See http")[0]
         return UserError(f"{error.override}: {told}")
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
@@ -67,7 +67,7 @@ def _refusal(error: CompactHydraException) -> UserError:
             group, _, name = str(error.missing_cfg_file).partition("/")
             known = _choices_below(CONFIGS / group)
         return UserError(f"{group}={name}: must be one of {', '.join(known)}")
-    told = in_a_line(error).partition(" Config search path:")[0]
+    told = _joined(error).partition(" Config search path:")[0]
     cause = error.__cause__
     why = f" ({headline(cause)})" if isinstance(cause, OmegaConfBaseException) else ""
     return UserError(f"{told}{why}".strip())
@@ -75,3 +75,8 @@ def _refusal(error: CompactHydraException) -> UserError:
 
 def _choices_below(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+
+
+def _joined(error: Exception) -> str:
+    """The whole message in one line: Hydra says in the last lines which option is meant."""
+    return " ".join(str(error).split())

@@ -18,8 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, headline
 from ttq_repro.files import write_atomically
 
 OUTCOMES = "outcomes"

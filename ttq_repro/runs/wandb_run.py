@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttq_repro.checks import headline
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, headline
 from ttq_repro.files import sha256
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch._dynamo import lookup_backend
 from torch._functorch import config as functorch_config
 
-from ttq_repro.checks import headline
+from ttq_repro.errors import headline
 
 #: Options of inductor, by device. A quantizer runs the same short kernels, microseconds each, for
 #: every layer; on a GPU, those of several layers are combined into one.

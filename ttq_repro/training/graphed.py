@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttq_repro.checks import headline
 from ttq_repro.cuda_graph import Function, capture
 from ttq_repro.data.source import Batch
+from ttq_repro.errors import headline
 from ttq_repro.quantizers import Quantizer
 from ttq_repro.training.module import Classifier
 

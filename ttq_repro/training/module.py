@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.checks import refusals_of
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import after_step, on_epoch_start, quantized_layers
@@ -75,8 +74,7 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         steps = int(self.trainer.estimated_stepping_batches)
-        with refusals_of(f"recipe {self.recipe.name}"):
-            return optimizer_and_schedule(self.network, self.recipe, steps)
+        return optimizer_and_schedule(self.network, self.recipe, steps)
 
     def on_fit_start(self) -> None:
         if self.distillation is not None:

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ttq_repro.checks import refusals_of
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
 from ttq_repro.training.distillation import Distillation
@@ -42,7 +41,7 @@ def attach_quantizer(network: nn.Module, config: dict[str, Any]) -> list[Decisio
     """
     factory = instantiated("quantizer", _named(config["quantizer"]), _partial_=True)
     policy = instantiated("policy", config["policy"])
-    with refusals_of(f"quantizer {config['quantizer']['name']}"):
+    with as_user_error(f"quantizer {config['quantizer']['name']}"):
         return quantize_(network, factory, policy)
 
 
@@ -70,7 +69,7 @@ def distillation_from(
     if parent is None:
         raise UserError("distillation: the teacher is the run's parent, but parent=none")
     teacher = build_network(config, parent).to(memory_format=torch.channels_last)
-    with refusals_of("distillation"):
+    with as_user_error("distillation"):
         return Distillation(teacher, **config["distillation"])
 
 

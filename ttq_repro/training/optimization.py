@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler
 
 from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
-from ttq_repro.errors import UserError
+from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import parameter_groups
 from ttq_repro.quantizers.attach import QUANTIZABLE
@@ -77,6 +77,9 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
 
     Each parameter has the learning rate and weight decay of :func:`parameter_groups`;
     ``recipe.decay`` chooses the layers that decay.
+
+    Raises:
+        UserError: there is no such class, or it refuses its arguments.
     """
     every_step = recipe.schedule["_target_"] == ONE_CYCLE
     # One cycle does not scale the optimizer's rates, but takes the highest ones as an argument.
@@ -86,8 +89,9 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     own = {"total_steps": steps, "max_lr": [g["lr"] for g in groups]} if every_step else {}
     make_optimizer = instantiated("recipe.optimizer", recipe.optimizer, _partial_=True)
     make_schedule = instantiated("recipe.schedule", recipe.schedule, _partial_=True)
-    optimizer = make_optimizer(groups)
-    schedule: LRScheduler = make_schedule(optimizer, **own)
+    with as_user_error(f"recipe {recipe.name}"):
+        optimizer = make_optimizer(groups)
+        schedule: LRScheduler = make_schedule(optimizer, **own)
     if recipe.warm_up is not None:
         factor = recipe.warm_up["lr"] / recipe.optimizer["lr"]
         warm_up = ConstantLR(optimizer, factor, total_iters=recipe.warm_up["epochs"])

@@ -24,6 +24,7 @@ def test_curve_over_curve(tmp_path: Path) -> None:
     assert [axes.get_title() for axes in panels if axes.axison] == LAYERS
     for axes in panels[: len(LAYERS)]:
         assert [len(line.get_xdata()) for line in axes.lines] == [40, 40, 400, 400]
+        assert axes.xaxis.get_tick_params()["labelbottom"], "below some there is no panel"
 
 
 def test_the_shortened_schedule_is_the_logs_in_shape() -> None:

@@ -19,6 +19,7 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
     ]
     log = beside(planned, write_log(tmp_path))
     (axes,) = plot(found, log).axes
+    assert axes.get_legend().get_title().get_text().startswith("error (%): final epoch, mean")
     raw, moving = axes.lines[::2], axes.lines[1::2]
     assert [line.get_label() for line in moving] == [
         "full precision: 8.00 (n=1), 8.00",

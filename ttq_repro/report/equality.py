@@ -26,7 +26,7 @@ PLAIN: Way = ("fp32", True)
 REFERENCES: dict[Way, str] = {("fp32", False): "same as bf16", PLAIN: "plain"}
 #: How far apart the errors may be, in points.
 MARGIN = 0.5
-#: Replaces the verdict if no two runs on the two paths were executed alike.
+#: Shown instead of a verdict if no float32 run was compiled or replayed as a bf16 run was.
 OTHER_EXECUTION = "different execution"
 #: Names of the verdicts here, where they are not about claims.
 WORDS = {Verdict.REPRODUCED: "agree", Verdict.NOT_REPRODUCED: "differ"}
@@ -118,11 +118,10 @@ def _between_machines(one: CellRecords) -> str:
     cpu, gpu = (_trained_on(machine, one) for machine in ("CPU", "GPU"))
     if not (cpu.records and gpu.records) or not _alike(cpu, gpu):
         return ""
-    difference, said = _judged(cpu, gpu)
+    difference, outcome = _judged(cpu, gpu)
     name = f"{one.title}, {one.cell.setting}"
-    return (
-        f"{name}: {error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs, difference {difference}: {said}"
-    )
+    errors = f"{error_of(cpu)} on CPUs, {error_of(gpu)} on GPUs"
+    return f"{name}: {errors}, difference {difference}: {outcome}"
 
 
 def _alike(*found: CellRecords) -> bool:
@@ -150,7 +149,6 @@ def _executions(one: CellRecords) -> set[tuple[bool, bool]]:
 
 
 def _execution(record: Record) -> tuple[bool, bool]:
-    # Records from before CUDA graphs were added lack the field: they used none.
     return record.provenance["compiled"], record.provenance["graphed"]
 
 

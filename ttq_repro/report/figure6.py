@@ -36,7 +36,7 @@ HEADER = [
 FIRST_TERNARY = 2  # conv1 stays float.
 PANELS = ("second convolution", "third convolution")
 #: Colors of -W_n, 0, +W_p, and of the lines between kernels.
-COLOURS = ListedColormap(["#000000", "#8C8C8C", "#FFFFFF", "#BFD7EA"])
+COLORS = ListedColormap(["#000000", "#8C8C8C", "#FFFFFF", "#BFD7EA"])
 LINE = 3
 #: Suffix of the kernel table's name, after that of the figure.
 KERNELS = "_kernels"
@@ -58,7 +58,7 @@ def plot(record: Record) -> Figure:
     layers = list(record.kernels)[: len(PANELS)]
     for axes, layer, title in zip(figure.subplots(1, 2), layers, PANELS, strict=True):
         tiles = tiled(record.kernel_codes(layer))
-        axes.imshow(tiles, cmap=COLOURS, vmin=0, vmax=LINE, interpolation="nearest")
+        axes.imshow(tiles, cmap=COLORS, vmin=0, vmax=LINE, interpolation="nearest")
         height, width = record.kernels[layer]["shape"][2:]
         axes.set_title(f"{title}, {height}x{width}")
         axes.set_axis_off()

@@ -32,7 +32,7 @@ CLAIMS_TABLE = "claims"
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
-class Figure(NamedTuple):
+class EmbeddedFigure(NamedTuple):
     """An image as a data URL, and its caption in Markdown."""
 
     name: str
@@ -90,7 +90,7 @@ def read_tables(folder: Path) -> dict[str, Table]:
     return {name: Table.read(folder, name) for name in names if name != CLAIMS_TABLE}
 
 
-def read_figures(folder: Path) -> list[Figure]:
+def read_figures(folder: Path) -> list[EmbeddedFigure]:
     """The figures of a folder, each from its smaller file, SVG or PNG."""
     figures = []
     drawn = in_order(path for path in folder.glob("*") if path.suffix in TYPES)
@@ -102,7 +102,7 @@ def read_figures(folder: Path) -> list[Figure]:
         content = base64.b64encode(image.read_bytes()).decode()
         caption = folder / f"{name}.md"
         figures.append(
-            Figure(
+            EmbeddedFigure(
                 name,
                 f"data:{TYPES[image.suffix]};base64,{content}",
                 caption.read_text().strip() if caption.is_file() else name,

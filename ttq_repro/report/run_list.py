@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ttq_repro.runs.record import Record
 
 
-class Trained(NamedTuple):
+class RunRow(NamedTuple):
     """One record as a row: its errors, and the code and machine that trained it."""
 
     seed: int
@@ -33,7 +33,7 @@ class Runs:
     identity: str
     dataset: str
     config: str
-    trained: list[Trained] = field(default_factory=list)
+    trained: list[RunRow] = field(default_factory=list)
 
 
 class RunList:
@@ -66,27 +66,27 @@ class RunList:
         return dict(counts)
 
 
-def _hardware(stint: dict[str, Any]) -> str:
-    device, processor = stint["device"], stint["processor"]
+def _hardware(session: dict[str, Any]) -> str:
+    device, processor = session["device"], session["processor"]
     return processor if device == "cpu" else f"{device}, {processor}"
 
 
-def _row(record: Record) -> Trained:
+def _row(record: Record) -> RunRow:
     source = record.provenance
     errors = {name: f"{100 * value:.2f}" for name, value in record.test_error.items()}
     commit = source.get("commit", "")[:10] or "unknown"
-    stints = [*source.get("earlier", []), source]
+    sessions = [*source.get("earlier", []), source]
     if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
         errors["final"] += f", replaces {replaced}"
     # Not the duration of the last process, as a run may have been stopped and resumed.
     minutes = sum(record.metrics["seconds"]) / 60
-    return Trained(
+    return RunRow(
         seed=record.seed,
         final=errors["final"],
         best=errors["best"],
         trailing=errors["trailing"],
         commit=f"{commit}, uncommitted changes" if source.get("dirty") else commit,
-        hardware="; ".join(dict.fromkeys(map(_hardware, stints))),
+        hardware="; ".join(dict.fromkeys(map(_hardware, sessions))),
         torch=source["versions"]["torch"],
         minutes=f"{minutes:.1f}",
         finished=source["finished"][:10],

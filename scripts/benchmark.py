@@ -7,7 +7,7 @@ from ttq_repro.runs.entry import entry_point
 @entry_point("benchmark")
 def main(config: Config) -> None:
     from ttq_repro.benchmark.publish import publish
-    from ttq_repro.benchmark.training import measure
+    from ttq_repro.benchmark.training_speed import measure
 
     publish("benchmark", config, measure)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.deploy.networks import packed, trained
 from ttq_repro.benchmark.operations import HEADER, Operations, by_layer, operations
-from ttq_repro.deploy.bits import pack
+from ttq_repro.deploy.bits import pack_bits
 from ttq_repro.deploy.loading import PackedWeight, build
 from ttq_repro.models import CifarResNet
 
@@ -28,7 +28,7 @@ class Small(nn.Sequential):
         index[26] = 0
         index[27:32] = 0
         del conv.weight
-        conv.register_buffer("weight", pack(index, 2))
+        conv.register_buffer("weight", pack_bits(index, 2))
         nn.utils.parametrize.register_parametrization(
             conv, "weight", PackedWeight((2, 3, 3, 3), 2, torch.tensor([[-1.0, 0, 2]])), unsafe=True
         )

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ttq_repro.benchmark import inference, sizes, training
+from ttq_repro.benchmark import inference, sizes, training_speed
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 
 MEASURES: dict[str, Callable[[Config], Iterable[Any]]] = {
-    "benchmark": training.measure,
+    "benchmark": training_speed.measure,
     "benchmark_inference": inference.measure,
     "sizes": sizes.measure,
 }

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttq_repro.deploy.bits import pack, packed_size, unpack, width_of
+from ttq_repro.deploy.bits import pack_bits, packed_size, unpack_bits, width_of
 from ttq_repro.deploy.coding import CODINGS, PIECE, decode, encode
 from ttq_repro.deploy.packed import Layer
 
@@ -23,7 +23,7 @@ def layer(
 
 def coded(indices: list[np.ndarray], layers: list[Layer], coding: str) -> bytes:
     codes = [
-        pack(torch.from_numpy(index.astype(np.uint8)), layer.width)
+        pack_bits(torch.from_numpy(index.astype(np.uint8)), layer.width)
         for index, layer in zip(indices, layers, strict=True)
     ]
     content = encode(codes, layers, coding)
@@ -81,14 +81,17 @@ def test_integers_take_the_bits_they_need(levels: int) -> None:
     width = width_of(levels)
     assert levels <= 2**width
     integers = torch.randint(0, levels, (101,), dtype=torch.uint8)
-    packed = pack(integers, width)
+    packed = pack_bits(integers, width)
     assert len(packed) == packed_size(101, width) == -(-101 * width // 8)
-    assert torch.equal(unpack(packed, width)[:101], integers)
-    assert not unpack(packed, width)[101:].any()
+    assert torch.equal(unpack_bits(packed, width)[:101], integers)
+    assert not unpack_bits(packed, width)[101:].any()
 
 
 def test_the_first_code_is_in_the_lowest_bits() -> None:
-    assert pack(torch.tensor([1, 2, 0, 1, 2], dtype=torch.uint8), 2).tolist() == [0b01_00_10_01, 2]
+    assert pack_bits(torch.tensor([1, 2, 0, 1, 2], dtype=torch.uint8), 2).tolist() == [
+        0b01_00_10_01,
+        2,
+    ]
 
 
 def test_more_than_256_levels_are_an_error() -> None:

@@ -10,7 +10,7 @@ import torch
 from tests.deploy.networks import INPUTS, images, packed, relative_difference, trained
 from ttq_repro import deploy
 from ttq_repro.deploy import load
-from ttq_repro.deploy.bits import pack
+from ttq_repro.deploy.bits import pack_bits
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import CHUNK, PackedWeight, build, packed_weight
 from ttq_repro.errors import UserError
@@ -84,7 +84,7 @@ def test_a_weight_of_several_chunks_unpacks_as_one(filters: int, width: int) -> 
     shape = (3, CHUNK // 2 + 1)
     index = torch.randint(0, 2**width, (3 * (CHUNK // 2 + 1),), dtype=torch.uint8)
     levels = torch.randn(filters, 2**width)
-    weight = PackedWeight(shape, width, levels)(pack(index, width))
+    weight = PackedWeight(shape, width, levels)(pack_bits(index, width))
     rows = torch.arange(filters).repeat_interleave(len(index) // filters)
     assert torch.equal(weight, levels[rows, index.long()].view(shape))
 

@@ -19,7 +19,7 @@ from tests.deploy.networks import (
 )
 from tests.quantizers.methods import METHODS
 from ttq_repro.deploy import PackedNetwork, pack
-from ttq_repro.deploy.bits import unpack
+from ttq_repro.deploy.bits import unpack_bits
 from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import parse, serialize
 from ttq_repro.deploy.loading import build, packed_weight
@@ -48,7 +48,7 @@ def test_codes_and_scales_come_back_bit_for_bit(method: str, coding: str) -> Non
         codes = original.quantizer.codes(original.latent)
         levels = original.quantizer.levels(original.latent)
         numbers = torch.tensor(sorted(levels))
-        index = unpack(packed_codes, layer.width)[: layer.weights].view(layer.shape)
+        index = unpack_bits(packed_codes, layer.width)[: layer.weights].view(layer.shape)
         assert torch.equal(numbers[index.long()], codes.long())
         held = packed_weight(loaded.get_submodule(layer.name)).levels
         for column, number in enumerate(numbers.tolist()):

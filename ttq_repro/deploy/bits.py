@@ -26,7 +26,7 @@ def packed_size(count: int, width: int) -> int:
     return -(-count * width // 8)
 
 
-def pack(integers: Tensor, width: int) -> Tensor:
+def pack_bits(integers: Tensor, width: int) -> Tensor:
     """Pack integers below ``2**width``, the first one in the lowest bits of the first byte.
 
     Shapes: (count,) uint8 to (packed_size(count, width),) uint8; the rest of the last byte is 0.
@@ -35,8 +35,8 @@ def pack(integers: Tensor, width: int) -> Tensor:
     return (padded.view(-1, 8 // width) << _shifts(integers, width)).sum(1, dtype=torch.uint8)
 
 
-def unpack(packed: Tensor, width: int) -> Tensor:
-    """The inverse of :func:`pack`, with the zeros that fill the last byte.
+def unpack_bits(packed: Tensor, width: int) -> Tensor:
+    """The inverse of :func:`pack_bits`, with the zeros that fill the last byte.
 
     Shapes: (bytes,) uint8 to (bytes * 8 / width,) uint8.
     """

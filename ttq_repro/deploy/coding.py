@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ttq_repro.checks import check_choice
-from ttq_repro.deploy.bits import pack, unpack
+from ttq_repro.deploy.bits import pack_bits, unpack_bits
 from ttq_repro.deploy.packed import Layer
 
 Coding = Literal["packed", "trits", "zstd", "huffman"]
@@ -53,7 +53,7 @@ def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> byt
     if coding == "zstd":
         return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(_join(codes))
     indices = [
-        unpack(code, layer.width)[: layer.weights]
+        unpack_bits(code, layer.width)[: layer.weights]
         for code, layer in zip(codes, layers, strict=True)
     ]
     if coding == "trits":
@@ -80,7 +80,7 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
     else:
         pieces = [iter(index.split(PIECE)) for index in _from_gaps(content, layers)]
     return [
-        torch.cat([pack(index, layer.width) for index in some])
+        torch.cat([pack_bits(index, layer.width) for index in some])
         for some, layer in zip(pieces, layers, strict=True)
     ]
 

@@ -41,7 +41,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ttq_repro.deploy.architecture import class_count, skeleton, slots
-from ttq_repro.deploy.bits import unpack, width_of
+from ttq_repro.deploy.bits import unpack_bits, width_of
 from ttq_repro.deploy.coding import decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers.attach import QUANTIZABLE
@@ -243,7 +243,7 @@ def _check_layer(layer: Layer) -> None:
 def _check_codes(layer: Layer, packed: Tensor) -> None:
     if layer.levels == 2**layer.width:
         return
-    highest = max(int(unpack(part, layer.width).max()) for part in packed.split(PIECE))
+    highest = max(int(unpack_bits(part, layer.width).max()) for part in packed.split(PIECE))
     if highest >= layer.levels:
         raise ValueError(f"{layer.name} holds the code {highest}, but has {layer.levels} levels")
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from ttq_repro.checks import check_choice
 from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
-from ttq_repro.deploy.bits import unpack
+from ttq_repro.deploy.bits import unpack_bits
 from ttq_repro.deploy.format import parse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.runtime import covers, packed_layer, runtime
@@ -130,7 +130,7 @@ class PackedWeight(nn.Module):
             range(0, len(weight), CHUNK), packed.split(CHUNK * self.width // 8), strict=True
         ):
             chunk = weight[start : start + CHUNK]
-            index = unpack(codes, self.width)[: len(chunk)].int()
+            index = unpack_bits(codes, self.width)[: len(chunk)].int()
             if filters > 1:
                 place = torch.arange(start, start + len(chunk), device=index.device)
                 index += columns * (place // (len(weight) // filters)).int()

@@ -15,7 +15,7 @@ from ttq_repro.deploy.architecture import (
     skeleton,
     slots,
 )
-from ttq_repro.deploy.bits import pack as pack_integers
+from ttq_repro.deploy.bits import pack_bits
 from ttq_repro.deploy.loading import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
@@ -108,7 +108,7 @@ def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | Non
     )
     flat = codes.flatten().cpu()
     index = torch.searchsorted(torch.tensor(numbers, dtype=flat.dtype), flat, out_int32=True)
-    packed = pack_integers(index.clamp(max=len(numbers) - 1).to(torch.uint8), layer.width)
+    packed = pack_bits(index.clamp(max=len(numbers) - 1).to(torch.uint8), layer.width)
     weight = cast(Tensor, module.weight).float().cpu()
     wrong = int((PackedWeight(layer.shape, layer.width, table)(packed) != weight).sum())
     if wrong:

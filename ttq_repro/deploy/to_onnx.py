@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ttq_repro.checks import check_choice
-from ttq_repro.deploy.bits import pack, unpack
+from ttq_repro.deploy.bits import pack_bits, unpack_bits
 from ttq_repro.deploy.loading import build, packed_weight
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.errors import UserError
@@ -100,7 +100,7 @@ def _quantize(graph: Any, packed: PackedNetwork, chosen: list[Layer]) -> None:
         names = [weight] if len(terms) == 1 else [f"{weight}.upper", f"{weight}.lower"]
         for name, (integers, scales) in zip(names, terms, strict=True):
             parts = [f"{name}.codes", f"{name}.scale"]
-            two_bits = pack(integers.view(torch.uint8) & 3, 2).numpy().tobytes()
+            two_bits = pack_bits(integers.view(torch.uint8) & 3, 2).numpy().tobytes()
             dims = [len(scales)] if len(scales) > 1 else []
             graph.initializer.append(
                 helper.make_tensor(parts[0], TensorProto.INT2, layer.shape, two_bits, raw=True)
@@ -122,7 +122,7 @@ def _terms(layer: Layer, codes: Tensor, levels: Tensor) -> list[tuple[Tensor, Te
 
     Shapes: integers (weights,) int8; scales (1,) or (out,).
     """
-    index = unpack(codes, layer.width)[: layer.weights].to(torch.int8)
+    index = unpack_bits(codes, layer.width)[: layer.weights].to(torch.int8)
     sign = index - 1 if layer.zero else 2 * index - 1
     upper, lower = levels[:, -1], -levels[:, 0]
     if torch.equal(upper, lower):

@@ -15,7 +15,7 @@ from ttq_repro.files import remove_leftovers
 from ttq_repro.runs.distributed import check_shares, train_distributed
 from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import precision_warning
-from ttq_repro.runs.logging import check_logging
+from ttq_repro.runs.loggers import check_logging
 from ttq_repro.runs.outcome import replaced_records
 from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run

@@ -13,7 +13,7 @@ from ttq_repro.data.share import Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.files import sha256, write_atomically
 from ttq_repro.runs.hardware import processor
-from ttq_repro.runs.logging import loggers
+from ttq_repro.runs.loggers import loggers
 from ttq_repro.runs.outcome import record_of
 from ttq_repro.runs.provenance import commit
 from ttq_repro.runs.run import Run

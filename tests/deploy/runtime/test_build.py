@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ttq_repro.deploy.runtime.build import KEPT, build, runtime
+from ttq_repro.deploy.runtime.build import KEPT, compile_library, runtime
 from ttq_repro.files import ROOT
 from ttq_repro.runs.workspace import Workspace
 
@@ -43,41 +43,41 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_builds_at_once_leave_one_library_and_nothing_else(tmp_path: Path, compiler: Path) -> None:
     folder = tmp_path / "cache"
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(build, [folder, folder])
+        first, second = pool.map(compile_library, [folder, folder])
     assert first == second
     assert list(folder.iterdir()) == [first]
     content = first.read_bytes()
-    assert build(folder).read_bytes() == content, "compiled again"
+    assert compile_library(folder).read_bytes() == content, "compiled again"
     compiler.write_text(COMPILER.replace("1.0", "1.1"))
-    assert build(folder) != first
+    assert compile_library(folder) != first
 
 
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("damage", ["cut", "empty", "altered"])
 def test_a_damaged_library_is_compiled_again(damage: str, tmp_path: Path) -> None:
-    path = build(tmp_path)
+    path = compile_library(tmp_path)
     content = path.read_bytes()
     altered = {"cut": content[:-1], "empty": b"", "altered": b"?" + content[1:]}[damage]
     path.write_bytes(altered)
-    assert build(tmp_path) == path
+    assert compile_library(tmp_path) == path
     mended = path.read_bytes()
     assert mended != altered
-    assert build(tmp_path).read_bytes() == mended, "compiled again"
+    assert compile_library(tmp_path).read_bytes() == mended, "compiled again"
 
 
 def test_libraries_of_other_sources_are_removed(
     tmp_path: Path, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "cache"
-    first = build(folder)
+    first = compile_library(folder)
     monkeypatch.setenv("CXX", f"{compiler} -O1")
-    second = build(folder)
+    second = compile_library(folder)
     assert {first, second} == set(folder.iterdir())
     sources = tmp_path / "sources"
     sources.mkdir()
     (sources / "runtime.cpp").write_text("int other;")
-    monkeypatch.setattr(sys.modules[build.__module__], "SOURCES", sources)
-    third = build(folder)
+    monkeypatch.setattr(sys.modules[compile_library.__module__], "SOURCES", sources)
+    third = compile_library(folder)
     assert list(folder.iterdir()) == [third]
 
 
@@ -136,9 +136,9 @@ def test_without_a_compiler_there_are_the_same_logits(tmp_path: Path) -> None:
 
 
 def test_without_vector_instructions_there_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules[build.__module__]
+    module = sys.modules[compile_library.__module__]
     monkeypatch.setattr(module, "Runtime", lambda _: SimpleNamespace(level="portable"))
-    monkeypatch.setattr(module, "build", lambda folder: folder)
+    monkeypatch.setattr(module, "compile_library", lambda folder: folder)
     once = functools.cache(runtime.__wrapped__)
     with pytest.warns(UserWarning, match="unpacked .* has no vector instructions") as seen:
         assert once() is once() is not None

@@ -75,7 +75,7 @@ def runtime() -> Runtime | None:
     """
     found = None
     try:
-        found = Runtime(build(KEPT))
+        found = Runtime(compile_library(KEPT))
         reason = "this processor has no vector instructions that make packed layers faster"
     except subprocess.CalledProcessError as error:
         reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
@@ -86,7 +86,7 @@ def runtime() -> Runtime | None:
     return found
 
 
-def build(folder: Path) -> Path:
+def compile_library(folder: Path) -> Path:
     """Compile the library into ``folder`` unless it is there; several processes may do so at once.
 
     The compiler is ``$CXX``, by default g++. The file name holds two hashes, one of the sources and

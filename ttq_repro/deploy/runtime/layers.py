@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.deploy.bits import unpack
+from ttq_repro.deploy.bits import unpack_bits
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import operators  # noqa: F401 (registers them)
 from ttq_repro.deploy.runtime.build import runtime
@@ -130,7 +130,7 @@ def packed_layer(
         factor: (filters), multiplies the levels of each filter.
     """
     filters = layer.shape[0]
-    index = unpack(packed, layer.width)[: layer.weights].view(layer.shape)
+    index = unpack_bits(packed, layer.width)[: layer.weights].view(layer.shape)
     groups = 1
     if isinstance(module, nn.Conv2d):
         index = index.permute(0, 2, 3, 1)

@@ -177,7 +177,7 @@ def test_offline_nothing_is_linked_and_a_refusal_is_a_warning(
     def refuse(*_: object) -> None:
         raise wandb.Error("no quota")
 
-    monkeypatch.setattr("ttq_repro.runs.logging.link_trained", refuse)
+    monkeypatch.setattr("ttq_repro.runs.loggers.link_trained", refuse)
     run = tiny_run("recipe.epochs=1", "logger.wandb=offline", "seed=2")
     execute(run, say=said.append)
     assert "warning: wandb did not accept the network: no quota" in said
@@ -205,7 +205,7 @@ def test_a_server_out_of_reach_does_not_stop_a_run(
 def test_online_needs_a_key_before_anything_is_trained(
     tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ttq_repro.runs.logging.has_key", lambda _: False)
+    monkeypatch.setattr("ttq_repro.runs.loggers.has_key", lambda _: False)
     with pytest.raises(UserError, match=r"^logger\.wandb=online: no API key for the server"):
         execute(tiny_run("logger.wandb=online"))
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from torch import nn
 
-from ttq_repro.benchmark import loops, scale, training, verdict
+from ttq_repro.benchmark import loops, scale, training_speed, verdict
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import Loop, bare, fitted, yardstick
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import LEAST_ROUNDS, Timings
-from ttq_repro.benchmark.training import measure
+from ttq_repro.benchmark.training_speed import measure
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
@@ -40,7 +40,7 @@ SMALL = [
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     for steps in ("STEPS", "BARE_STEPS"):
-        monkeypatch.setattr(training, steps, {"cpu": 3, "cuda": 3})
+        monkeypatch.setattr(training_speed, steps, {"cpu": 3, "cuda": 3})
 
 
 def config(*overrides: str) -> Config:
@@ -173,11 +173,11 @@ def test_the_tables_hold_targets_and_verdicts(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gpu_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a target of its own; the yardstick's applies whatever instructions the CPU has."""
     monkeypatch.setattr(verdict, "cpu_flags", lambda: {"avx2"})
-    monkeypatch.setattr(training, "device_of", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(training_speed, "device_of", lambda _: torch.device("cuda"))
     seconds = {"slow": 0.03, "bare": 0.0018, "fitted": 0.0019}
     timings = Timings({name: [one] * LEAST_ROUNDS for name, one in seconds.items()})
     trained = compose_config("train", ["model=resnet20", "data=cifar10", "recipe=paper"])
-    assert training._verdicts(compose_config("benchmark", []), trained, timings, "slow") == (
+    assert training_speed._verdicts(compose_config("benchmark", []), trained, timings, "slow") == (
         "faster >= 3: met; time over our step alone <= 1.05: not met; s/epoch <= 0.5: not met"
     )
 
@@ -192,7 +192,7 @@ def test_a_driver_that_torch_cannot_use_is_no_gpu(monkeypatch: pytest.MonkeyPatc
 
 def test_a_part_that_fails_costs_none_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([30.0, 5.0, 31.0, 6.0])
-    monkeypatch.setattr(training, "seconds_to_first_step", lambda *_: next(seconds))
+    monkeypatch.setattr(training_speed, "seconds_to_first_step", lambda *_: next(seconds))
     found = measure(table_request("parts=[start_up,start_up]") | {"overrides": SMALL})
     name, table = next(found)
     assert name.startswith("start_up_")
@@ -206,8 +206,8 @@ def test_files_are_named_after_the_device_that_is_asked_for(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "A GPU")
-    monkeypatch.setattr(training, "processor", lambda: "A CPU")
-    monkeypatch.setattr(training, "scale_table", lambda _: None)
+    monkeypatch.setattr(training_speed, "processor", lambda: "A CPU")
+    monkeypatch.setattr(training_speed, "scale_table", lambda _: None)
     for accelerator, name in (("cpu", "scale_a-cpu_"), ("auto", "scale_a-gpu_")):
         overrides = [*SMALL, f"trainer.accelerator={accelerator}"]
         ((named, _),) = measure(table_request("parts=[scale]") | {"overrides": overrides})

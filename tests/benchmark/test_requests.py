@@ -37,3 +37,14 @@ def test_a_bad_option_is_one_line(name: str, override: str, said: str) -> None:
         list(MEASURES[name](compose_config(name, [override])))
     assert str(refused.value).startswith(said)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_mistake_of_our_own_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise KeyError("ours")
+
+    for module, name in ((inference, "benchmark_inference"), (sizes, "sizes")):
+        monkeypatch.setattr(module, "untrained", mistaken)
+        entry = "{title: x, overrides: [], side: 32, batches: [1], codes_from: x}"
+        with pytest.raises(KeyError, match="ours"):
+            list(module.measure(compose_config(name, [f"networks=[{entry}]"])))

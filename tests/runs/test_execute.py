@@ -157,7 +157,7 @@ TEACHER = "distillation={weight: 0.5, temperature: 0}"
         ("recipe.schedule._target_=foo.Bar", r"recipe\.schedule: Error loading 'foo\.Bar': "),
         ("recipe.schedule._target_=torch.optim.SGD", "recipe smoke: SGD.*unexpected keyword"),
         ("recipe.schedule=cosine", r"recipe\.schedule=cosine: must name a class as its _target_"),
-        ("~recipe.schedule.max_lr", "recipe smoke: there is no 'max_lr'"),
+        ("~recipe.schedule.max_lr", "recipe: there is no 'max_lr'"),
         ("recipe.optimizer.lr=null", r"recipe\.optimizer\.lr=None: must be a number, got None"),
         ("logger.wandb=of", r"logger\.wandb=of: must be one of offline, online, disabled"),
         ("recipe.optimizer.lr=-1", "recipe smoke: Invalid learning rate: -1"),

@@ -25,7 +25,7 @@ class Recipe:
 
     Raises:
         UserError: an option is invalid.
-        KeyError: the learning rate or the list of drops is missing.
+        KeyError: the learning rate, its maximum or the list of drops is missing.
 
     Attributes:
         optimizer, schedule: ``_target_`` and keyword arguments of a torch class. Schedules count
@@ -50,6 +50,8 @@ class Recipe:
         if self.schedule["_target_"] == DROPS:
             drops = self.schedule["milestones"]
             check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
+        if self.schedule["_target_"] == ONE_CYCLE:
+            check_option("recipe.schedule.max_lr", self.schedule["max_lr"], check_number)
         check_option("recipe.decay", self.decay, check_choice, DECAYED)
         if self.warm_up is not None:
             self._check_warm_up(self.warm_up)

@@ -35,7 +35,9 @@ def made(cell: Cell, seed: int, error: float, epochs: int = 30) -> Record:
         identity=cell.run.identity,
         seed=seed,
         config=cell.run.config | {"seed": seed},
-        parent={"identity": "p", "weights_sha256": "0" * 64} if quantized else None,
+        parent={"identity": cell.run.parent.identity, "weights_sha256": "0" * 64}
+        if cell.run.parent and quantized
+        else None,
         decisions=[
             {"layer": "stem.0", "quantize": False, "reason": "first layer", "weights": 432},
             *(

@@ -24,20 +24,25 @@ SEEDS = 5
 
 
 def leave_records(workspace: Workspace, count: int) -> None:
-    """Write ``count`` records, five seeds per identity; every other identity is ternary.
+    """Write ``count`` records, five seeds per identity.
 
-    Those of Table 1 come first, so that there is something to judge.
+    Those of Table 1 come first, so that there is something to judge, with their parents, as without
+    these each table would read all records. Of the other identities every second one is ternary.
     """
     cells = result_cells(compose_config("reproduce", []))
     full_precision, ttq = (
         json.dumps(asdict(made(_cell(cells, column), seed=1, error=0.088))).removesuffix("}")
         for column in ("full_precision", "ttq")
     )
+    first_parent = json.loads(ttq + "}")["parent"]["identity"]
     for number in range(0, count, SEEDS):
-        template = ttq if number // SEEDS % 2 else full_precision
-        old = json.loads(template + "}")["identity"]
         cell = cells[number // SEEDS] if number // SEEDS < len(cells) else None
+        ternary = cell.run.quantizer == "ttq" if cell else number // SEEDS % 2
+        template = ttq if ternary else full_precision
+        old = json.loads(template + "}")["identity"]
         identity = cell.run.identity if cell else f"{old[:-8]}{number:08d}"
+        if cell and ternary:
+            template = template.replace(first_parent, cell.run.parent.identity)
         folder = workspace.results / "records" / "cifar10" / identity
         folder.mkdir(parents=True)
         for seed in range(1, SEEDS + 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttq_repro.checks import check_option, check_whole
-from ttq_repro.errors import DataError, NothingToDrawError, TrainingError
+from ttq_repro.errors import NothingToDrawError, TrainingError
 from ttq_repro.report.draw import draw
 from ttq_repro.report.released_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of
@@ -24,13 +24,15 @@ def reproduce(request: Config) -> None:
     plan = make_plan(
         (cell.run.with_seed(seed) for seed in seeds for cell in cells), workspace, request["jobs"]
     )
-    if request["measure"] and not _unusable(request, plan):
+    # That no folder was named is not an error yet: the plan says what to provide.
+    needs_images = bool(plan.missing) and request["data_dir"] is not None
+    if request["measure"] and not (needs_images and plan.problem):
         from ttq_repro.runs.measure import measured
 
         plan = measured(plan, workspace)
     _announce(request, plan, cells)
-    if error := _unusable(request, plan):
-        raise error
+    if needs_images and plan.problem:
+        raise plan.problem
     if request["dry_run"]:
         return
     failed = _train(plan, request["jobs"])
@@ -44,16 +46,6 @@ def reproduce(request: Config) -> None:
             f"{len(failed)} of {len(plan.missing)} runs failed; the same command tries them again:"
             + "".join(f"\n  {name}: {why}" for name, why in failed.items())
         )
-
-
-def _unusable(request: Config, plan: Plan) -> DataError | None:
-    """The error about the images that a plan needs, if there is one.
-
-    That no folder was named is not an error yet: the plan says what to provide.
-    """
-    if request["data_dir"] is None or not plan.missing or not isinstance(plan.data, DataError):
-        return None
-    return plan.data
 
 
 def _announce(request: Config, plan: Plan, cells: list[Cell]) -> None:

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from ttq_repro.data.load import load_data
 from ttq_repro.data.node import is_of_photographs
-from ttq_repro.data.prepare import Survey
 from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
@@ -25,8 +24,9 @@ from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.runs.distributed import check_shares
 from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import has_gpu
-from ttq_repro.runs.plan import Plan, PlannedRun, at_once
+from ttq_repro.runs.plan import Plan, PlannedRun
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.speed import Speed
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.compilation import is_compiled
 from ttq_repro.training.device import device_of
@@ -88,15 +88,15 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
         if run.identity in found:
             continue
         data = None
-        if plan.data is None or (isinstance(plan.data, Survey) and plan.data.done):
+        if plan.problem is None and (plan.survey is None or plan.survey.done):
             workers = workers_each(run.config["trainer"]["workers"], plan.jobs)
             try:
                 data = load_data(run.config["data"], workspace.cache, workers)
             except DataError as error:
-                plan = replace(plan, data=error)
+                plan = replace(plan, problem=error)
         images = data.train_images if data else planned.images
         check_shares(run)
-        with share_of_cores(run, plan.jobs) as threads:
+        with share_of_cores(plan.jobs * run.processes) as threads:
             try:
                 speed = step_speed(run, images, workspace)
             except TrainingError as error:
@@ -108,11 +108,10 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 loader = loader_speed(data, run.config["recipe"]["batch_size"])
                 speed = min(speed, loader)
                 told += f", loader {loader:,.0f} images/s"
-        by_gpu = has_gpu(run.config["trainer"]["accelerator"])
-        together = at_once(plan.jobs, threads * run.processes, by_gpu=by_gpu)
-        plan = replace(plan, at_once=together)
-        found[run.identity] = replace(planned, measured=speed, images=images)
         print(f"measured: {run.identity}: {told}")
+        by_gpu = has_gpu(run.config["trainer"]["accelerator"])
+        speed_now = Speed(speed, "measured now", None if by_gpu else threads * run.processes)
+        found[run.identity] = replace(planned, images=images, speed=speed_now)
     return replace(
         plan,
         runs=[
@@ -123,14 +122,10 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
 
 
 @contextmanager
-def share_of_cores(run: Run, jobs: int) -> Iterator[int]:
-    """Use as many threads as a process of ``run`` gets when ``jobs`` runs train side by side.
-
-    On a CPU, the processes of one run share its cores, too.
-    """
+def share_of_cores(processes: int) -> Iterator[int]:
+    """Use as many threads as each of ``processes`` gets that train side by side."""
     before = torch.get_num_threads()
-    processes = 1 if has_gpu(run.config["trainer"]["accelerator"]) else run.processes
-    threads = threads_each(before, jobs * processes)
+    threads = threads_each(before, processes)
     torch.set_num_threads(threads)
     try:
         yield threads

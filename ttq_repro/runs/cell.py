@@ -10,7 +10,7 @@ from ttq_repro.checks import check_choice, check_list, check_option
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
-from ttq_repro.runs.config import Config, choices, compose_config
+from ttq_repro.runs.config import Config, choices, compose_config, without
 from ttq_repro.runs.hardware import PRECISIONS
 from ttq_repro.runs.run import RESULT_BUDGETS, Run
 from ttq_repro.runs.workspace import Workspace
@@ -113,7 +113,9 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
         run = _run(request, entry, budget)
         # Some entries are for one precision only.
         if entry.get("precision") in (None, run.config["trainer"]["precision"]):
-            cells.append(Cell(_labels(entry), entry.get("overrides", []), run, budget, request))
+            cells.append(
+                Cell(without(entry, *KEYS), entry.get("overrides", []), run, budget, request)
+            )
     of_photographs = "stand_in" in artifact
     if any(is_of_photographs(cell.run.config["data"]) != of_photographs for cell in cells):
         kind = "photographs" if of_photographs else "small images"
@@ -150,7 +152,7 @@ def _at(artifact: Config, budget: str) -> list[Config]:
 
 
 def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
-    labels = sorted({label for entry in entries for label in _labels(entry)})
+    labels = sorted({label for entry in entries for label in without(entry, *KEYS)})
     for label, values in only.items():
         if label not in labels:
             raise UserError(
@@ -187,7 +189,3 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     if request["data_dir"] is not None:
         config["data"]["root"] = request["data_dir"]
     return Run(config)
-
-
-def _labels(entry: Config) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in KEYS}

@@ -151,3 +151,8 @@ def committed_choice(group: str, name: str) -> Config | None:
     if not (CONFIGS / group / f"{name}.yaml").is_file():
         return None
     return compose_config("train", [f"{group}={name}"])[group]
+
+
+def without(node: Config, *keys: str) -> Config:
+    """The node without some of its keys."""
+    return {key: value for key, value in node.items() if key not in keys}

@@ -6,7 +6,7 @@ import gc
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 
@@ -18,10 +18,8 @@ from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.workers import in_new_process, threads_each, workers_each
 
-Start = Callable[[Run], Future[None]]
 
-
-def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
+def train_all(runs: Sequence[Run], jobs: int = 1) -> dict[str, str]:
     """Train ``runs``, ordered parents first; those that fail do not stop the others.
 
     Several at a time share the cores. On small networks that is faster than giving each run all
@@ -37,64 +35,70 @@ def train_all(runs: Iterable[Run], jobs: int = 1) -> dict[str, str]:
     Raises:
         UserError: something that the user has to fix before any run can continue.
     """
-    if jobs == 1:
-        return _train_all(runs, jobs, _now)
+    return _one_by_one(runs) if jobs == 1 else _side_by_side(runs, jobs)
+
+
+def _one_by_one(runs: Sequence[Run]) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    for number, run in enumerate(runs, 1):
+        print(f"\nrun {number} of {len(runs)}", flush=True)
+        _note(run, _failure(run, _in_this_process, failed), failed)
+        # The next run may need all of the memory.
+        gc.collect()
+        torch.cuda.empty_cache()
+    return failed
+
+
+def _side_by_side(runs: Sequence[Run], jobs: int) -> dict[str, str]:
+    waiting, failed = list(runs), dict[str, str]()
+    at_work: dict[Future[str | None], Run] = {}
+    train = partial(_in_a_process, jobs)
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            return _train_all(runs, jobs, lambda run: pool.submit(_in_a_process, jobs, run))
+            while waiting or at_work:
+                unfinished = {run.name for run in (*waiting, *at_work.values())}
+                ready = [
+                    run for run in waiting if not run.parent or run.parent.name not in unfinished
+                ]
+                for run in ready[: jobs - len(at_work)]:
+                    waiting.remove(run)
+                    print(f"\nrun {len(runs) - len(waiting)} of {len(runs)}", flush=True)
+                    at_work[pool.submit(_failure, run, train, failed)] = run
+                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                    _note(at_work.pop(future), future.result(), failed)
         finally:
             # Any are left only after an interrupt, or after an error that would stop every run.
             for process in multiprocessing.active_children():
                 process.kill()
-
-
-def _train_all(runs: Iterable[Run], jobs: int, start: Start) -> dict[str, str]:
-    waiting, failed = list(runs), dict[str, str]()
-    count = len(waiting)
-    at_work: dict[Future[None], Run] = {}
-    while waiting or at_work:
-        unfinished = {run.name for run in (*waiting, *at_work.values())}
-        ready = [run for run in waiting if not run.parent or run.parent.name not in unfinished]
-        for run in ready[: jobs - len(at_work)]:
-            waiting.remove(run)
-            print(f"\nrun {count - len(waiting)} of {count}", flush=True)
-            at_work[_started(run, failed, start)] = run
-        for future in wait(at_work, return_when=FIRST_COMPLETED).done:
-            run = at_work.pop(future)
-            try:
-                future.result()
-            except TrainingError as error:
-                failed[run.name] = str(error)
-                print(f"failed: {run.name}: {error}", file=sys.stderr)
     return failed
 
 
-def _started(run: Run, failed: dict[str, str], start: Start) -> Future[None]:
-    if run.parent is None or run.parent.name not in failed:
-        return start(run)
-    lost: Future[None] = Future()
-    lost.set_exception(TrainingError("its parent failed"))
-    return lost
+def _failure(run: Run, train: Callable[[Run], None], failed: Container[str]) -> str | None:
+    """Train a run unless its parent is among ``failed``; return why it failed, if it did."""
+    if run.parent and run.parent.name in failed:
+        return "its parent failed"
+    try:
+        train(run)
+    except TrainingError as error:
+        return str(error)
+    return None
 
 
-def _now(run: Run) -> Future[None]:
-    """Train in this process, and return a future that is already done."""
-    future: Future[None] = Future()
+def _note(run: Run, failure: str | None, failed: dict[str, str]) -> None:
+    if failure is not None:
+        failed[run.name] = failure
+        print(f"failed: {run.name}: {failure}", file=sys.stderr)
+
+
+def _in_this_process(run: Run) -> None:
     try:
         execute(run, weights_too=True)
-    except UserError as error:
-        # A copy: through its traceback, the error itself would keep the run's memory.
-        future.set_exception(type(error)(*error.args))
+    except UserError:
+        raise
     except Exception as error:
         # A bug ends only this run, as it would in a process of its own.
         traceback.print_exc()
-        future.set_exception(TrainingError(headline(error, with_class=True)))
-    else:
-        future.set_result(None)
-    # The next run may need all of the memory.
-    gc.collect()
-    torch.cuda.empty_cache()
-    return future
+        raise TrainingError(headline(error, with_class=True)) from None
 
 
 def _in_a_process(jobs: int, run: Run) -> None:

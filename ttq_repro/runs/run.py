@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
-from ttq_repro.runs.config import Config, committed_choice, compose_config
+from ttq_repro.runs.config import Config, committed_choice, compose_config, without
 
 RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
 RESULT_BUDGETS = {"short", "paper"}
@@ -111,11 +111,11 @@ class Run:
             for group in ("model", "quantizer", "data", "recipe")
         )
         fields = {
-            "model": _without(model, "name"),
-            "quantizer": _without(quantizer, "name"),
+            "model": without(model, "name"),
+            "quantizer": without(quantizer, "name"),
             "policy": config["policy"],
-            "data": _without(data, "root", "images"),
-            "recipe": _without(recipe, "name", "parent"),
+            "data": without(data, "root", "images"),
+            "recipe": without(recipe, "name", "parent"),
             "precision": trainer["precision"],
             "parent": self._parent_identity(),
         }
@@ -145,7 +145,7 @@ class Run:
     @property
     def public_config(self) -> Config:
         """The config without paths, which matter only on the machine that it ran on."""
-        config = _without(self.config, "workspace")
+        config = without(self.config, "workspace")
         by_path = config["parent"] not in ("auto", "none")
         parent = self._parent_identity() if by_path else config["parent"]
         return config | {"parent": parent, "data": config["data"] | {"root": None}}
@@ -214,7 +214,3 @@ def _typed(node: Any, usual: Any) -> Any:
     if isinstance(node, dict) and isinstance(usual, dict):
         return {key: _typed(value, usual.get(key)) for key, value in node.items()}
     return float(node) if type(node) is int and type(usual) is float else node
-
-
-def _without(node: Config, *keys: str) -> Config:
-    return {key: value for key, value in node.items() if key not in keys}

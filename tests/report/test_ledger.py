@@ -360,6 +360,21 @@ def test_networks_tested_on_other_images_are_not_compared() -> None:
     assert judgement.ours.count == 1
 
 
+def test_nor_are_their_other_quantities() -> None:
+    """The gap between test and training error, whose interval does not cover images."""
+    table2 = result_cells(compose_config("reproduce", ["artifact=table2"]))
+    by_method = {c.labels["method"]: c.run.identity for c in table2 if c.setting == PAPER}
+    identities = by_method["ttq"], by_method["full_precision_no_dropout"]
+    gap = {"metrics": {"train_error": [0.25]}, "test_error": {"final": 0.5}}
+    alike = [record(identity=identity, **gap) for identity in identities]
+    found = judge("figure4-gap-narrows", alike).ours
+    assert found is not None
+    assert found.value == pytest.approx(0)
+    fewer = record(identity=identities[1], test_images=500, **gap)
+    with pytest.warns(UserWarning, match="the numbers of test images differ"):
+        assert judge("figure4-gap-narrows", [alike[0], fewer]).ours is None
+
+
 @pytest.mark.parametrize(
     ("spread", "expected"),
     [

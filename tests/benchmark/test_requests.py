@@ -21,6 +21,7 @@ LINES = [
     ("benchmark", "parts=training", "parts=training: must be a non-empty list"),
     ("benchmark", "models=[]", "models=[]: must be a non-empty list"),
     ("benchmark", "batches=[0]", "batches=0: must be a whole number from 1, got 0"),
+    ("benchmark", "overrides=5", "overrides=5: must be a list"),
     ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),

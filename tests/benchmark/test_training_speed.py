@@ -52,7 +52,7 @@ def source() -> ArraySource:
 
 
 def table_request(*overrides: str) -> Config:
-    request = compose_config("benchmark", ["seconds=0", "threads=1", *overrides])
+    request = compose_config("benchmark", ["seconds=0", "threads=1", "accelerator=cpu", *overrides])
     return request | {"overrides": SMALL}
 
 
@@ -187,7 +187,7 @@ def test_a_driver_that_torch_cannot_use_is_no_gpu(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("ttq_repro.runs.hardware.GPU_PATHS", ("/dev/null",))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     request = table_request("parts=[quantizer_cost]", "models=[resnet20]")
-    assert len(list(measure(request | {"overrides": [*SMALL, "trainer.accelerator=auto"]}))) == 1
+    assert len(list(measure(request | {"accelerator": "auto"}))) == 1
 
 
 def test_a_part_that_fails_costs_none_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,8 +209,7 @@ def test_files_are_named_after_the_device_that_is_asked_for(
     monkeypatch.setattr(training_speed, "processor", lambda: "A CPU")
     monkeypatch.setattr(training_speed, "scale_table", lambda _: None)
     for accelerator, name in (("cpu", "scale_a-cpu_"), ("auto", "scale_a-gpu_")):
-        overrides = [*SMALL, f"trainer.accelerator={accelerator}"]
-        ((named, _),) = measure(table_request("parts=[scale]") | {"overrides": overrides})
+        ((named, _),) = measure(table_request("parts=[scale]", f"accelerator={accelerator}"))
         assert named.startswith(name)
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from ttq_repro.checks import check_list, check_option
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
@@ -46,21 +45,10 @@ def departures(name: str, request: Config) -> list[str]:
     count; a table names its device.
     """
     usual = compose_config(name, [])
-    found = [key for key in request if request[key] != usual.get(key)]
     return [
         key
-        for key in found
-        if key not in ("workspace", "parts")
+        for key in request
+        if request[key] != usual.get(key)
+        and key not in ("workspace", "parts", "accelerator")
         and not (key == "networks" and not request[key])
-        and not (key == "overrides" and not other_runs(request[key]))
     ]
-
-
-def other_runs(overrides: list[str]) -> list[str]:
-    """The overrides that change the runs themselves, not only the device they train on.
-
-    Raises:
-        UserError: they are not a list.
-    """
-    check_option("overrides", overrides, check_list, may_be_empty=True)
-    return [one for one in overrides if not one.startswith("trainer.accelerator=")]

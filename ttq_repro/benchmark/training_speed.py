@@ -16,7 +16,7 @@ import torch
 from ttq_repro.benchmark.images import random_source
 from ttq_repro.benchmark.loops import EPOCH, Loop, bare, fitted, steps_an_epoch, yardstick
 from ttq_repro.benchmark.photographs import CLASSES, SIZE, write_photographs
-from ttq_repro.benchmark.publish import benchmark_name, other_runs
+from ttq_repro.benchmark.publish import benchmark_name
 from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
@@ -63,6 +63,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     check_option("threads", request["threads"], check_whole, 1)
     for key in ("parts", "models", "batches"):
         check_option(key, request[key], check_list)
+    check_option("overrides", request["overrides"], check_list, may_be_empty=True)
     for batch in request["batches"]:
         check_option("batches", batch, check_whole, 1)
     torch.set_num_threads(request["threads"])
@@ -75,9 +76,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     }
     for part in request["parts"]:
         check_option("parts", part, check_choice, parts)
-    # Other overrides may be valid only for the data of one part.
-    own = [override for override in request["overrides"] if override.startswith("trainer")]
-    hardware = _name(_device(compose_config("train", own)))
+    hardware = _name(device_of(request["accelerator"]))
     for part in request["parts"]:
         yield benchmark_name(part, hardware), parts[part](request)
 
@@ -155,10 +154,12 @@ def _verdicts(request: Config, config: Config, timings: Timings, fastest: str | 
 
 def cost_table(request: Config) -> Table:
     """The time of a step of TTQ over that of full precision."""
+    networks = ("full_precision", "ttq")
+    first = _config(request, request["models"][0], "ttq")
+    steps = BARE_STEPS[_device(first).type]
     rows = []
     for model in request["models"]:
-        configs = {name: _config(request, model, name) for name in ("full_precision", "ttq")}
-        steps = BARE_STEPS[_device(configs["ttq"]).type]
+        configs = {name: _config(request, model, name) for name in networks}
         source = random_source(configs["ttq"], steps)
         with _loops() as loops:
             timings = in_rounds(
@@ -177,7 +178,7 @@ def cost_table(request: Config) -> Table:
     header = ["network", "full precision, ms", "TTQ, ms", "TTQ over full precision", "target"]
     caption = (
         f"What TTQ adds to a training step. {IN_TURNS.format(steps=steps)} "
-        f"{_setting(request, configs['ttq'])}"
+        f"{_setting(request, first)}"
     )
     return Table(caption, header, rows)
 
@@ -197,23 +198,24 @@ def scale_table(request: Config) -> Table:
     caption = (
         "A training step of TTQ, uncompiled: the peak memory of network, optimizer and step, with "
         "a single batch as data, and the median time in a process of its own. "
-        f"{_hardware(request, config)}"
+        f"{_hardware(request, _config(request, request['models'][0], 'ttq'))}"
     )
     return Table(caption, header, rows)
 
 
 def start_up_table(request: Config) -> Table:
     """The time from the start of Python to the end of the first step."""
+    model = request["models"][0]
+    configs = {name: _config(request, model, name) for name in ("full_precision", "ttq")}
     rows = []
-    for quantizer in ("full_precision", "ttq"):
-        config = _config(request, request["models"][0], quantizer)
+    for quantizer, config in configs.items():
         with TemporaryDirectory() as cache:
             cold, warm = (seconds_to_first_step(config, Path(cache)) for _ in range(2))
         rows.append([quantizer, f"{cold:.0f}", f"{warm:.0f}"])
     header = ["quantizer", "compile cache empty, s", "filled by the run before, s"]
     caption = (
-        f"From the start of Python to the end of the first step of {request['models'][0]}. "
-        f"{_setting(request, config)}"
+        f"From the start of Python to the end of the first step of {model}. "
+        f"{_setting(request, configs['ttq'])}"
     )
     return Table(caption, header, rows)
 
@@ -269,7 +271,9 @@ def _config(
     request: Config, model: str, quantizer: str, of_data: Sequence[str] = CIFAR10
 ) -> Config:
     own = ["trainer.progress=lines", f"model={model}", f"quantizer={quantizer}"]
-    config = compose_config("train", [*of_data, *own, *request["overrides"]])
+    # Last, as files are named after this device.
+    device = f"trainer.accelerator={request['accelerator']}"
+    config = compose_config("train", [*of_data, *own, *request["overrides"], device])
     checked(config)
     trainer = config["trainer"]
     if trainer["compile"] == "auto":  # In a long run, auto means True.
@@ -288,7 +292,7 @@ def _name(device: torch.device) -> str:
 def _hardware(request: Config, config: Config) -> str:
     precision = config["trainer"]["precision"]
     versions = f"torch {version('torch')}, {date.today().isoformat()}"
-    name, other = _name(_device(config)), other_runs(request["overrides"])
+    name, other = _name(_device(config)), request["overrides"]
     told = f"{name}, {request['threads']} threads, {precision}, {versions}."
     return f"{told} Not the usual runs: {', '.join(other)}." if other else told
 

@@ -205,7 +205,7 @@ def test_a_server_out_of_reach_does_not_stop_a_run(
 def test_online_needs_a_key_before_anything_is_trained(
     tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ttq_repro.runs.loggers.has_key", lambda _: False)
+    monkeypatch.setattr("ttq_repro.runs.check.has_key", lambda _: False)
     with pytest.raises(UserError, match=r"^logger\.wandb=online: no API key for the server"):
         execute(tiny_run("logger.wandb=online"))
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from ttq_repro.data.share import SMALLEST, Share
+from ttq_repro.data.share import Share
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.failures import as_training_error, lost_the_others
@@ -73,21 +73,3 @@ def _leave(code: int) -> NoReturn:
 
 def _nothing(_: str) -> None:
     pass
-
-
-def check_shares(run: Run) -> None:
-    """Refuse a run with too few images or GPUs for its processes.
-
-    Raises:
-        UserError: its share of a batch is too small, or there are fewer GPUs than processes.
-    """
-    if run.processes == 1:
-        return
-    devices = f"trainer.devices={run.processes}"
-    if (size := run.config["recipe"]["batch_size"]) < SMALLEST * run.processes:
-        raise UserError(
-            f"{devices}: recipe.batch_size={size} leaves fewer than {SMALLEST} images per process"
-        )
-    gpus = torch.cuda.device_count()
-    if run.config["trainer"]["accelerator"] != "cpu" and 0 < gpus < run.processes:
-        raise UserError(f"{devices}: this machine has only {gpus} GPU{'s' if gpus > 1 else ''}")

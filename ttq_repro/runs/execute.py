@@ -12,10 +12,10 @@ from filelock import FileLock, Timeout
 
 from ttq_repro.data.share import WHOLE
 from ttq_repro.files import remove_leftovers
-from ttq_repro.runs.distributed import check_shares, train_distributed
+from ttq_repro.runs.check import check_run
+from ttq_repro.runs.distributed import train_distributed
 from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import precision_warning
-from ttq_repro.runs.loggers import check_logging
 from ttq_repro.runs.outcome import replaced_records
 from ttq_repro.runs.record import Record, read_record
 from ttq_repro.runs.run import Run
@@ -24,7 +24,6 @@ from ttq_repro.runs.trained import Parent, read_parent, record_beside_weights
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import recorded_parent
 from ttq_repro.training.device import device_of
-from ttq_repro.training.preflight import preflight
 
 Say = Callable[[str], Any]
 
@@ -48,10 +47,7 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         workspace = Workspace.of(run.config)
         if (record := _done(run, workspace, weights_too, say)) is not None:
             return record
-        # Check these before spending hours on a parent.
-        check_logging(run)
-        preflight(run.config)
-        check_shares(run)
+        check_run(run)
         parent = _parent_of(run, workspace, say)
         lock = workspace.lock(run)
         lock.parent.mkdir(parents=True, exist_ok=True)

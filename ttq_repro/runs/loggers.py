@@ -10,25 +10,10 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from ttq_repro.checks import check_choice, check_option
 from ttq_repro.errors import UserError, headline
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.wandb_run import finishing, has_key, link_trained, start, wandb_id
+from ttq_repro.runs.wandb_run import finishing, link_trained, start, wandb_id
 from ttq_repro.runs.workspace import Workspace
-
-WANDB_MODES = ("offline", "online", "disabled")
-
-
-def check_logging(run: Run) -> None:
-    """Check the loggers' config before the data are prepared.
-
-    Raises:
-        UserError: the mode of wandb is unknown, or the API key is missing or invalid.
-    """
-    mode = run.config["logger"]["wandb"]
-    check_option("logger.wandb", mode, check_choice, WANDB_MODES)
-    if mode == "online" and not has_key(Workspace.of(run.config)):
-        raise UserError("logger.wandb=online: no API key for the server; run `wandb login`")
 
 
 @contextmanager

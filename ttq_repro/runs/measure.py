@@ -21,7 +21,7 @@ from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError, TrainingError
-from ttq_repro.runs.distributed import check_shares
+from ttq_repro.runs.check import check_run
 from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import has_gpu
 from ttq_repro.runs.plan import Plan, PlannedRun
@@ -87,6 +87,7 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
         run = planned.run
         if run.identity in found:
             continue
+        check_run(run)
         data = None
         if plan.problem is None and (plan.survey is None or plan.survey.done):
             workers = workers_each(run.config["trainer"]["workers"], plan.jobs)
@@ -95,7 +96,6 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
             except DataError as error:
                 plan = replace(plan, problem=error)
         images = data.train_images if data else planned.images
-        check_shares(run)
         with share_of_cores(plan.jobs * run.processes) as threads:
             try:
                 speed = step_speed(run, images, workspace)

@@ -18,9 +18,6 @@ from ttq_repro.workers import run_together
 
 Kept = dict[str, Any]
 
-# The fixture trains for many seconds, once for each of pytest-xdist's workers that needs it.
-pytestmark = pytest.mark.xdist_group("parallel")
-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:

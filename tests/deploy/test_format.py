@@ -271,7 +271,7 @@ def test_what_does_not_fit_is_named(change: Change, message: str) -> None:
 def test_few_bytes_do_not_unpack_to_many_weights(
     content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(format_, "WEIGHTS_A_BYTE", 1)
+    monkeypatch.setattr(format_, "WEIGHTS_PER_BYTE", 1)
     with pytest.raises(ValueError, match=r"[\d,]+ weights are too many for [\d,]+ bytes"):
         parse(content)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.cifar10
 IDENTITY = "resnet20-ttq-paper_warm_up-03ab09f1"
 WEIGHTS = ROOT / "results/checkpoints/cifar10" / IDENTITY / "seed1.safetensors"
 ARGUMENTS = {"depth": 20, "num_classes": 10}
-IMAGES_A_CLASS = 40
+IMAGES_PER_CLASS = 40
 #: Channel statistics of the training images.
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -38,8 +38,8 @@ def photographs(cifar10_root: Path) -> tuple[Tensor, Tensor]:
     """A few test images of each class, as the network reads them, and their labels."""
     inputs = Inputs((32, 32), 1.0, MEAN, STD, ())
     folders = sorted((cifar10_root / "test").iterdir())
-    files = [path for folder in folders for path in sorted(folder.iterdir())[:IMAGES_A_CLASS]]
-    labels = torch.arange(len(folders)).repeat_interleave(IMAGES_A_CLASS)
+    files = [path for folder in folders for path in sorted(folder.iterdir())[:IMAGES_PER_CLASS]]
+    labels = torch.arange(len(folders)).repeat_interleave(IMAGES_PER_CLASS)
     return torch.stack([read_image(path, inputs) for path in files]), labels
 
 

@@ -17,14 +17,14 @@ def recipe(*overrides: str) -> Recipe:
     return Recipe(**compose_config("train", list(overrides))["recipe"])
 
 
-def rates(recipe: Recipe, steps_an_epoch: int) -> list[float]:
+def rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
     """The learning rate in force at the start of every epoch."""
-    made = optimizer_and_schedule(nn.Linear(2, 2), recipe, recipe.epochs * steps_an_epoch)
+    made = optimizer_and_schedule(nn.Linear(2, 2), recipe, recipe.epochs * steps_per_epoch)
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]
     values = []
     for _ in range(recipe.epochs):
         values.append(optimizer.param_groups[0]["lr"])
-        for _ in range(steps_an_epoch):
+        for _ in range(steps_per_epoch):
             optimizer.step()
             if schedule["interval"] == "step":
                 schedule["scheduler"].step()

@@ -14,7 +14,7 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import interleaved
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.cuda_graph import capture
-from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.codes import FILTERS_PER_BLOCK, Codes
 from ttq_repro.deploy.runtime.gpu import linear
 from ttq_repro.table import Table
 
@@ -50,7 +50,7 @@ def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
     x = torch.randn(1, depth, device="cuda")
     codes = Codes(
         # All four codes occur; the fourth is another zero.
-        torch.randint(-(2**31), 2**31, (filters // FILTERS_A_BLOCK, depth), device="cuda").int(),
+        torch.randint(-(2**31), 2**31, (filters // FILTERS_PER_BLOCK, depth), device="cuda").int(),
         torch.tensor([[-1.1, 0.0, 0.9, 0.0]], device="cuda"),
         torch.ones(1, filters, device="cuda"),
         torch.zeros(filters, device="cuda"),

@@ -159,13 +159,13 @@ def fitted(config: Config, source: DataSource, folder: Path) -> Loop:
                 observers=[pace],
             )
 
-    steps = steps_an_epoch(config)
+    steps = steps_per_epoch(config)
     with closing(pace.epochs(train)) as epochs:
         for epoch in epochs:
             yield epoch.seconds / epoch.steps + epoch.between / steps
 
 
-def steps_an_epoch(config: Config) -> int:
+def steps_per_epoch(config: Config) -> int:
     """Steps per epoch of a run on CIFAR-10."""
     return math.ceil(EPOCH / config["recipe"]["batch_size"])
 

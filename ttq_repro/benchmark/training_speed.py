@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ttq_repro.benchmark.images import random_source
-from ttq_repro.benchmark.loops import EPOCH, Loop, bare, fitted, steps_an_epoch, yardstick
+from ttq_repro.benchmark.loops import EPOCH, Loop, bare, fitted, steps_per_epoch, yardstick
 from ttq_repro.benchmark.photographs import CLASSES, SIZE, write_photographs
 from ttq_repro.benchmark.publish import benchmark_name
 from ttq_repro.benchmark.scale import cost_of_a_step
@@ -48,7 +48,7 @@ IN_TURNS = (
     "medians over the rounds, and ratios within a round with their 95% interval, which covers one "
     "session only."
 )
-ONCE_AN_EPOCH = (
+ONCE_PER_EPOCH = (
     f"The work between two epochs (logging, checkpoint) counts once in {EPOCH:,} images. "
     "Evaluation has a single test image and takes practically no time."
 )
@@ -92,7 +92,7 @@ def loops_table(request: Config) -> Table:
     ]  # fmt: skip
     caption = (
         "Training in full precision. The yardstick is the fastest of its three variants. "
-        f"{IN_TURNS.format(steps=steps)} {ONCE_AN_EPOCH} {_setting(request, config)}"
+        f"{IN_TURNS.format(steps=steps)} {ONCE_PER_EPOCH} {_setting(request, config)}"
     )
     return Table(caption, header, rows)
 
@@ -117,7 +117,7 @@ def _loop_rows(request: Config, model: str) -> list[list[str]]:
     fastest = min(
         yardsticks, key=lambda name: timings.ratio(name, yardsticks[0]).median, default=None
     )
-    batch, steps = config["recipe"]["batch_size"], steps_an_epoch(config)
+    batch, steps = config["recipe"]["batch_size"], steps_per_epoch(config)
     return [
         [
             model,
@@ -146,7 +146,7 @@ def _verdicts(request: Config, config: Config, timings: Timings, fastest: str | 
         told.insert(0, f"faster {faster}")
     most = targets["epoch_on_gpu"].get(config["model"]["name"])
     if most is not None:
-        seconds = timings.of("fitted") * steps_an_epoch(config)
+        seconds = timings.of("fitted") * steps_per_epoch(config)
         judged = verdict(seconds, at_most=most) if on_gpu else f"<= {most}: no GPU here"
         told.append(f"s/epoch {judged}")
     return "; ".join(told)

@@ -20,13 +20,13 @@ Coding = Literal["packed", "trits", "zstd", "huffman"]
 CODINGS: tuple[str, ...] = get_args(Coding)
 
 ZSTD_LEVEL = 19
-TRITS_A_BYTE = 5
-POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_A_BYTE)], dtype=torch.uint8)
+TRITS_PER_BYTE = 5
+POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_PER_BYTE)], dtype=torch.uint8)
 #: A gap of the Huffman coding that stands for this many zeros with no weight after them.
 LONG_GAP = 255
 #: Weights decoded at a time; they fill whole bytes, as trits and at any width. While it is decoded,
 #: a weight takes a few 8-byte numbers.
-PIECE = 8 * TRITS_A_BYTE * 2**14
+PIECE = 8 * TRITS_PER_BYTE * 2**14
 
 
 def encode(codes: Sequence[Tensor], layers: Sequence[Layer], coding: str) -> bytes:
@@ -75,7 +75,7 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
         return _split(content, [layer.packed_bytes for layer in layers])
     if coding == "trits":
         _check_ternary(layers)
-        parts = _split(content, [-(-layer.weights // TRITS_A_BYTE) for layer in layers])
+        parts = _split(content, [-(-layer.weights // TRITS_PER_BYTE) for layer in layers])
         pieces = [_from_trits(part, layer) for part, layer in zip(parts, layers, strict=True)]
     else:
         pieces = [iter(index.split(PIECE)) for index in _from_gaps(content, layers)]
@@ -102,16 +102,16 @@ def _check_ternary(layers: Sequence[Layer]) -> None:
 
 
 def _to_trits(indices: Tensor) -> Tensor:
-    padded = torch.nn.functional.pad(indices, (0, -len(indices) % TRITS_A_BYTE))
-    return (padded.view(-1, TRITS_A_BYTE) * POWERS_OF_THREE).sum(1, dtype=torch.uint8)
+    padded = torch.nn.functional.pad(indices, (0, -len(indices) % TRITS_PER_BYTE))
+    return (padded.view(-1, TRITS_PER_BYTE) * POWERS_OF_THREE).sum(1, dtype=torch.uint8)
 
 
 def _from_trits(trits: Tensor, layer: Layer) -> Iterator[Tensor]:
     """The indices of a layer, ``PIECE`` at a time."""
-    if len(trits) and trits.max() >= 3**TRITS_A_BYTE:
+    if len(trits) and trits.max() >= 3**TRITS_PER_BYTE:
         raise ValueError(f"a byte of five trits is {trits.max()}, but at most 242 is valid")
     starts = range(0, layer.weights, PIECE)
-    for start, piece in zip(starts, trits.split(PIECE // TRITS_A_BYTE), strict=True):
+    for start, piece in zip(starts, trits.split(PIECE // TRITS_PER_BYTE), strict=True):
         yield (piece[:, None] // POWERS_OF_THREE % 3).flatten()[: layer.weights - start]
 
 

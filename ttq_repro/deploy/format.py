@@ -68,7 +68,7 @@ PIECE = 2**19
 LARGEST_DEPTH = 1202
 #: The most weights that a compressed file may unpack to, per byte of the file. An AlexNet-BN whose
 #: codes are all zero comes to 640, its float tensors included; no trained network comes near.
-WEIGHTS_A_BYTE = 1000
+WEIGHTS_PER_BYTE = 1000
 
 
 def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
@@ -183,7 +183,7 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
     inputs = _inputs(manifest["inputs"])
     inputs.check(class_count(frame))
     layers = _layers(manifest["layers"], dict(frame.named_modules()))
-    if (weights := sum(layer.weights for layer in layers)) > WEIGHTS_A_BYTE * largest:
+    if (weights := sum(layer.weights for layer in layers)) > WEIGHTS_PER_BYTE * largest:
         raise ValueError(f"{weights:,} weights are too many for {largest:,} bytes")
     sizes = {"batch_norm": 0, "floats": 0}
     for slot in slots(frame, {layer.name for layer in layers}, folded=folded):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256, 512)
-BLOCKS_A_STAGE = 2
+BLOCKS_PER_STAGE = 2
 
 
 class ResNet18(nn.Module):
@@ -35,7 +35,7 @@ class ResNet18(nn.Module):
         )
         blocks = []
         for stage, stage_width in enumerate(widths):
-            for block in range(BLOCKS_A_STAGE):
+            for block in range(BLOCKS_PER_STAGE):
                 stride = 2 if stage and not block else 1
                 blocks.append(_Block(channels, stage_width, stride))
                 channels = stage_width

@@ -10,7 +10,7 @@ from ttq_repro.quantizers.gradients import scale_gradient, straight_through
 from ttq_repro.quantizers.magnitude import dims_of
 
 # Half the number of levels: the clip range of 2 holds three equal bins, one per level.
-LEVELS_A_UNIT = 1.5
+LEVELS_PER_UNIT = 1.5
 # Just inside the outer edge of the last bin, where rounding would give a fourth level.
 CLIP = 0.99
 SMALLEST_RANGE = 1e-5
@@ -59,16 +59,16 @@ class SEQ(Quantizer):
 
     def forward(self, latent: Tensor) -> Tensor:
         bound = scale_gradient(self.range, latent.numel() ** -0.5)
-        bins = LEVELS_A_UNIT * (latent / bound).clamp(-CLIP, CLIP)
-        return (bound / LEVELS_A_UNIT * straight_through(bins.round(), bins)).to(latent.dtype)
+        bins = LEVELS_PER_UNIT * (latent / bound).clamp(-CLIP, CLIP)
+        return (bound / LEVELS_PER_UNIT * straight_through(bins.round(), bins)).to(latent.dtype)
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8)."""
-        bins = LEVELS_A_UNIT * (latent / self.range).clamp(-CLIP, CLIP)
+        bins = LEVELS_PER_UNIT * (latent / self.range).clamp(-CLIP, CLIP)
         return bins.round().to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
-        level = self.range / LEVELS_A_UNIT
+        level = self.range / LEVELS_PER_UNIT
         return ternary_levels(level, level)
 
     def after_step(self, latent: Tensor) -> None:

@@ -30,7 +30,7 @@ WINDOW = 20
 PAPER_EPOCHS = 160
 #: Passes over the data per epoch in the log of ResNet-20.
 PASSES = 2
-BLOCKS_A_STAGE = 3
+BLOCKS_PER_STAGE = 3
 NAME = "released log"
 CAPTION = (
     " The released log is one run of the authors' code, whose epochs are two passes over the data; "
@@ -177,5 +177,5 @@ def released_name(layer: str) -> str:
     match = re.fullmatch(r"blocks\.(\d+)\.(conv\d)", layer)
     if match is None:
         return layer
-    stage, block = divmod(int(match[1]), BLOCKS_A_STAGE)
+    stage, block = divmod(int(match[1]), BLOCKS_PER_STAGE)
     return f"res{stage + 1}.{block}/{match[2]}"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.deploy.runtime.weights import exact_linear, random_codes, random_input
-from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.codes import FILTERS_PER_BLOCK, Codes
 from ttq_repro.files import ROOT
 
 pytest.importorskip("triton", reason="needs Triton")
@@ -72,8 +72,8 @@ def test_it_compiles_for_a_gpu_that_is_not_there(
         "depth": 9216,
         "terms": terms,
         "tile_rows": rows,
-        "tile_filters": FILTERS_A_BLOCK,
-        "tile_depth": gpu.PRODUCTS // FILTERS_A_BLOCK // rows,
+        "tile_filters": FILTERS_PER_BLOCK,
+        "tile_depth": gpu.PRODUCTS // FILTERS_PER_BLOCK // rows,
     }
     given = f"*{NAMES[dtype]}"
     types = {"words": "*i32", "rows": "i32", "filters": "i32", "x": given, "out": given}

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes, Window
+from ttq_repro.deploy.runtime.codes import FILTERS_PER_BLOCK, Codes, Window
 
 
 def random_codes(depth: int, filters: int, groups: int = 1, terms: int = 1, seed: int = 0) -> Codes:
     """Weights with all four codes, also in the unused filters of the last block."""
     generator = torch.Generator().manual_seed(seed)
-    blocks = groups * -(-(filters // groups) // FILTERS_A_BLOCK)
+    blocks = groups * -(-(filters // groups) // FILTERS_PER_BLOCK)
     words = torch.randint(-(2**31), 2**31, (blocks, depth), generator=generator)
     return Codes(
         words.int(),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FILTERS_A_BLOCK = 16
+FILTERS_PER_BLOCK = 16
 
 
 class Codes(NamedTuple):
@@ -39,7 +39,7 @@ class Codes(NamedTuple):
             ValueError: they are not, or do not fit together.
         """
         filters = len(self.bias)
-        blocks = -(-(filters // groups) // FILTERS_A_BLOCK)
+        blocks = -(-(filters // groups) // FILTERS_PER_BLOCK)
         shapes = (groups * blocks, depth), (len(self.levels), 4), (len(self.levels), filters)
         found = self.words.shape, self.levels.shape, self.scales.shape
         if found != shapes or filters % groups:
@@ -55,12 +55,12 @@ class Codes(NamedTuple):
         words = self.words.view(groups, -1, depth)
         weights = self.scales.new_zeros(groups, len(self.bias) // groups, depth)
         scales = self.scales.view(len(self.scales), groups, -1, 1)
-        for lane in range(FILTERS_A_BLOCK):
-            own = weights[:, lane::FILTERS_A_BLOCK]
+        for lane in range(FILTERS_PER_BLOCK):
+            own = weights[:, lane::FILTERS_PER_BLOCK]
             codes = (words[:, : own.shape[1]] >> 2 * lane).bitwise_and_(3)
             for levels, scale in zip(self.levels, scales, strict=True):
                 term = levels.index_select(0, codes.flatten()).view_as(own)
-                own += term.mul_(scale[:, lane::FILTERS_A_BLOCK])
+                own += term.mul_(scale[:, lane::FILTERS_PER_BLOCK])
         return weights.view(-1, depth)
 
 

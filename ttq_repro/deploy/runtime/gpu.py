@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.codes import FILTERS_A_BLOCK, Codes
+from ttq_repro.deploy.runtime.codes import FILTERS_PER_BLOCK, Codes
 
 #: For more rows, unpacking the weights once and using cuBLAS is faster.
 MOST_ROWS = 8
@@ -27,7 +27,7 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
     """
     depth, filters = x.shape[-1], len(codes.bias)
     codes.check(depth)
-    blocks = triton.cdiv(filters, FILTERS_A_BLOCK)
+    blocks = triton.cdiv(filters, FILTERS_PER_BLOCK)
     x = x.contiguous()
     out = x.new_empty(*x.shape[:-1], filters)
     rows = x.numel() // depth
@@ -40,8 +40,8 @@ def linear(x: Tensor, codes: Codes) -> Tensor:
                 depth=depth,
                 terms=len(codes.levels),
                 tile_rows=held,
-                tile_filters=FILTERS_A_BLOCK,
-                tile_depth=PRODUCTS // FILTERS_A_BLOCK // held,
+                tile_filters=FILTERS_PER_BLOCK,
+                tile_depth=PRODUCTS // FILTERS_PER_BLOCK // held,
             )
     return out
 

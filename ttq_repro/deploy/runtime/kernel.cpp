@@ -85,7 +85,7 @@ struct Lookup {
 #endif
 
 constexpr int LANES = sizeof(Vector) / sizeof(float);
-constexpr int VECTORS = FILTERS_A_BLOCK / LANES;
+constexpr int VECTORS = FILTERS_PER_BLOCK / LANES;
 constexpr int MOST_BLOCKS = 8;
 static_assert(ROWS <= MOST_ROWS && ROWS * VECTORS <= SUMS);
 
@@ -113,7 +113,7 @@ Vector read(const float* from) {
   const float* base = tile.add ? out : tile.bias + first;
   const float* scale = tile.scale + first;
   const int64_t left = tile.filters - first;
-  if (left < FILTERS_A_BLOCK) {
+  if (left < FILTERS_PER_BLOCK) {
     Vector spilled[VECTORS];
     UNROLLED for (int v = 0; v < VECTORS; ++v) spilled[v] = sums[v];
     return put_incomplete(base, scale, spilled, out, left);
@@ -138,7 +138,8 @@ struct Unpacked {
 
   explicit Unpacked(const Tile& tile) : unpacked(tile.unpacked) {}
   void operator()(int64_t n, Vector* weights) const {
-    for (int v = 0; v < VECTORS; ++v) weights[v] = read(unpacked + n * FILTERS_A_BLOCK + v * LANES);
+    const float* from = unpacked + n * FILTERS_PER_BLOCK;
+    for (int v = 0; v < VECTORS; ++v) weights[v] = read(from + v * LANES);
   }
 };
 
@@ -166,7 +167,7 @@ void compute(const Tile& tile, const Source& source, int64_t block) {
     UNROLLED for (int r = 0; r < R; ++r) {
       Vector done[VECTORS];
       UNROLLED for (int v = 0; v < VECTORS; ++v) done[v] = sums[r][b][v];
-      put(tile, r, (block + b) * FILTERS_A_BLOCK, done);
+      put(tile, r, (block + b) * FILTERS_PER_BLOCK, done);
     }
   }
 }
@@ -177,7 +178,7 @@ template <int R, typename Source>
 void compute_blocks(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);
   constexpr int B = FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS;
-  const int64_t blocks = (tile.filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
+  const int64_t blocks = (tile.filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
   int64_t block = 0;
   for (; block + B <= blocks; block += B) compute<R, B>(tile, source, block);
   for (; block < blocks; ++block) compute<R, 1>(tile, source, block);
@@ -198,7 +199,7 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   for (int64_t n = 0; n < blocks * depth; ++n) {
     Vector weights[VECTORS];
     lookup(words[n], weights);
-    std::memcpy(unpacked + n * FILTERS_A_BLOCK, weights, sizeof weights);
+    std::memcpy(unpacked + n * FILTERS_PER_BLOCK, weights, sizeof weights);
   }
 }
 

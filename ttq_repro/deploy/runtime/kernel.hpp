@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-constexpr int FILTERS_A_BLOCK = 16;
+constexpr int FILTERS_PER_BLOCK = 16;
 constexpr int MOST_ROWS = 16;
 constexpr int DEPTH_UNIT = 32;
 

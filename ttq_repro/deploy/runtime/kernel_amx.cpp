@@ -19,7 +19,7 @@ namespace {
 
 constexpr int ROWS = 16;
 constexpr int DEPTH = 32;                        // Inputs of a row that a tile holds.
-constexpr int WEIGHTS = FILTERS_A_BLOCK * DEPTH;  // Weights that a tile holds.
+constexpr int WEIGHTS = FILTERS_PER_BLOCK * DEPTH;  // Weights that a tile holds.
 constexpr int SUMS = 4;                          // Tiles of sums, each for one block of filters.
 
 int64_t chunks_of(int64_t depth) { return (depth + DEPTH - 1) / DEPTH; }
@@ -66,7 +66,8 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   };
   const __m512 firsts[2] = {table(first[0]), table(first[1])};
   const __m512 seconds[2] = {table(second[0]), table(second[1])};
-  const __m512i places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i places =
+      _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const auto codes = [&](const uint32_t* block, int64_t k) {
     // Beyond the depth any code will do, as the inputs there are zero.
     return _mm512_srlv_epi32(_mm512_set1_epi32(k < depth ? static_cast<int>(block[k]) : 0), places);
@@ -82,7 +83,7 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
           const __m512i both =
               _mm512_or_si512(_mm512_castps_si512(_mm512_permutevar_ps(firsts[part], one)),
                               _mm512_castps_si512(_mm512_permutevar_ps(seconds[part], other)));
-          _mm512_storeu_si512(unpacked + part * WEIGHTS / 2 + pair * FILTERS_A_BLOCK, both);
+          _mm512_storeu_si512(unpacked + part * WEIGHTS / 2 + pair * FILTERS_PER_BLOCK, both);
         }
       }
       unpacked += WEIGHTS;
@@ -93,7 +94,8 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
 // The high and low parts of up to 16 rows of inputs, padded with zeros after their depth.
 class Inputs {
  public:
-  Inputs(const Tile& tile, int rows) : step_(chunks_of(tile.stretches * tile.stretch) * DEPTH + DEPTH) {
+  Inputs(const Tile& tile, int rows)
+      : step_(chunks_of(tile.stretches * tile.stretch) * DEPTH + DEPTH) {
     static thread_local std::vector<uint16_t> kept;
     // A write at the end of a row may run past it by less than a vector.
     kept.resize(2 * ROWS * step_ + DEPTH);
@@ -137,12 +139,12 @@ class Inputs {
 // Writes the sums of a block to the output; `first` is the first filter of the block.
 void put(const Tile& tile, int rows, int64_t first, const float* sums) {
   const int64_t left = tile.filters - first;
-  const __mmask16 there = left < FILTERS_A_BLOCK ? (1 << left) - 1 : 0xFFFF;
+  const __mmask16 there = left < FILTERS_PER_BLOCK ? (1 << left) - 1 : 0xFFFF;
   const __m512 scale = _mm512_maskz_loadu_ps(there, tile.scale + first);
   for (int row = 0; row < rows; ++row) {
     float* out = tile.out + row * tile.out_step + first;
     const __m512 base = _mm512_maskz_loadu_ps(there, tile.add ? out : tile.bias + first);
-    const __m512 sum = _mm512_loadu_ps(sums + row * FILTERS_A_BLOCK);
+    const __m512 sum = _mm512_loadu_ps(sums + row * FILTERS_PER_BLOCK);
     _mm512_mask_storeu_ps(out, there, _mm512_fmadd_ps(scale, sum, base));
   }
 }
@@ -161,7 +163,7 @@ template <bool ONE_PASS>
 void compute(const Tile& tile, int rows) {
   if (tile.unpacked == nullptr) return compute_packed(tile, rows);
   const int64_t chunks = chunks_of(tile.stretches * tile.stretch);
-  const int64_t blocks = (tile.filters + FILTERS_A_BLOCK - 1) / FILTERS_A_BLOCK;
+  const int64_t blocks = (tile.filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
   const bool both = !ONE_PASS && !are_bfloat16(tile.levels);
   const Inputs inputs(tile, rows);
   TileShapes shapes;
@@ -198,9 +200,9 @@ void compute(const Tile& tile, int rows) {
     }
 #define PUT(b)                                              \
   if (b < count) {                                          \
-    float sums[ROWS * FILTERS_A_BLOCK];                     \
+    float sums[ROWS * FILTERS_PER_BLOCK];                     \
     TILE_STORE(b, sums, 64);                                \
-    put(tile, rows, (block + b) * FILTERS_A_BLOCK, sums);   \
+    put(tile, rows, (block + b) * FILTERS_PER_BLOCK, sums);   \
   }
     PUT(0)
     PUT(1)

@@ -13,7 +13,7 @@ from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import operators  # noqa: F401 (registers them)
 from ttq_repro.deploy.runtime.build import runtime
 from ttq_repro.deploy.runtime.codes import (
-    FILTERS_A_BLOCK,
+    FILTERS_PER_BLOCK,
     Codes,
     Window,
     dense_conv2d,
@@ -147,10 +147,10 @@ def packed_layer(
 def _words(index: Tensor) -> Tensor:
     """Pack 16 filters into each word. Shapes: (groups, filters, depth) uint8 to ``Codes.words``."""
     depth = index.shape[2]
-    padded = F.pad(index, (0, 0, 0, -index.shape[1] % FILTERS_A_BLOCK))
-    blocks = padded.view(-1, FILTERS_A_BLOCK, depth)
+    padded = F.pad(index, (0, 0, 0, -index.shape[1] % FILTERS_PER_BLOCK))
+    blocks = padded.view(-1, FILTERS_PER_BLOCK, depth)
     words = torch.zeros(len(blocks), depth, dtype=torch.int32)
-    for lane in range(FILTERS_A_BLOCK):
+    for lane in range(FILTERS_PER_BLOCK):
         words |= blocks[:, lane].int() << 2 * lane
     return words
 

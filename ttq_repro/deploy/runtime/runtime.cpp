@@ -48,9 +48,9 @@ std::atomic<int64_t> current_level = ternary_level();
 
 // Where unpacking is faster, a task has this many tiles, and the weights of a block of filters are
 // unpacked once for all of them.
-constexpr int64_t TILES_A_TASK = 64;
+constexpr int64_t TILES_PER_TASK = 64;
 // Otherwise, weights stay packed, and a task has one tile and this many blocks of filters.
-constexpr int64_t BLOCKS_A_TASK = 8;
+constexpr int64_t BLOCKS_PER_TASK = 8;
 // The most floats that images padded together may take; a larger image is padded by itself.
 constexpr int64_t MOST_FRAMED = 1 << 18;
 
@@ -63,9 +63,9 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
   const Parts tiles(rows, kernel.rows);
   const int64_t fit = std::min<int64_t>(kernel.most_unpacked / weights.depth, kernel.blocks);
   const bool unpacks = rows >= kernel.least_rows && fit > 0;
-  const Parts runs(tiles.parts, unpacks ? TILES_A_TASK : 1);
-  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK), unpacks ? fit : BLOCKS_A_TASK);
-  const int64_t unit = FILTERS_A_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
+  const Parts runs(tiles.parts, unpacks ? TILES_PER_TASK : 1);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_PER_BLOCK), unpacks ? fit : BLOCKS_PER_TASK);
+  const int64_t unit = FILTERS_PER_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
   in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
     thread_local std::vector<float> unpacked;
     // All blocks for a run of tiles come before the next run, while its inputs are in the cache.
@@ -74,13 +74,13 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
     const int64_t group = task / blocks.parts / runs.parts;
     const int64_t first_block = blocks.begin(part);
     const int64_t count = blocks.size(part);
-    const int64_t first = first_block * FILTERS_A_BLOCK;
+    const int64_t first = first_block * FILTERS_PER_BLOCK;
     const int64_t filter = group * weights.filters + first;
     Tile tile = common;
     tile.words = weights.words + (group * blocks.count + first_block) * weights.depth;
     tile.bias = weights.bias + filter;
     tile.out_step = all;
-    tile.filters = std::min(count * FILTERS_A_BLOCK, weights.filters - first);
+    tile.filters = std::min(count * FILTERS_PER_BLOCK, weights.filters - first);
     for (int64_t term = 0; term < weights.terms; ++term) {
       tile.levels = weights.levels + 4 * term;
       tile.scale = weights.scales + term * all + filter;

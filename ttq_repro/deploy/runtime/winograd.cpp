@@ -13,7 +13,7 @@
 namespace {
 
 // Windows in a run, so few that their inputs, and sums for some filters, fit into a cache.
-constexpr int64_t WINDOWS_A_RUN = 128;
+constexpr int64_t WINDOWS_PER_RUN = 128;
 // The most floats of transformed weights at a time.
 constexpr int64_t MOST_WEIGHTS = 1 << 18;
 // Floats between matrices whose values are written together: one cache line. Without this gap, all
@@ -52,12 +52,12 @@ void multiply(const Kernel& kernel, Tile tile, const float* inputs, int64_t rows
 const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const Images& in,
                              int64_t height, int64_t width) {
   if (in.stride[0] != 1 || in.stride[1] != 1) return nullptr;
-  if (in.channels / weights.groups % FILTERS_A_BLOCK != 0) return nullptr;
+  if (in.channels / weights.groups % FILTERS_PER_BLOCK != 0) return nullptr;
   for (int n = 0; n < kernel.winograds; ++n) {
     const Winograd& winograd = kernel.winograd[n];
     if (winograd.taps != in.kernel[0] || winograd.taps != in.kernel[1]) continue;
     const int64_t windows = in.images * Windows(winograd, height, width).of_an_image();
-    const int64_t ours = (windows + WINDOWS_FOR_WEIGHTS * ceil_div(windows, WINDOWS_A_RUN)) *
+    const int64_t ours = (windows + WINDOWS_FOR_WEIGHTS * ceil_div(windows, WINDOWS_PER_RUN)) *
                          winograd.products * winograd.products;
     if (ours < in.images * height * width * winograd.taps * winograd.taps) return &winograd;
   }
@@ -70,16 +70,16 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const int64_t all = weights.groups * weights.filters;
   const int64_t products = winograd.products * winograd.products;
   const Windows windows(winograd, height, width);
-  const int64_t fit = MOST_WEIGHTS / (products * depth * FILTERS_A_BLOCK);
-  const Parts blocks(ceil_div(weights.filters, FILTERS_A_BLOCK),
+  const int64_t fit = MOST_WEIGHTS / (products * depth * FILTERS_PER_BLOCK);
+  const Parts blocks(ceil_div(weights.filters, FILTERS_PER_BLOCK),
                      std::clamp<int64_t>(fit, 1, kernel.blocks));
-  const std::vector<float> zeros(kernel.blocks * FILTERS_A_BLOCK);
+  const std::vector<float> zeros(kernel.blocks * FILTERS_PER_BLOCK);
   // Each step has at most one run per thread.
-  const Parts steps(in.images * windows.of_an_image(), WINDOWS_A_RUN * threads);
+  const Parts steps(in.images * windows.of_an_image(), WINDOWS_PER_RUN * threads);
   const auto inputs = std::make_unique_for_overwrite<float[]>(
-      weights.groups * products * threads * (WINDOWS_A_RUN * depth + GAP));
+      weights.groups * products * threads * (WINDOWS_PER_RUN * depth + GAP));
   for (int64_t step = 0; step < steps.parts; ++step) {
-    const Parts runs(steps.size(step), WINDOWS_A_RUN);
+    const Parts runs(steps.size(step), WINDOWS_PER_RUN);
     const auto an_input = [&](int64_t run) { return runs.size(run) * depth + GAP; };
     // The inputs of a group and run: (products, windows of the run, depth), GAPs after products.
     const auto inputs_of = [&](int64_t group, int64_t run) {
@@ -102,9 +102,9 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       const int64_t part = task % blocks.parts;
       const int64_t run = task / blocks.parts % runs.parts;
       const int64_t group = task / blocks.parts / runs.parts;
-      const int64_t first = blocks.begin(part) * FILTERS_A_BLOCK;
+      const int64_t first = blocks.begin(part) * FILTERS_PER_BLOCK;
       const int64_t filter = group * weights.filters + first;
-      const int64_t width_of_sums = blocks.size(part) * FILTERS_A_BLOCK;
+      const int64_t width_of_sums = blocks.size(part) * FILTERS_PER_BLOCK;
       const int64_t a_weight = width_of_sums * depth + GAP;
       const int64_t a_sum = width_of_sums * runs.size(run) + GAP;
       unpacked.resize(products * a_weight);

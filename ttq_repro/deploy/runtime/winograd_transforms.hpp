@@ -50,7 +50,7 @@ struct Transformations {
                       float* to, int64_t step) {
     const Lookup lookup(levels);
     for (int64_t block = 0; block < blocks; ++block, words += R * R * channels) {
-      for (int64_t channel = 0; channel < channels; ++channel, to += FILTERS_A_BLOCK) {
+      for (int64_t channel = 0; channel < channels; ++channel, to += FILTERS_PER_BLOCK) {
         Vector unpacked[R * R][VECTORS];
         for (int n = 0; n < R * R; ++n) lookup(words[n * channels + channel], unpacked[n]);
         for (int v = 0; v < VECTORS; ++v) {

@@ -207,6 +207,12 @@ def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:
     )
 
 
+def test_without_a_required_number_of_images_the_time_is_unknown(tmp_path: Path) -> None:
+    write(cell("resnet20_fp", "seed=9"), Workspace(tmp_path), 50)
+    (planned,) = make_plan([cell("resnet20_fp", "data.images=null")], Workspace(tmp_path)).runs
+    assert planned.state().startswith("missing, time unknown at 1,000 images/s")
+
+
 def on_photographs(root: Path, *given: str, data: str = "ilsvrc12") -> Run:
     """A run on tiny photographs, 18 to train and 6 to test on."""
     images = [] if data == "imagenette" else ["data.images={train:18,val:6}"]

@@ -148,13 +148,10 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
 def _training_images(run: Run, found: Survey | None) -> int | None:
     """The number of training images if known: as counted, or as its config says."""
     data = run.config["data"]
-    if found is not None:
-        images = found.images["train"]
-    elif "images" in data:
-        images = data["images"]["train"]
-    else:
+    images = data.get("images") if found is None else found.images
+    if images is None:
         return None
-    return images - round(data.get("held_out", 0) * images)
+    return images["train"] - round(data.get("held_out", 0) * images["train"])
 
 
 def _print_warning(message: str) -> None:

@@ -28,6 +28,7 @@ LINES = [
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
     ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
+    ("sizes", "networks=[{title: x, packed: 5}]", "packed=5: must be a path, got 5"),
     ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
 ]
 

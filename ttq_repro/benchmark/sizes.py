@@ -16,7 +16,7 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import Packable, untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_list, check_option
+from ttq_repro.checks import check_list, check_option, check_path
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
@@ -112,8 +112,9 @@ def _trained(packed: str) -> tuple[Packable, str]:
     """The network of a packed file with the float weights of its run, and a label for the run.
 
     Raises:
-        UserError: a file is missing, or the files are of several runs.
+        UserError: ``packed`` is not a path, a file is missing, or the files are of several runs.
     """
+    check_option("packed", packed, check_path)
     path = ROOT / packed
     described, _ = open_packed(path, "unpacked")
     made = described.provenance

@@ -14,8 +14,8 @@ class Quantizer(nn.Module):
     Once attached by :func:`ttq_repro.quantizers.quantize_`, it runs whenever the layer reads its
     weight. A subclass must define only ``forward``. The other methods are hooks with neutral
     defaults, so that the trainer treats all quantizers alike. :mod:`ttq_repro.quantizers.loop`
-    calls the epoch and step hooks for all layers. ``codes``, ``levels`` and the hooks that are
-    given weights are called under ``torch.no_grad()``.
+    calls the epoch and step hooks for all layers. These hooks, ``initialize``, ``codes`` and
+    ``levels`` are called under ``torch.no_grad()``.
 
     All persistent state (masks, codebooks, assignments, the stage) is part of the state dict, so
     that a checkpoint restores it.

@@ -202,7 +202,8 @@ def test_a_bad_option_leaves_the_model_alone() -> None:
     assert not any(parametrize.is_parametrized(module) for module in model.modules())
 
 
-def test_a_quantizer_that_fails_leaves_the_model_alone() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_quantizer_that_fails_leaves_the_model_alone(shared: bool) -> None:
     class TooPicky(BinaryConnect):
         def initialize(self, latent: torch.Tensor) -> None:
             super().initialize(latent)
@@ -210,6 +211,9 @@ def test_a_quantizer_that_fails_leaves_the_model_alone() -> None:
                 raise RuntimeError("no linear layers")
 
     model = network()
+    if shared:
+        model.insert(3, nn.Conv2d(4, 4, 3, groups=2))
+        model[3].weight = model[2].weight
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(RuntimeError, match="no linear layers"):
         quantize_(model, partial(TooPicky, rescale=True))

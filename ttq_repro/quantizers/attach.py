@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 from ttq_repro.quantizers.base import Quantizer, check_latent
@@ -131,11 +131,10 @@ def quantize_(
     quantizers = [factory() for _ in chosen]
     if not isinstance(quantizers[0], Quantizer):
         raise TypeError(f"the factory made a {type(quantizers[0]).__name__}, not a quantizer")
-    originals: dict[nn.Module, Tensor] = {}
+    originals = {one.module: _weight(one.module).detach().clone() for one in chosen}
     try:
         for decision, quantizer in zip(chosen, quantizers, strict=True):
             weight = _weight(decision.module)
-            originals[decision.module] = weight.detach().clone()
             quantizer.to(weight.device)
             with torch.no_grad():
                 quantizer.initialize(weight)

@@ -48,7 +48,7 @@ def test_a_stand_in_says_so(tmp_path: Path) -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
     put(Workspace(tmp_path), planned[0], trained(planned[0], 1))
     text = figure4(planned, Workspace(tmp_path)).markdown()
-    assert "and 1,100 to test on, stands in" in text
+    assert "for training, 1,100 for testing" in text
     assert (
         "Not run: DoReFa 1-32-32, TWN, TTQ; to train: `make reproduce-figure4 BUDGET=short" in text
     )

@@ -50,7 +50,7 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
         assert bars[0][:, 0] == pytest.approx([35 - 50**0.5, 35 + 50**0.5])
         assert bars[1][:, 1] == pytest.approx([(11 - 2**0.5) * factor, (11 + 2**0.5) * factor])
         assert axes.lines[0].get_ydata() == pytest.approx([8 * factor] * 2)
-        assert [text.get_text() for text in axes.texts] == ["0.05"]
+        assert [text.get_text() for text in axes.texts] == [".05"]
         # Nothing was measured between points.
         assert [bars.lines[0].get_linestyle() for bars in (constant, threshold)] == [":", "None"]
         # One seed has no s.d., neither in the panel nor in the legend.

@@ -58,7 +58,7 @@ def test_a_stand_in_is_labelled(
     planned = cells(name, "short", "dataset=imagenette")
     put(workspace, planned[-1], trained(planned[-1], 1, 0.31))
     text = table(planned, workspace).markdown()
-    assert "Not the paper's numbers: imagenette, with 4,500 photographs to train on" in text
+    assert "Not the paper's numbers: imagenette instead, 4,500 photographs for training" in text
     assert "| 31.00 (n=1) |" in text
     count = trained(planned[-1], 1, 0.31).test_images
     assert f"With {count:,} test images, their choice" in text

@@ -43,8 +43,8 @@ def stand_in(cell: Cell) -> str:
     if cell.run.is_result:
         images = cell.run.config["data"]["images"]
         return (
-            f"Not the paper's numbers: {cell.run.dataset}, with {images['train']:,} photographs to "
-            f"train on and {images['val']:,} to test on, stands in for the paper's data set."
+            f"Not the paper's numbers: {cell.run.dataset} instead, {images['train']:,} photographs "
+            f"for training, {images['val']:,} for testing."
         )
     return (
         f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "

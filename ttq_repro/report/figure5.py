@@ -129,11 +129,13 @@ def _draw_sweep(axes: Axes, points: list[CellRecords], metric: str, **look: Any)
     if points[0].cell.labels["series"] == "threshold":
         for one, at, height in zip(points, x, y, strict=True):
             axes.annotate(
-                one.title.removeprefix("t = "),
+                # .01 and .02 fit side by side, 0.01 and 0.02 would not.
+                one.title.removeprefix("t = 0"),
                 (at.mean(), height.mean()),
-                (2, 4),  # To the left, as the constant sparsities fall toward the right.
+                (0, -4),  # Below, as the constant sparsities lie above.
                 textcoords="offset points",
-                ha="right",
+                ha="center",
+                va="top",
                 fontsize=6.5,
                 color=look["color"],
                 path_effects=OUTLINED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -123,9 +122,14 @@ def cells_by_setting(claims: Sequence[Claim], workspace: Workspace) -> dict[str,
 
 
 def _at_each_setting(rule: WeightedSum, cells: Mapping[str, list[Cell]]) -> list[list[Cell]]:
-    by_setting: dict[str, list[Cell]] = defaultdict(list)
-    for _, network in rule.terms:
-        for cell in cells[network.artifact]:
-            if network.labels.items() <= cell.labels.items():
-                by_setting[cell.setting].append(cell)
-    return [found for found in by_setting.values() if len(found) == len(rule.terms)]
+    """The cells of the rule's terms, in their order, at every setting that has all of them."""
+    by_term = [
+        {
+            cell.setting: cell
+            for cell in cells[network.artifact]
+            if network.labels.items() <= cell.labels.items()
+        }
+        for _, network in rule.terms
+    ]
+    common = [setting for setting in by_term[0] if all(setting in found for found in by_term)]
+    return [[found[setting] for found in by_term] for setting in common]

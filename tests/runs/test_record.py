@@ -29,8 +29,8 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "Expecting value"),
-        ("{", "Expecting property name"),
+        ("", "EOF while parsing a value"),
+        ("{", "EOF while parsing an object"),
         ("[]", "no attribute"),
         ("null", "no attribute"),
         ('{"schema": 1}', "schema 1, expected 2"),

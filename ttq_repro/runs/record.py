@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from ttq_repro.files import write_atomically
 from ttq_repro.runs.run import RunKey
@@ -95,7 +96,8 @@ class Record:
         """
         try:
             stored = path.read_bytes()
-            content = json.loads(stored)
+            # Twice as fast as json.loads, which matters with thousands of records.
+            content = from_json(stored, cache_strings="keys")
             if content.get("schema") != SCHEMA:
                 raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
             sealed, _, seal = stored.rpartition(SEAL)

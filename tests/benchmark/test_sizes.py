@@ -129,6 +129,21 @@ def test_an_untrained_network_says_so(request_: Config) -> None:
         assert ("packed" in entry) != entry.get("codes_from", "").startswith("untrained, ")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        ([], "networks: a: no layer is quantized"),
+        ([3], "overrides: 3 is not text"),
+    ],
+)
+def test_an_untrained_network_that_cannot_be_packed_is_named(
+    overrides: list[object], why: str
+) -> None:
+    entry = {"title": "a", "codes_from": "", "overrides": overrides, "side": 32}
+    with pytest.raises(UserError, match=why):
+        measure({"networks": [entry]})
+
+
 def test_a_target_that_is_not_met_is_named(request_: Config) -> None:
     entry = request_["networks"][0] | {"targets": {"2 bits": [16, 99]}}
     sizes = dict(measure({"networks": [entry]}))["sizes"]

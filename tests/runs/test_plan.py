@@ -350,17 +350,30 @@ def test_side_by_side_is_measured_on_a_share_of_the_cores(
     assert plan.seconds == pytest.approx(2 * 2 * FEW / 50)
 
 
-def test_images_that_cannot_be_read_leave_the_measured_steps(
-    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("root", "state"),
+    [
+        ("null", "missing, about 57 s at 50 images/s (measured now)"),
+        # With a folder that cannot be read nothing can be trained, however fast.
+        ("somewhere", "missing, time unknown"),
+    ],
+)
+def test_images_that_cannot_be_read_leave_the_measured_steps_if_no_folder_was_named(
+    root: str,
+    state: str,
+    tiny_run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def load(*_: object) -> None:
         raise DataError("no images")
 
     monkeypatch.setattr("ttq_repro.runs.measure.step_speed", lambda *_: 50.0)
     monkeypatch.setattr("ttq_repro.runs.measure.load_data", load)
-    plan = measured(make_plan([tiny_run()], Workspace(tmp_path)), Workspace(tmp_path))
+    run = tiny_run(f"data.root={root}")
+    plan = measured(make_plan([run], Workspace(tmp_path)), Workspace(tmp_path))
     assert "data: no images" in plan.lines()
-    assert plan.runs[0].state() == "missing, about 57 s at 50 images/s (measured now)"
+    assert plan.runs[0].state() == state
 
 
 @pytest.mark.parametrize(

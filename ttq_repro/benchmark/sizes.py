@@ -82,7 +82,8 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     network that a run starts from.
 
     Raises:
-        UserError: there are no networks, an entry is incomplete, or its files are of several runs.
+        UserError: there are no networks, an entry is incomplete or quantizes no layer, or its files
+            are of several runs.
     """
     check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
@@ -93,6 +94,8 @@ def measure(request: Config) -> list[tuple[str, Table]]:
         packable, source = (_trained if is_trained else _untrained)(*described)
         labels = [title, source]
         packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
+        if not packed[True].layers:
+            raise UserError(f"networks: {title}: no layer is quantized")
         sizes += [
             [*labels, *row] for row in _rows(packable.network, packed, entry.get("targets", {}))
         ]

@@ -39,8 +39,11 @@ def compose_config(name: str, overrides: list[str]) -> Config:
     """The resolved config ``configs/NAME.yaml`` under Hydra overrides, as plain containers.
 
     Raises:
-        UserError: the config does not accept an override.
+        UserError: the config does not accept an override, or one is not text.
     """
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(f"overrides: {override!r} is not text, such as 'seed=1'")
     return copy.deepcopy(_composed(name, tuple(overrides)))
 
 

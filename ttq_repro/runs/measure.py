@@ -95,6 +95,8 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 data = load_data(run.config["data"], workspace.cache, workers)
             except DataError as error:
                 plan = replace(plan, problem=error)
+                if run.config["data"]["root"] is not None:  # The plan will end with this error.
+                    break
         images = data.train_images if data else planned.images
         with share_of_cores(plan.jobs * run.processes) as threads:
             try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.execute import execute
@@ -65,6 +68,24 @@ def test_the_child_starts_from_the_parents_weights(tiny_run: MakeRun) -> None:
     child = load_file(workspace.weights(run))
     latent = child["linear.parametrizations.weight.original"]
     torch.testing.assert_close(latent, parent["linear.weight"])
+
+
+def test_a_child_sees_other_views_of_the_images_than_its_parent_of_the_same_seed(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, original = [], ArraySource.train_loader
+
+    def train_loader(source: ArraySource, batch_size: int, seed: int, *rest: Any) -> Any:
+        loader = original(source, batch_size, seed, *rest)
+        views.append(next(iter(loader))[0])
+        return loader
+
+    monkeypatch.setattr(ArraySource, "train_loader", train_loader)
+    for seed in (1, 2):
+        execute(tiny_run("quantizer=ttq", "parent=auto", f"seed={seed}"))
+    assert len(views) == 4
+    for one, other in combinations(views, 2):
+        assert not torch.equal(one, other)
 
 
 def test_a_record_keeps_the_weights_before_and_after(tiny_run: MakeRun) -> None:

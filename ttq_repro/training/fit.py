@@ -83,7 +83,9 @@ def fit(
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
     device = device_of(trainer_config["accelerator"], share)
-    loader = data.train_loader(recipe.batch_size, config["seed"], share, device)
+    seed = config["seed"]
+    views = seed if parent is None else _seed_after_parent(seed)
+    loader = data.train_loader(recipe.batch_size, views, share, device)
     compiled = is_compiled(trainer_config, recipe.epochs * len(loader), device)
     watch = Watch(trainer_config["degenerate"], say)
     compilation = Compilation(device, watch.warn)
@@ -101,7 +103,7 @@ def fit(
         recipe=recipe,
         mean=mean,
         std=std,
-        seed=config["seed"],
+        seed=seed,
         share=share,
         distillation=distillation,
     )
@@ -187,6 +189,15 @@ def fit(
             "deterministic": device.type == "cpu" and share.world <= 2,
         },
     )
+
+
+def _seed_after_parent(seed: int) -> int:
+    """The seed of the order and the augmentation of the images of a run with a parent.
+
+    With ``seed`` itself, which its parent had, it would only see again what its parent was trained
+    on, batch by batch.
+    """
+    return int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0])
 
 
 def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Trainer:

@@ -25,7 +25,7 @@ ARTIFACTS = {
     "ablations": ("tables/ablations.md", 17),
     "comparison": ("tables/comparison.md", 13),
     "equality": ("tables/equality.md", 2),
-    "best_ternary": ("tables/best_ternary.md", 15),
+    "best_ternary": ("tables/best_ternary.md", 16),
 }
 
 

@@ -17,6 +17,10 @@ from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
 
 CHOSEN = "twn_distilled"
+#: The runs that the row of the chosen method rests on.
+COMPARED = (
+    ("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision"), ("test", "control"),
+)  # fmt: skip
 
 
 def failing(cell: Cell, seed: int, wrong: int) -> Record:
@@ -34,19 +38,24 @@ def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
     place = by_place(planned)
     for method, wrong in (("full_precision", 100), ("seq", 95), (CHOSEN, 90)):
         put(workspace, place["selection", method], failing(place["selection", method], 1, wrong))
-    for seed, (float_wrong, ternary_wrong) in enumerate(((105, 85), (106, 88), (104, 86)), 1):
-        for method, wrong in (("full_precision", float_wrong), (CHOSEN, ternary_wrong)):
+    for seed, wrongs in enumerate(((105, 80, 85), (106, 82, 88), (104, 84, 86)), 1):
+        for method, wrong in zip(("full_precision", "control", CHOSEN), wrongs, strict=True):
             cell = place["test", method]
             put(workspace, cell, failing(cell, seed, wrong))
     table = best_ternary(planned, workspace, CHOSEN)
     rows = {row[0]: row[2:] for row in table.rows}
-    assert len(rows) == 13
-    assert rows["full precision"] == ["10.00 (n=1)", "10.50 ± 0.10 (n=3)", "-"]
-    held_out, tested, against = rows["TWN, distilled (chosen)"]
+    assert len(rows) == 14
+    assert rows["full precision"] == ["10.00 (n=1)", "10.50 ± 0.10 (n=3)", "-", "-"]
+    held_out, tested, against, against_control = rows["TWN, distilled (chosen)"]
     assert (held_out, tested) == ("9.00 (n=1)", "8.63 ± 0.15 (n=3)")
     assert against.startswith("-1.87 [-")
-    assert rows["SEQ"] == ["9.50 (n=1)", "-", "-"]
-    assert rows["TTQ"] == ["not run", "-", "-"]
+    assert against_control.startswith("+0.43 [-")
+    control = rows["full precision, trained further and distilled (control)"]
+    assert control[:2] == ["-", "8.20 ± 0.20 (n=3)"]
+    assert control[2].startswith("-2.30 [-")
+    assert control[3] == "-"
+    assert rows["SEQ"] == ["9.50 (n=1)", "-", "-", "-"]
+    assert rows["TTQ"] == ["not run", "-", "-", "-"]
     assert "does not have the lowest" not in table.note
     note = best_ternary(planned, workspace, "seq").note
     assert (
@@ -55,14 +64,12 @@ def test_what_is_chosen_on_images_held_out_is_tested(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "on_gpu", [("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")]
-)
+@pytest.mark.parametrize("on_gpu", COMPARED)
 def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], tmp_path: Path) -> None:
     """Whichever run is on the GPU: held out or tested, ours or the one it is compared with."""
     workspace, planned = Workspace(tmp_path), cells("best_ternary")
     place = by_place(planned)
-    for stage, method in (("selection", CHOSEN), ("test", CHOSEN), ("test", "full_precision")):
+    for stage, method in COMPARED:
         kind = "CUDA" if (stage, method) == on_gpu else "CPU"
         made = failing(place[stage, method], 1, 100)
         put(
@@ -98,13 +105,13 @@ def test_a_method_asked_for_alone_is_compared_with_nothing(tmp_path: Path) -> No
     cell = by_place(planned)["test", CHOSEN]
     put(Workspace(tmp_path), cell, failing(cell, 1, 90))
     (row,) = best_ternary(planned, Workspace(tmp_path), CHOSEN).rows
-    assert row[2:] == ["not run", "9.00 (n=1)", "-"]
+    assert row[2:] == ["not run", "9.00 (n=1)", "-", "-"]
 
 
 def test_without_records_nothing_is_made_up(tmp_path: Path) -> None:
     text = best_ternary(cells("best_ternary"), Workspace(tmp_path), CHOSEN).markdown()
     assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
-    assert text.count("not run") == 13 + 2 + 1, "held out, tested, and the command"
+    assert text.count("not run") == 13 + 3 + 1, "held out, tested, and the command"
 
 
 def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:
@@ -118,7 +125,14 @@ def test_caveats_name_the_stage_of_a_run(tmp_path: Path) -> None:
 def test_what_is_tested_is_what_is_chosen() -> None:
     artifact = compose_config("reproduce", ["artifact=best_ternary"])["artifact"]
     tested = [cell["method"] for cell in artifact["cells"] if cell["stage"] == "test"]
-    assert tested == ["full_precision", artifact["options"]["chosen"]]
+    assert tested == ["full_precision", artifact["options"]["chosen"], "control"]
+
+
+def test_the_control_differs_from_what_is_chosen_in_its_quantizer_alone() -> None:
+    place = by_place(cells("best_ternary"))
+    chosen, control = (place["test", method].run for method in (CHOSEN, "control"))
+    assert control.quantizer == "full_precision"
+    assert control.config | {"quantizer": None} == chosen.config | {"quantizer": None}
 
 
 @pytest.mark.parametrize("method", ["twn", "twn_distilled"])

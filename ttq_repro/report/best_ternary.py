@@ -7,7 +7,6 @@ from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     CellRecords,
     at_one_setting,
-    basis,
     error_over_seeds,
     with_machines,
 )
@@ -21,10 +20,16 @@ CAPTION = (
     "were held out from their training and from that of their parent. The chosen method is then "
     "trained on all training images and tested. Its difference from full precision, in points, "
     "is taken over the same seeds and test images, with its 95% interval; a single seed has "
-    "none. Distilled: also learns from the outputs of its full-precision parent."
+    "none. Distilled: also learns from the outputs of its full-precision parent. Control: full "
+    "precision trained further just as the chosen method is, which has nothing to do with the "
+    "choice."
 )
-HEADER = ["method", "budget, precision", "held-out error", "test error", "minus full precision"]
-FULL_PRECISION = "full_precision"
+HEADER = [
+    "method", "budget, precision", "held-out error",
+    "test error", "minus full precision", "minus control",
+]  # fmt: skip
+#: What the others are compared with; the control with full precision, too.
+REFERENCES = ("full_precision", "control")
 
 
 def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
@@ -35,28 +40,31 @@ def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
         for stage in ("selection", "test")
     )
     errors = _errors(held_out)
-    mark = chosen if chosen in errors else None
-    rows = [_row(one, tested, mark) for one in held_out.values()]
+    rows = [
+        _row(method, held_out.get(method), tested, is_chosen=method == chosen and method in errors)
+        for method in dict.fromkeys([*held_out, *tested])
+    ]
     note = notes_on(found, _choice(errors, chosen))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
-def _row(one: CellRecords, tested: dict[str, CellRecords], chosen: str | None) -> list[str]:
-    method = _method(one)
-    mark = " (chosen)" if method == chosen else ""
-    name = f"{one.title}{mark}"
-    if method not in tested:
-        return [name, basis(one), error_of(one), NOTHING, NOTHING]
-    ours, full_precision = tested[method].records, {}
-    # A request for only some methods may lack full precision.
-    if method != FULL_PRECISION and FULL_PRECISION in tested:
-        full_precision = tested[FULL_PRECISION].records
-    compared = [full_precision[seed] for seed in ours if seed in full_precision]
-    shown = (*one.records.values(), *ours.values(), *compared)
-    rests_on = with_machines(one.cell.setting, (record.machine for record in shown))
+def _row(
+    method: str, held_out: CellRecords | None, tested: dict[str, CellRecords], *, is_chosen: bool
+) -> list[str]:
+    cells = [one for one in (held_out, tested.get(method)) if one]
+    ours = tested[method].records if method in tested else {}
+    others = REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES
+    # A request for only some methods may lack these.
+    compared = {name: tested[name].records for name in others if name in tested}
+    shown = [record for one in cells for record in one.records.values()]
+    shown += [records[seed] for records in compared.values() for seed in ours if seed in records]
     return [
-        name, rests_on, error_of(one), error_of(tested[method]), difference(ours, full_precision)
-    ]  # fmt: skip
+        cells[0].title + (" (chosen)" if is_chosen else ""),
+        with_machines(cells[0].cell.setting, (record.machine for record in shown)),
+        error_of(held_out) if held_out else NOTHING,
+        error_of(tested[method]) if method in tested else NOTHING,
+        *(difference(ours, compared.get(name, {})) for name in REFERENCES),
+    ]
 
 
 def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
@@ -64,7 +72,7 @@ def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
     return {
         method: error.mean
         for method, one in held_out.items()
-        if method != FULL_PRECISION and (error := error_over_seeds(one.records.values()))
+        if method not in REFERENCES and (error := error_over_seeds(one.records.values()))
     }
 
 

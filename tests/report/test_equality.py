@@ -59,6 +59,7 @@ def fill(
     ("bf16", "difference", "said"),
     [
         ((1002, 1011, 999), "+0.04 [", "agree"),
+        ((1021, 1026, 1016), "+0.21 [", "agree, but not equal"),
         ((1102, 1111, 1099), "+1.04 [", "differ"),
         ((1052, 1011, 960), "+0.08 [", "undecided at this n"),
         ((1000,), "+0.00 (n=1)", "undecided at this n"),
@@ -136,7 +137,7 @@ def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Pa
         "- full precision, short, bf16: 10.50 ± 0.05 (n=3) on CPUs, 10.00 ± 0.05 (n=3) on GPUs, "
         "difference +0.50 ["
     )
-    assert first.endswith("(n=3): undecided at this n")
+    assert first.endswith("(n=3): undecided at this n, but not equal")
     assert not [line for line in others if "on CPUs" in line]
 
 

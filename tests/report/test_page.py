@@ -209,10 +209,11 @@ def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
         for one in with_one(Judgement(BY_ID[FIRST], Verdict.UNDECIDED))
     ]
     assert answer(sizes).endswith(
-        "- CIFAR-10, 37 claims: 0 reproduced, 0 not reproduced, 1 undecided at this n, 36 not run\n"
+        "- CIFAR-10, 34 claims: 0 reproduced, 0 not reproduced, 1 undecided at this n, 33 not run\n"
         "- ImageNet, 33 claims: all not run\n"
         "- Size and speed, 6 claims: 0 reproduced, 3 true by construction, 0 not reproduced, "
         "3 not run\n"
+        "- Our own control, 3 claims: all not run\n"
     )
 
 

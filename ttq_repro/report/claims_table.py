@@ -12,13 +12,14 @@ from ttq_repro.report.ledger import Judgement, Verdict
 from ttq_repro.table import NOTHING, Table
 
 CAPTION = (
-    "The paper's claims and our verdicts. Ours: the mean over n seeds of the final epoch, with "
-    "its 95% interval. A claim is reproduced if the whole interval lies within the accepted "
-    "range, not reproduced if all of it lies outside, and undecided otherwise; a single seed "
-    "decides nothing. Only runs at the `paper` budget decide. A number beside a claim that is "
-    "not run comes from a shorter budget, at which a claim about a direction may have held or "
-    "failed. Seeds trained on CPUs and on GPUs are pooled and marked `CPU and GPU`; the equality "
-    "table shows how far apart the two are."
+    "The paper's claims, three more against a control of ours, and our verdicts. Ours: the mean "
+    "over n seeds of the final epoch, with its 95% interval. A claim is reproduced if the whole "
+    "interval lies within the accepted range, not reproduced if all of it lies outside, and "
+    "undecided otherwise; a single seed decides nothing. Only runs at the `paper` budget decide. A "
+    "number beside a claim that is not run comes from a shorter budget, at which a claim about a "
+    "direction may have held or failed. The intervals are for a number of seeds fixed in advance; "
+    "adding seeds until a claim is decided makes them optimistic. Seeds trained on CPUs and on "
+    "GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart the two are."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

@@ -37,10 +37,10 @@ CAPTION = (
     "the means, in points, has Welch's 95% interval. Seeds are not paired: two runs of one seed "
     "share their initialization and order of images, but their results are no more alike than "
     "those of two different seeds. The two precisions agree if the whole interval lies within "
-    f"±{MARGIN}, even if it excludes 0. Same as bf16: float32 was compiled or replayed just as "
-    "bf16 was; only the precision differs. Plain: float32 ran kernel by kernel, neither compiled "
-    "nor replayed. Below the table, by the same rule: CPUs against GPUs, whose runs are pooled "
-    "in other tables."
+    f"±{MARGIN}, even if it excludes 0, in which case they are not equal. Same as bf16: float32 "
+    "was compiled or replayed just as bf16 was; only the precision differs. Plain: float32 ran "
+    "kernel by kernel, neither compiled nor replayed. Below the table, by the same rule: CPUs "
+    "against GPUs, whose runs are pooled in other tables."
 )
 HEADER = [
     "method",
@@ -133,7 +133,11 @@ def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:
     """The difference of the mean errors, and the verdict on it."""
     difference = difference_of_groups(_wrong(ours), _wrong(theirs))
     found_out = verdict(difference, within(MARGIN, of=0))
-    return difference.signed(), WORDS.get(found_out, found_out)
+    outcome = str(WORDS.get(found_out, found_out))
+    excludes_zero = verdict(difference, within(0, of=0)) is Verdict.NOT_REPRODUCED
+    if excludes_zero and found_out is not Verdict.NOT_REPRODUCED:
+        outcome += ", but not equal"
+    return difference.signed(), outcome
 
 
 def _trained_on(machine: str, one: CellRecords) -> CellRecords:

@@ -14,7 +14,8 @@ CAPTION = (
     "one). Trailing: the mean over the last eighth of the epochs. The paper reports a moving "
     "average but does not state its window. Control: the full-precision network trained further "
     "for as long as TTQ. At the `paper` budget, TTQ's first two epochs use a learning rate of "
-    "2e-4, as in the released log. Only `paper` rows follow the paper's schedule."
+    "2e-4, which are two passes over the images, as in the first epoch of the released log. Only "
+    "`paper` rows follow the paper's schedule, but for these two epochs."
 )
 HEADER = [
     "ResNet", "budget, precision",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,29 @@ def test_without_a_compiler_a_network_runs_all_the_same() -> None:
     assert all(map(torch.equal, uncompiled, eager))
     (warning,) = said
     assert warning.startswith("compiling failed, the network runs uncompiled: ")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_library_that_a_killed_compiler_left_incomplete_is_compiled_again(
+    ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "compiled"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    library = (cache if ours else tmp_path) / "nb" / "kernel.main.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+
+    def backend(graph: fx.GraphModule, *_: Any, **__: Any) -> Callable[..., Any]:
+        if library.exists():
+            ctypes.CDLL(str(library))
+        return graph.forward
+
+    monkeypatch.setattr(compilation, "lookup_backend", lambda _: backend)
+    torch.compiler.reset()
+    network, said = nn.Hardswish(), list[str]()
+    Compilation(torch.device("cpu"), said.append).apply(network)
+    assert network(torch.zeros(3)).tolist() == [0, 0, 0]
+    assert library.exists() == bool(said) == (not ours)
 
 
 def test_a_backward_pass_that_does_not_compile_is_computed_uncompiled(

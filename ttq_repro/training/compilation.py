@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch._dynamo import lookup_backend
 from torch._functorch import config as functorch_config
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from ttq_repro.errors import headline
 
@@ -18,6 +21,8 @@ OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"combo_kernels": True}
 #: Steps from which compiling saves time. Compiling ResNet-20 takes about half a minute for a CPU
 #: and 45 s to 75 s for a GPU, where it saves 0.8 ms per step.
 COMPILE_FROM_STEPS = {"cpu": 2000, "cuda": 60_000}
+#: What the dynamic linker says about a library that is cut off.
+INCOMPLETE = re.compile(r"(/.+\.so): file too short")
 
 
 def is_compiled(trainer: dict[str, Any], steps: float, device: torch.device) -> bool:
@@ -60,11 +65,28 @@ class Compilation:
             with functorch_config.patch(force_non_lazy_backward_lowering=True):
                 return inductor(graph, inputs, config_patches=self._options)
         except Exception as error:
+            if _removed_incomplete(error):
+                return self._compile(graph, inputs)
             if self.failure is None:
                 told = headline(error, with_class=True)
                 self.failure = f"compiling failed, the network runs uncompiled: {told}"
                 self._warn(self.failure)
             return graph.forward
+
+
+def _removed_incomplete(error: Exception) -> bool:
+    """Whether compiling failed because of an incomplete library in the cache, now removed.
+
+    A compiler that was killed leaves one; inductor would try to load it forever.
+    """
+    found = INCOMPLETE.search(str(error))
+    if found is None:
+        return False
+    library = Path(found[1])
+    if not library.is_relative_to(cache_dir()) or not library.is_file():
+        return False
+    library.unlink()
+    return True
 
 
 def forget_compiled() -> None:

@@ -92,6 +92,28 @@ def test_a_failed_composition_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("+data.heldout=0.1", "data.heldout: there is no such option; known are data.name, "),
+        ("+trainer.devcies=3", "trainer.devcies: there is no such option; known are trainer."),
+        ("+threshold=0.1", "threshold: there is no such option; known are seed, parent, "),
+        ("~data.flip", "~data.flip: this option cannot be removed"),
+        ("~quantizer", "~quantizer: this option cannot be removed"),
+        ("~quantizer.name", "~quantizer.name: this option cannot be removed"),
+    ],
+)
+def test_options_are_neither_added_nor_removed(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(said)}"):
+        compose_config(NAME, ["recipe=short", override])
+
+
+def test_an_option_without_a_default_is_added_and_named_among_the_known() -> None:
+    assert compose_config(NAME, ["+data.held_out=0.1"])["data"]["held_out"] == 0.1
+    with pytest.raises(UserError, match=r", data\.held_out$"):
+        compose_config(NAME, ["+data.heldout=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
         ("model.preactivation=no", "model.preactivation=no: must be true or false, got 'no'"),
         ("data.flip=Off", "data.flip=Off: must be true or false, got 'Off'"),
         ("train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),

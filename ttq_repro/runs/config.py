@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ttq_repro.errors import UserError, headline
 from ttq_repro.files import CACHE, CONFIGS
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
-from ttq_repro.runs.overrides import check_kinds, hydra_as_user_error
+from ttq_repro.runs.overrides import check_keys, check_kinds, hydra_as_user_error
 from ttq_repro.sealed import open_sealed, write_sealed
 
 KEPT = CACHE / "configs"
@@ -119,14 +119,16 @@ def completed(config: DictConfig, name: str, overrides: Sequence[str]) -> Config
     """A config that Hydra composed from ``NAME`` and overrides, as resolved dicts and lists.
 
     Raises:
-        UserError: a value is missing, or an override replaced a boolean or a number with another
-            type. `no` is a string, and every string is true.
+        UserError: a value is missing, or an override added or removed an option, or replaced a
+            boolean or a number with another type. `no` is a string, and every string is true.
     """
     chosen = tuple(override for override in overrides if _is_choice(override))
     try:
         resolved = _plain(config)
         if len(chosen) < len(overrides):
-            check_kinds(resolved, _usual(name, chosen))
+            usual = _usual(name, chosen)
+            check_keys(resolved, usual)
+            check_kinds(resolved, usual)
     except OmegaConfBaseException as error:
         raise UserError(headline(error)) from None
     return resolved
@@ -140,7 +142,7 @@ def _plain(config: DictConfig, *, throw_on_missing: bool = True) -> Config:
 
 def _is_choice(override: str) -> bool:
     """Whether an override chooses a file of ``configs/`` rather than setting a value."""
-    return (CONFIGS / override.partition("=")[0].lstrip("+~").partition("@")[0]).is_dir()
+    return (CONFIGS / override.partition("=")[0].lstrip("+").partition("@")[0]).is_dir()
 
 
 @functools.cache

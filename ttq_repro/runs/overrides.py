@@ -18,6 +18,33 @@ from ttq_repro.files import CONFIGS
 NO_CHOICE = "Config group override"
 #: Options that are booleans by default but accept a word as well, which training checks.
 WORDS_TOO = {"trainer.progress"}
+#: Options that have no default, and nodes whose options are checked where they are read.
+WITHOUT_DEFAULT = {"data.held_out"}
+CHECKED_ELSEWHERE = {"recipe", "only"}
+
+
+def check_keys(value: Any, usual: Any, key: str = "") -> None:
+    """Compare the options in a config, or in its node ``key``, with those without overrides.
+
+    The arguments of a class (``_target_``) are left to that class.
+
+    Raises:
+        UserError: an option was added, perhaps mistyped, or removed.
+    """
+    if not isinstance(value, dict) or not isinstance(usual, dict):
+        return
+    given, known = ([f"{key}.{name}".removeprefix(".") for name in node] for node in (value, usual))
+    known += sorted(name for name in WITHOUT_DEFAULT if name.rpartition(".")[0] == key)
+    is_open = "_target_" in value or key in CHECKED_ELSEWHERE
+    for name in given:
+        if name not in known and not is_open:
+            raise UserError(f"{name}: there is no such option; known are {', '.join(known)}")
+    for name in usual:
+        path = f"{key}.{name}".removeprefix(".")
+        if name in value:
+            check_keys(value[name], usual[name], path)
+        elif not is_open or name == "name":
+            raise UserError(f"~{path}: this option cannot be removed")
 
 
 def check_kinds(value: Any, usual: Any, key: str = "") -> None:

@@ -35,6 +35,22 @@ def test_it_is_written_without_a_server(
     assert {"Run History Line Plot", "Scatter Plot", "Parallel Coordinates Plot"} <= kinds
 
 
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("notes.txt", r"notes\.txt: must end in \.json$"),
+        ("folder.json", r"folder\.json: Is a directory$"),
+        ("notes.txt/new.json", r"new\.json: (Not a directory|File exists)$"),
+    ],
+)
+def test_a_place_where_it_cannot_be_written_is_named(out: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("kept")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(UserError, match=why):
+        dashboard(request(tmp_path, out=str(tmp_path / out)))
+    assert (tmp_path / "notes.txt").read_text() == "kept"
+
+
 def test_a_key_needs_an_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     with pytest.raises(UserError, match="entity=null"):

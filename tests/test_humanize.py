@@ -1,6 +1,6 @@
 import pytest
 
-from ttq_repro.humanize import size
+from ttq_repro.humanize import counted, size
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,8 @@ from ttq_repro.humanize import size
 )  # fmt: skip
 def test_a_size_has_a_unit_that_says_something_of_it(count: float, said: str) -> None:
     assert size(count) == said
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs")])
+def test_one_thing_is_not_several(number: int, said: str) -> None:
+    assert counted(number, "epoch") == said

@@ -127,6 +127,19 @@ def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "fc ternary Linear"
 
 
+def test_the_example_of_a_quantizer_of_ones_own_is_one() -> None:
+    page = (ROOT / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, defined := {})
+    quantizer, latent = defined["Sign"](), torch.randn(3, 5, requires_grad=True)
+    used = quantizer(latent)
+    used.sum().backward()
+    assert latent.grad is not None
+    assert (latent.grad == 1).all()
+    levels, codes = quantizer.levels(latent), quantizer.codes(latent)
+    torch.testing.assert_close(used, torch.where(codes > 0, levels[1], levels[-1]))
+
+
 def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "inference.md").read_text()
     example, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -33,13 +33,18 @@ def dashboard(request: Config) -> None:
     """Write the workspace as JSON and, if there is an API key, save it to the server.
 
     Raises:
-        UserError: ``out`` is not a path, the key is malformed, or there is a key but no ``entity``
-            that owns the project.
+        UserError: ``out`` is not a path that ends in .json or cannot be written, the key is
+            malformed, or there is a key but no ``entity`` that owns the project.
     """
     check_option("out", request["out"], check_path)
-    workspace = build(request["entity"] or "entity", request["project"])
     path = Path(request["out"])
-    write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
+    if path.suffix != ".json":
+        raise UserError(f"out={path}: must end in .json")
+    workspace = build(request["entity"] or "entity", request["project"])
+    try:
+        write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
+    except OSError as error:
+        raise UserError(f"out={path}: {error.strerror}") from None
     print(f"written to {path}")
     if not has_key(Workspace(ROOT)):
         print("not saved to the server: no API key; run `wandb login`")

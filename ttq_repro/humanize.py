@@ -1,4 +1,4 @@
-"""Human-readable durations and sizes."""
+"""Human-readable durations, counts and sizes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 epoch" or "3 epochs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def size(count: float) -> str:

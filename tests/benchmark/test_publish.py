@@ -68,7 +68,7 @@ def test_a_trial_goes_elsewhere_and_says_so(
     assert written(name, overrides, tmp_path) == ["outputs"]
     first = capsys.readouterr().out.splitlines()[0]
     assert first == (
-        f"a trial, as configs/{name}.yaml has other {other}: written to "
+        f"a trial, as configs/{name}.yaml has other {other}: its tables go to "
         f"{tmp_path}/outputs/benchmarks"
     )
 

@@ -180,6 +180,11 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert not quantized_layers(model), "nothing is attached to the layers before it either"
 
 
+def test_a_quantizer_for_all_layers_together() -> None:
+    with pytest.raises(TypeError, match=r"of its own: pass TTQ or lambda: TTQ\(\.\.\.\)$"):
+        quantize_(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), TTQ())
+
+
 def test_a_factory_of_something_else() -> None:
     model = network()
     with pytest.raises(TypeError, match=r"^the factory made a ReLU, not a quantizer$"):

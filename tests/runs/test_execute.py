@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -136,11 +137,42 @@ class Mine(nn.Sequential):
         self.append(nn.Linear(4, num_classes))
 
 
+class Features(Mine):
+    """A network whose head was forgotten."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        del self[-1]
+
+
+class Deep(Mine):
+    """A network for larger images."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.insert(0, nn.MaxPool2d(64))
+
+
 def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
     mine = ["model.name=mine", f"model._target_={__name__}.Mine", "~model.depth"]
     record = execute(tiny_run(*mine, "~model.preactivation", "quantizer=ttq"))
     assert record.identity.startswith("mine-ttq-")
     assert set(record.layers) == {"2", "6"}
+
+
+@pytest.mark.parametrize(
+    ("unsuited", "why"),
+    [
+        ("Features", "for one image it returns an output of shape (1, 4), not (1, 10)"),
+        ("Deep", "it cannot take images of 32 x 32: "),
+    ],
+)
+def test_a_model_that_does_not_suit_its_images_is_named(
+    unsuited: str, why: str, tiny_run: MakeRun
+) -> None:
+    mine = ["model.name=mine", f"model._target_={__name__}.{unsuited}", "~model.depth"]
+    with pytest.raises(UserError, match=f"^model: {re.escape(why)}"):
+        execute(tiny_run(*mine, "~model.preactivation"))
 
 
 def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: MakeRun) -> None:
@@ -181,7 +213,8 @@ TEACHER = "distillation={weight: 0.5, temperature: 0}"
         ("~recipe.schedule.max_lr", "recipe: there is no 'max_lr'"),
         ("recipe.optimizer.lr=null", r"recipe\.optimizer\.lr=None: must be a number, got None"),
         ("logger.wandb=of", r"logger\.wandb=of: must be one of offline, online, disabled"),
-        ("recipe.optimizer.lr=-1", "recipe smoke: Invalid learning rate: -1"),
+        ("recipe.optimizer.lr=-1", "recipe.optimizer.lr=-1: must not be negative"),
+        ("recipe.schedule.max_lr=-1", "recipe.schedule.max_lr=-1: must not be negative"),
         (TEACHER, "distillation: temperature must be above 0, got 0"),
     ],
 )
@@ -214,7 +247,7 @@ def test_a_record_discloses_those_whose_place_it_took(tiny_run: MakeRun) -> None
     warned = [line for line in told if line.startswith("warning: ")]
     assert len(warned) == 2
     assert all(f"{weights} is missing" in line and error in line for line in warned)
-    assert told.index(warned[0]) < next(i for i, line in enumerate(told) if "1 epochs on" in line)
+    assert told.index(warned[0]) < next(i for i, line in enumerate(told) if "1 epoch on" in line)
 
 
 def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path) -> None:

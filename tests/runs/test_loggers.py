@@ -36,7 +36,7 @@ def test_an_offline_run_reads_back(tiny_run: Callable[..., Run]) -> None:
     assert folder_offered(said) == folder
     entries = read_back(folder)
     (begun,) = (entry["run"] for entry in entries if entry["type"] == "run")
-    assert begun["display_name"] == f"{run.name} (depth=8, threshold=0.1)"
+    assert begun["display_name"] == f"{run.name} (depth=8, threshold=0.1, epochs=2)"
     assert begun["run_group"] == "table1"
     assert {"digits", "ttq", "smoke", "threshold=0.1"} <= set(begun["tags"])
     config = begun["config"]["update"]

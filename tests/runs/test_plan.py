@@ -45,6 +45,14 @@ def write(
 
 
 @pytest.fixture(autouse=True)
+def checkout(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Takes the place of this checkout, whose records plans in other workspaces know too."""
+    root = tmp_path_factory.mktemp("checkout")
+    monkeypatch.setattr("ttq_repro.runs.plan.ROOT", root)
+    return root
+
+
+@pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ttq_repro.runs.plan.has_gpu", lambda *_: False)
     monkeypatch.setattr("ttq_repro.runs.plan.processor", lambda: "a CPU")
@@ -197,6 +205,13 @@ def test_a_run_that_is_neither_plain_nor_distilled_is_estimated_from_its_like(
     (planned,) = make_plan([cell("resnet20_fp")], workspace).runs
     assert planned.seconds == pytest.approx(164 * 50)
     assert planned.state().endswith("(recorded 2026-01-01)")
+
+
+def test_a_new_workspace_has_the_speeds_of_the_checkout(tmp_path: Path, checkout: Path) -> None:
+    write(cell("resnet20_fp"), Workspace(checkout), 50)
+    (planned,) = make_plan([cell("resnet20_fp")], Workspace(tmp_path)).runs
+    assert planned.state().startswith("missing, ")
+    assert planned.seconds == pytest.approx(164 * 50)
 
 
 def test_without_any_record_the_time_is_unknown(tmp_path: Path) -> None:

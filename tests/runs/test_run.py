@@ -31,6 +31,9 @@ def test_what_a_sweep_changes_can_be_read() -> None:
     assert swept.label == f"{swept.name} (sparsity=0.3, tie=unit)"
     taught = run("experiment=best_ternary/resnet20", "+data.held_out=0.1")
     assert taught.options == ["distilled", "held_out=0.1"]
+    shorter = run(TTQ_CELL, "recipe.epochs=3", "recipe.optimizer.lr=0.2", "trainer.plain=true")
+    assert shorter.options == ["epochs=3", "lr=0.2", "plain"]
+    assert run(TTQ_CELL, "recipe.name=mine", "recipe.epochs=3").options == []
 
 
 @pytest.mark.parametrize("recipe", ["smoke", "short"])

@@ -126,6 +126,15 @@ def test_no_report_is_made_of_a_folder_that_is_not_there(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["train", "reproduce", "benchmark"])
+def test_a_workspace_in_place_of_a_file_is_named(name: str, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.touch()
+    done = script(name, f"workspace={notes / 'mine'}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: workspace={notes / 'mine'}: {notes} is not a folder\n"
+
+
 def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
     done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2

@@ -26,7 +26,8 @@ def publish(
     workspace = Workspace.of(request)
     folder = workspace.home(is_result=not other) / "benchmarks"
     if other:
-        print(f"a trial, as configs/{name}.yaml has other {', '.join(other)}: written to {folder}")
+        named = ", ".join(other)
+        print(f"a trial, as configs/{name}.yaml has other {named}: its tables go to {folder}")
     for title, table in measure(request):
         table.write(folder, title)
         print(table.markdown())

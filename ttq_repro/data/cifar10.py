@@ -10,13 +10,12 @@ import numpy as np
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.cache import Arrays, cached_arrays
 from ttq_repro.data.folder import decode, list_split
-from ttq_repro.data.node import DEFAULT_ROOT
+from ttq_repro.data.node import ARRAY_SIZE, DEFAULT_ROOT
 from ttq_repro.errors import DataError, headline
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-SIZE = (32, 32)
 ARCHIVE_FOLDER = "cifar-10-batches-py"
 
 
@@ -56,7 +55,7 @@ def _from_folders(root: Path, cache: Path) -> ImageArrays:
     def make() -> Arrays:
         arrays: Arrays = {}
         for split, listing in listings.items():
-            arrays[f"{split}_images"] = decode(listing, SIZE)
+            arrays[f"{split}_images"] = decode(listing, ARRAY_SIZE)
             arrays[f"{split}_labels"] = np.array([label for _, label in listing], np.int64)
         return arrays
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ttq_repro.checks import check_option, check_path
+from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.errors import DataError
 
 #: The folder of the data if a node names none, as in the config of a record.
 DEFAULT_ROOT = Path("data")
+#: Height and width of every data set in memory.
+ARRAY_SIZE = (32, 32)
 
 
 def is_of_photographs(node: dict[str, Any]) -> bool:
@@ -19,6 +21,18 @@ def is_of_photographs(node: dict[str, Any]) -> bool:
     All other data sets have small images of one size, which are kept in memory.
     """
     return "crop" in node
+
+
+def image_size(node: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the images that a network gets.
+
+    Raises:
+        UserError: ``crop`` is not a whole number.
+    """
+    if not is_of_photographs(node):
+        return ARRAY_SIZE
+    check_option("data.crop", node["crop"], check_whole, 1)
+    return node["crop"], node["crop"]
 
 
 def root_of(node: dict[str, Any]) -> Path:

@@ -135,8 +135,8 @@ class PackedNetwork:
     folded: bool
     inputs: Inputs
     layers: list[Layer]
-    codes: list[Tensor]
-    levels: list[Tensor]
-    batch_norm: Tensor
-    floats: Tensor
+    codes: list[Tensor] = field(repr=False)
+    levels: list[Tensor] = field(repr=False)
+    batch_norm: Tensor = field(repr=False)
+    floats: Tensor = field(repr=False)
     provenance: dict[str, Any] = field(default_factory=dict)

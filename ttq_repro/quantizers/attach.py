@@ -106,7 +106,7 @@ def quantize_(
             quantized, or its weight is not a parameter of the layer, not initialized, empty or not
             finite.
         TypeError: a module is not a convolution or linear layer, a weight is not floating point,
-            or the factory does not make quantizers.
+            or the factory is a quantizer or does not make quantizers.
     """
     decisions = (policy or FirstLast())(model)
     chosen = [decision for decision in decisions if decision.quantize]
@@ -128,6 +128,11 @@ def quantize_(
             _check_weight(decision.module)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{decision.name}: {error}") from None
+    if isinstance(factory, Quantizer):
+        kind = type(factory).__name__
+        raise TypeError(
+            f"every layer needs a quantizer of its own: pass {kind} or lambda: {kind}(...)"
+        )
     quantizers = [factory() for _ in chosen]
     if not isinstance(quantizers[0], Quantizer):
         raise TypeError(f"the factory made a {type(quantizers[0]).__name__}, not a quantizer")

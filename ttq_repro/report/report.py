@@ -63,6 +63,8 @@ def report(request: Config) -> None:
         write_results_readme(workspace.results, judgements, runs, not_run)
         write_atomically(workspace.results / "answer.md", answer(judgements).encode())
     print(f"{summary(judgements)}\nwritten to {page}")
+    if log is None:
+        print("the authors' released logs are not drawn; AUTHORS_LOG=FOLDER adds them")
 
 
 def _read(workspace: Workspace, log: Path | None) -> tuple[list[Judgement], RunList]:

@@ -105,6 +105,7 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     """
 
     def call(config: DictConfig) -> None:
+        keep_caches_in(Workspace.of({"workspace": config.get("workspace")}).cache)
         hydra_config = HydraConfig.get()
         # As typed, with interpolations unresolved.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
@@ -113,7 +114,6 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
 
     @functools.wraps(main)
     def job(config: DictConfig) -> None:
-        keep_caches_in(Workspace.of({"workspace": config.get("workspace")}).cache)
         # Errors are noted if a summary reports them at the end, otherwise reported at once.
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and "summary" in (hydra_config.callbacks or {}):

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ttq_repro.data.share import WHOLE
 from ttq_repro.files import remove_leftovers
+from ttq_repro.humanize import counted
 from ttq_repro.runs.check import check_run
 from ttq_repro.runs.distributed import train_distributed
 from ttq_repro.runs.failures import as_training_error
@@ -93,7 +94,7 @@ def _parent_of(run: Run, workspace: Workspace, say: Say) -> Parent | None:
         # A damaged record is reported when the parent is trained.
         and record_beside_weights(parent, workspace, warn=lambda _: None) is None
     ):
-        say(f"training the parent {parent.name} first ({parent.epochs} epochs)")
+        say(f"training the parent {parent.name} first ({counted(parent.epochs, 'epoch')})")
         execute(parent, weights_too=True, say=say)
     return read_parent(run, workspace, _warner(say))
 
@@ -119,7 +120,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
             "epoch), and the new numbers may differ"
         )
     say(
-        f"{run.name}: {run.epochs} epochs on {data.name} ({data.source})"
+        f"{run.name}: {counted(run.epochs, 'epoch')} on {data.name} ({data.source})"
         + (", resuming from its checkpoint" if checkpoint.is_file() else "")
     )
     trainer = run.config["trainer"]

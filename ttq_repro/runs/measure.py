@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ttq_repro.data.load import load_data
-from ttq_repro.data.node import is_of_photographs
+from ttq_repro.data.node import image_size
 from ttq_repro.data.share import WHOLE, Share, training_batches
 from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
@@ -37,7 +37,6 @@ from ttq_repro.workers import threads_each, workers_each
 #: Steps of the timed epoch, and of the warm-up epoch before it.
 CPU_STEPS, GPU_STEPS = 4, 100
 LOADED = 20  # Batches over which the loader is timed.
-ARRAY_SIZE = (32, 32)  # Height and width of every data set in memory.
 
 
 class RandomImages:
@@ -161,12 +160,11 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     }
     # The cost of a teacher does not depend on its weights.
     parent = build_network(config, None).state_dict() if config["distillation"] else None
-    size = (data["crop"],) * 2 if is_of_photographs(data) else ARRAY_SIZE
     workspace.outputs.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=workspace.outputs) as folder, as_training_error(run):
         fitted = fit(
             shortened,
-            RandomImages(size, data["num_classes"], steps),
+            RandomImages(image_size(data), data["num_classes"], steps),
             parent,
             checkpoint=Path(folder) / "last.ckpt",
             loggers=[],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ttq_repro.data.node import is_of_photographs
 from ttq_repro.data.prepare import StoreRequest, Survey, survey
 from ttq_repro.errors import DataError
+from ttq_repro.files import ROOT
 from ttq_repro.humanize import duration
 from ttq_repro.runs.hardware import default_threads, device, gpu_name, has_gpu, processor
 from ttq_repro.runs.record import Record, read_record, read_records
@@ -170,10 +171,10 @@ def _survey(run: Run, workspace: Workspace) -> tuple[Survey | None, DataError | 
 
 
 def _recorded(workspace: Workspace) -> list[Record]:
-    """Records from any device, latest first."""
+    """Records from any device, latest first; those of this checkout too, for another workspace."""
     found = [
         record
-        for home in (workspace.results, workspace.outputs)
+        for home in {workspace.results, workspace.outputs, Workspace(ROOT).results}
         for record in read_records(home / "records", warn=lambda _: None)
     ]
     return sorted(found, key=lambda record: record.provenance["finished"], reverse=True)

@@ -160,17 +160,19 @@ class Run:
         """Readable differences from runs whose identity differs only in the hash.
 
         These are options of its model and quantizer that differ from ``configs/``, such as
-        ``sparsity=0.3``, those of a policy other than the default one, whether it trains a
-        full-precision parent further, whether it is distilled, and the share of images held out.
+        ``sparsity=0.3``, those of a policy other than the default one, those of an altered recipe,
+        whether it trains a full-precision parent further, whether it is distilled, the share of
+        images held out, and whether it is plain.
         """
         usual = compose_config("train", [])
         for group in ("model", "quantizer"):
             usual[group] = committed_choice(group, self.config[group]["name"]) or {}
+        usual["recipe"] = self._usual_recipe()
         unusual = [
             f"{option}={value}"
-            for group in ("model", "quantizer", "policy")
-            for option, value in self.config[group].items()
-            if option not in usual[group] or usual[group][option] != value
+            for group in ("model", "quantizer", "policy", "recipe")
+            for option, value in _leaves(self.config[group])
+            if (option, value) not in _leaves(usual[group])
         ]
         # If their recipes are the same, its parent's identity differs only in the hash.
         goes_on = self.quantizer == "full_precision" and self.config["parent"] != "none"
@@ -178,7 +180,8 @@ class Run:
         distilled = ["distilled"] if self.config["distillation"] else []
         data = self.config["data"]
         held_out = [f"held_out={data['held_out']}"] if "held_out" in data else []
-        return [*unusual, *further, *distilled, *held_out]
+        plain = ["plain"] if self.config["trainer"]["plain"] else []
+        return [*unusual, *further, *distilled, *held_out, *plain]
 
     @property
     def label(self) -> str:
@@ -195,6 +198,16 @@ class Run:
             and recipe == committed_choice("recipe", recipe["name"])
         )
 
+    def _usual_recipe(self) -> Config:
+        """Its recipe as committed; its own if there is none of that name."""
+        recipe = self.config["recipe"]
+        if committed_choice("recipe", recipe["name"]) is None:
+            return recipe
+        # One of the recipes takes smaller steps if there is a parent.
+        parent = "none" if self.config["parent"] == "none" else "auto"
+        overrides = [f"recipe={recipe['name']}", f"parent={parent}"]
+        return compose_config("train", overrides)["recipe"]
+
     def _parent_identity(self) -> str | None:
         parent = self.config["parent"]
         if parent == "none":
@@ -207,6 +220,15 @@ class Run:
                 "or `auto`, or `none`"
             )
         return sha256(Path(parent))
+
+
+def _leaves(node: Config) -> list[tuple[str, Any]]:
+    """The options of a node and of those below it, by their own names."""
+    return [
+        leaf
+        for name, value in node.items()
+        for leaf in (_leaves(value) if isinstance(value, dict) else [(name, value)])
+    ]
 
 
 def _typed(node: Any, usual: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +32,18 @@ class Workspace:
         """The workspace that a config names, by default this checkout.
 
         Raises:
-            UserError: what it names is not a path.
+            UserError: what it names is not a path, or cannot be a folder.
         """
-        root = ROOT if config["workspace"] is None else config["workspace"]
-        check_option("workspace", root, check_path)
-        return cls(Path(root))
+        if config["workspace"] is None:
+            return cls(ROOT)
+        check_option("workspace", config["workspace"], check_path)
+        root = Path(config["workspace"])
+        first = next(path for path in (root, *root.absolute().parents) if path.exists())
+        if not first.is_dir():
+            raise UserError(f"workspace={root}: {first} is not a folder")
+        if not os.access(first, os.W_OK):
+            raise UserError(f"workspace={root}: {first} is not writable")
+        return cls(root)
 
     @classmethod
     def existing(cls, config: Config) -> Workspace:

@@ -46,12 +46,12 @@ class Recipe:
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size"):
             check_option(f"recipe.{key}", getattr(self, key), check_whole, 1)
-        check_option("recipe.optimizer.lr", self.optimizer["lr"], check_number)
+        _check_rate("recipe.optimizer.lr", self.optimizer["lr"])
         if self.schedule["_target_"] == DROPS:
             drops = self.schedule["milestones"]
             check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
         if self.schedule["_target_"] == ONE_CYCLE:
-            check_option("recipe.schedule.max_lr", self.schedule["max_lr"], check_number)
+            _check_rate("recipe.schedule.max_lr", self.schedule["max_lr"])
         check_option("recipe.decay", self.decay, check_choice, DECAYED)
         if self.warm_up is not None:
             self._check_warm_up(self.warm_up)
@@ -72,6 +72,12 @@ class Recipe:
             raise UserError(
                 f"recipe.warm_up={warm_up}: needs MultiStepLR with no drop before the warm-up ends"
             )
+
+
+def _check_rate(key: str, rate: Any) -> None:
+    check_option(key, rate, check_number)
+    if rate < 0:
+        raise UserError(f"{key}={rate}: must not be negative")
 
 
 def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> dict[str, Any]:

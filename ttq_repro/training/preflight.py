@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from ttq_repro.checks import check_choice, check_option, check_whole
+from ttq_repro.data.node import image_size
 from ttq_repro.errors import UserError, headline
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
@@ -57,11 +59,28 @@ def preflight(config: dict[str, Any]) -> None:
     """Check a run's options, and build everything they describe from random weights.
 
     Raises:
-        UserError: an option is invalid, or the run's network, quantizer, teacher, optimizer or
-            schedule cannot be made.
+        UserError: an option is invalid, the run's network, quantizer, teacher, optimizer or
+            schedule cannot be made, or the network does not map its images to logits.
     """
     recipe = checked(config)
     network = build_network(config, None)
+    _check_shapes(network, config["data"])
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs)
+
+
+@torch.no_grad()
+def _check_shapes(network: nn.Module, data: dict[str, Any]) -> None:
+    height, width = image_size(data)
+    training = network.training
+    try:
+        logits = network.eval()(torch.zeros(1, 3, height, width))
+    except RuntimeError as error:
+        told = headline(error)
+        raise UserError(f"model: it cannot take images of {height} x {width}: {told}") from None
+    finally:
+        network.train(training)
+    found, wanted = tuple(getattr(logits, "shape", ())), (1, data["num_classes"])
+    if found != wanted:
+        raise UserError(f"model: for one image it returns an output of shape {found}, not {wanted}")

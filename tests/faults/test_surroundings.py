@@ -17,6 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from tests.faults.processes import train_within
+from tests.processes import script
 from ttq_repro.data.cifar10 import CLASSES
 from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export
@@ -71,6 +72,13 @@ def test_read_only_results_fail_at_once(small_disk: Path, tiny_run: MakeRun) -> 
         execute(run)
     mount("-o", "remount,rw", str(small_disk))
     execute(run)
+
+
+def test_a_script_refuses_a_read_only_workspace(small_disk: Path) -> None:
+    mount("-o", "remount,ro,size=64m", str(small_disk))
+    done = script("train", "data=digits", "recipe=smoke", f"workspace={small_disk}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: workspace={small_disk}: {small_disk} is not writable\n"
 
 
 def test_too_little_memory_names_the_batch_size_and_the_ways_out(

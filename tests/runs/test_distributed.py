@@ -28,7 +28,7 @@ def test_a_run_by_two_processes_leaves_one_record(
     run = tiny_run(*TWO, "recipe.epochs=1", "recipe.batch_size=480", "logger.csv=true")
     record = execute(run)
     said, complained = capfd.readouterr()
-    assert said.count("epochs on digits") == said.count("test error") == 1
+    assert said.count("1 epoch on digits") == said.count("test error") == 1
     assert "Traceback" not in complained
     assert Workspace.of(run.config).record(run) == next(tmp_path.rglob("records/**/*.json"))
     assert record.provenance["processes"] == record.config["trainer"]["devices"] == 2

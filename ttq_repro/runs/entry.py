@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ttq_repro.errors import UserError
-from ttq_repro.files import CONFIGS
+from ttq_repro.files import CONFIGS, ROOT
 from ttq_repro.runs.config import Config, completed
 from ttq_repro.runs.overrides import hydra_as_user_error
 from ttq_repro.runs.sweep import noted_outcome, summarized
@@ -105,7 +105,10 @@ def _job(main: Callable[[Config], None]) -> Callable[[DictConfig], None]:
     """
 
     def call(config: DictConfig) -> None:
-        keep_caches_in(Workspace.of({"workspace": config.get("workspace")}).cache)
+        workspace = Workspace.of({"workspace": config.get("workspace")})
+        if workspace.root != ROOT:  # Some scripts need none, and may run from a read-only checkout.
+            workspace.check_writable()
+        keep_caches_in(workspace.cache)
         hydra_config = HydraConfig.get()
         # As typed, with interpolations unresolved.
         typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)

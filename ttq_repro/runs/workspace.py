@@ -38,11 +38,8 @@ class Workspace:
             return cls(ROOT)
         check_option("workspace", config["workspace"], check_path)
         root = Path(config["workspace"])
-        first = next(path for path in (root, *root.absolute().parents) if path.exists())
-        if not first.is_dir():
-            raise UserError(f"workspace={root}: {first} is not a folder")
-        if not os.access(first, os.W_OK):
-            raise UserError(f"workspace={root}: {first} is not writable")
+        if not (nearest := _nearest(root)).is_dir():
+            raise UserError(f"workspace={root}: {nearest} is not a folder")
         return cls(root)
 
     @classmethod
@@ -56,6 +53,15 @@ class Workspace:
         if not workspace.root.is_dir():
             raise UserError(f"workspace={workspace.root}: no such folder")
         return workspace
+
+    def check_writable(self) -> None:
+        """Check that files can be written into it.
+
+        Raises:
+            UserError: they cannot.
+        """
+        if not os.access(nearest := _nearest(self.root), os.W_OK):
+            raise UserError(f"workspace={self.root}: {nearest} is not writable")
 
     @property
     def results(self) -> Path:
@@ -110,6 +116,11 @@ class Workspace:
 
     def lock(self, run: Run) -> Path:
         return self.scratch(run) / "lock"
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest of its parents that exists."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
 
 
 def record_and_weights(path: Path) -> tuple[Path, Path]:

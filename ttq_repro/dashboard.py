@@ -11,7 +11,7 @@ import wandb_workspaces.workspaces as workspaces
 
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
-from ttq_repro.files import ROOT, write_atomically
+from ttq_repro.files import ROOT, write_out
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.wandb_run import has_key
 from ttq_repro.runs.workspace import Workspace
@@ -41,10 +41,7 @@ def dashboard(request: Config) -> None:
     if path.suffix != ".json":
         raise UserError(f"out={path}: must end in .json")
     workspace = build(request["entity"] or "entity", request["project"])
-    try:
-        write_atomically(path, json.dumps(as_json(workspace), indent=1).encode())
-    except OSError as error:
-        raise UserError(f"out={path}: {error.strerror}") from None
+    write_out(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
     if not has_key(Workspace(ROOT)):
         print("not saved to the server: no API key; run `wandb login`")

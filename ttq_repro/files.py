@@ -7,6 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
+from ttq_repro.errors import UserError
+
 #: The checkout, or the site-packages folder if the package is installed without one.
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -38,6 +40,18 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_out(out: Path, content: bytes) -> None:
+    """Write the file that the option ``out`` asks for.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise UserError(f"out={out}: {error.strerror}") from None
 
 
 def remove_leftovers(path: Path) -> None:

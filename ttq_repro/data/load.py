@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ttq_repro.checks import check_option, check_whole
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.cifar10 import load_cifar10
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.node import check_classes, check_images, is_of_photographs, root_of
+from ttq_repro.data.node import (
+    check_classes,
+    check_images,
+    image_size,
+    is_of_photographs,
+    root_of,
+)
 from ttq_repro.data.photograph_source import PhotographSource
 from ttq_repro.data.prepare import StoreRequest, open_store
 from ttq_repro.data.source import DataSource
@@ -36,8 +41,8 @@ def load_data(
     if is_of_photographs(node):
         if "held_out" in node:
             raise UserError("data.held_out: photographs cannot be held out yet; leave it unset")
-        crop, augmentation = node["crop"], instantiated("data.augmentation", node["augmentation"])
-        check_option("data.crop", crop, check_whole, 1)
+        crop, _ = image_size(node)
+        augmentation = instantiated("data.augmentation", node["augmentation"])
         with as_user_error(f"data.augmentation at data.crop={crop}"):
             augmentation(crop, crop, crop, np.random.default_rng())
         store = open_store(StoreRequest.of(node, cache, whole=whole))

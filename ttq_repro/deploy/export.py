@@ -13,7 +13,7 @@ from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.deploy.packing import pack
 from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
 from ttq_repro.errors import UserError
-from ttq_repro.files import write_atomically
+from ttq_repro.files import write_out
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.trained import read_trained
@@ -46,10 +46,7 @@ def export(request: Config) -> None:
             content = serialize(packed, request["coding"])
     except ValueError as error:
         raise UserError(str(error)) from None
-    try:
-        write_atomically(out, content)
-    except OSError as error:
-        raise UserError(f"out={out}: {error.strerror}") from None
+    write_out(out, content)
     count = sum(layer.weights for layer in packed.layers)
     print(
         f"{out}: {len(content):,} bytes; {count:,} weights in {len(packed.layers)} quantized "

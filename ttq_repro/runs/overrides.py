@@ -33,14 +33,14 @@ def check_keys(value: Any, usual: Any, key: str = "") -> None:
     """
     if not isinstance(value, dict) or not isinstance(usual, dict):
         return
-    given, known = ([f"{key}.{name}".removeprefix(".") for name in node] for node in (value, usual))
-    known += sorted(name for name in WITHOUT_DEFAULT if name.rpartition(".")[0] == key)
     is_open = "_target_" in value or key in CHECKED_ELSEWHERE
-    for name in given:
-        if name not in known and not is_open:
-            raise UserError(f"{name}: there is no such option; known are {', '.join(known)}")
+    known = [_path(key, name) for name in usual]
+    known += sorted(path for path in WITHOUT_DEFAULT if path.rpartition(".")[0] == key)
+    for path in (_path(key, name) for name in value):
+        if path not in known and not is_open:
+            raise UserError(f"{path}: there is no such option; known are {', '.join(known)}")
     for name in usual:
-        path = f"{key}.{name}".removeprefix(".")
+        path = _path(key, name)
         if name in value:
             check_keys(value[name], usual[name], path)
         elif not is_open or name == "name":
@@ -59,12 +59,17 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
     if isinstance(value, dict) and isinstance(usual, dict):
         for name in usual:
             if name in value:
-                check_kinds(value[name], usual[name], f"{key}.{name}".removeprefix("."))
+                check_kinds(value[name], usual[name], _path(key, name))
     elif isinstance(usual, bool):
         if key not in WORDS_TOO:
             check_option(key, value, check_flag)
     elif isinstance(usual, int | float) and value is not None:
         check_option(key, value, check_number)
+
+
+def _path(key: str, name: Any) -> str:
+    """The full name of an option in the node ``key``; the root is the node ""."""
+    return f"{key}.{name}".removeprefix(".")
 
 
 @contextmanager

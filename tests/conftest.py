@@ -38,15 +38,20 @@ TINY = [
 SHORT = ["recipe.epochs=1", "recipe.parent=smoke_photographs", "recipe.batch_size=480"]
 
 
-#: Training images of a small run: few batches, the last one not full.
+#: Images of a small run: few batches, the last one not full.
 FEW = 300
+FEW_TESTED = 100
 
 
 def few_digits() -> ImageArrays:
-    """The digits with few training images, for tests of what happens around training."""
+    """Few digits, half as large, for tests of what happens around training."""
     digits = load_digits()
     return replace(
-        digits, train_images=digits.train_images[:FEW], train_labels=digits.train_labels[:FEW]
+        digits,
+        train_images=digits.train_images[:FEW, ::2, ::2],
+        train_labels=digits.train_labels[:FEW],
+        test_images=digits.test_images[:FEW_TESTED, ::2, ::2],
+        test_labels=digits.test_labels[:FEW_TESTED],
     )
 
 

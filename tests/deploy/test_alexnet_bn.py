@@ -76,7 +76,14 @@ def alone(path: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(
+    "coding",
+    [
+        # Both take seconds to compress 60 million weights.
+        pytest.param(coding, marks=pytest.mark.slow if coding in ("zstd", "huffman") else ())
+        for coding in CODINGS
+    ],
+)
 def test_loading_and_computing_stay_below_one_float32_copy(
     coding: str, exported: Exported, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import FEW_TESTED
 from tests.faults.conftest import Count, Tally
 from tests.records import record
 from ttq_repro.data.cifar10 import ARCHIVE_FOLDER, load_cifar10
@@ -161,7 +162,7 @@ def test_a_run_stopped_after_its_last_epoch_keeps_its_results(tiny_run: MakeRun)
     run = tiny_run("quantizer=ttq")
     stop_before_its_record(run)
     finished = execute(run)
-    assert finished.test_images == 360
+    assert finished.test_images == FEW_TESTED
     assert 1 - finished.correct_images().mean() == pytest.approx(finished.test_error["final"], 1e-4)
 
 

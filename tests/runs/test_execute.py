@@ -14,6 +14,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tests.conftest import FEW_TESTED
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
@@ -51,7 +52,7 @@ def test_a_child_trains_from_its_parent_and_leaves_a_record(tiny_run: MakeRun) -
     assert [d["layer"] for d in record.decisions if not d["quantize"]] == ["stem.0"]
 
     correct = record.correct_images()
-    assert len(correct) == record.test_images == 360
+    assert len(correct) == record.test_images == FEW_TESTED
     assert 1 - correct.mean() == pytest.approx(record.test_error["final"], abs=1e-5)
     assert record.test_error["best"] == min(record.metrics["test_error"])
     assert not workspace.resume_checkpoint(run).exists()

@@ -4,7 +4,7 @@ import torch
 
 from tests.records import record
 from ttq_repro.models import AlexNetBN, CifarResNet
-from ttq_repro.quantizers import BWN, TTQ, FirstLast, quantize_, quantized_layers
+from ttq_repro.quantizers import BWN, TTQ, quantize_, quantized_layers
 from ttq_repro.runs.kernels import ternary_kernels
 from ttq_repro.runs.record import pack_codes
 
@@ -36,8 +36,8 @@ def test_empty_and_single_kernels_are_counted_and_the_first_hundred_kept() -> No
 
 
 def test_grouped_kernels_of_alexnet() -> None:
-    network = AlexNetBN(num_classes=2)
-    quantize_(network, TTQ, FirstLast(quantize_last=False))
+    network = AlexNetBN(num_classes=2).features
+    quantize_(network, TTQ)
     kernels = ternary_kernels(network)
     assert [kept["count"] for kept in kernels.values()] == [12_288, 98_304, 73_728, 49_152]
     assert next(iter(kernels.values()))["shape"] == [10, 10, 5, 5]

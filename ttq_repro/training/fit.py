@@ -20,6 +20,7 @@ from torch import nn
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
+from ttq_repro.training.allocator import keep_freed_memory
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation, forget_compiled, is_compiled
 from ttq_repro.training.device import device_of
@@ -76,6 +77,7 @@ def fit(
         observers: callbacks that do not influence training.
     """
     recipe, trainer_config = checked(config), config["trainer"]
+    keep_freed_memory()
     distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)

@@ -1,0 +1,65 @@
+"""A training step uses the memory that the step before has freed."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import resource
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from tests.conftest import TINY
+from tests.processes import FORKSERVER
+from ttq_repro.data.array_source import ArraySource
+from ttq_repro.data.digits import load_digits
+from ttq_repro.runs.config import compose_config
+from ttq_repro.training.fit import fit
+
+#: Full batches in an epoch of the digits.
+BATCH, STEPS = 200, 7
+
+
+class PageFaults(pl.Callback):
+    """Counts the pages of memory that the system hands out in each step of full batches."""
+
+    def __init__(self) -> None:
+        self.by_step: list[int] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.is_last_batch:
+            after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            self.by_step.append(after - self._before)
+
+
+def count_faults(folder: Path, sender: Connection) -> None:
+    torch.set_num_threads(1)
+    faults = PageFaults()
+    fit(
+        compose_config("train", [*TINY, f"recipe.batch_size={BATCH}", "recipe.epochs=3"]),
+        ArraySource(load_digits(), pad=0, flip=False),
+        None,
+        checkpoint=folder / "last.ckpt",
+        loggers=[],
+        say=lambda _: None,
+        observers=[faults],
+    )
+    sender.send(faults.by_step)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc's malloc")
+def test_a_step_uses_the_memory_of_the_step_before(tmp_path: Path) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    # A new process, as earlier tests have trained in this one.
+    process = FORKSERVER.Process(target=count_faults, args=(tmp_path, sender))
+    process.start()
+    first, *others = receiver.recv()
+    process.join()
+    assert sum(others[-STEPS:]) < first / 5

@@ -11,6 +11,7 @@ import ttq_repro
 
 PACKAGE = Path(ttq_repro.__file__).parent
 SHARED = {
+    "allocator",
     "checks",
     "cuda_graph",
     "errors",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.benchmark.engines import Engine, bf16_engines, compiled, float_engines
 from ttq_repro.benchmark.publish import benchmark_name
 from ttq_repro.benchmark.rows import HEADER, row
@@ -37,8 +38,10 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
     "Time of one call, all engines interleaved in one process: median and 95% interval, which "
     "covers one session only. {hardware}, {threads} thread(s), {date}; {versions}; runtime at "
-    "level {level}. Percent: relative to the fastest float32 engine in the same round. Weights are "
-    "random, at sparsity 0.5; batch norm is folded; AlexNet-BN's first and last layer are float. "
+    "level {level}. Memory that torch's engines free is kept for their next call "
+    "(ttq_repro.allocator), as the other engines do. Percent: relative to the fastest float32 "
+    "engine in the same round. Weights are random, at sparsity 0.5; batch norm is folded; "
+    "AlexNet-BN's first and last layer are float. "
     "Error: the largest difference from the logits in float64, relative to the largest logit."
 )
 EMULATED = "bf16 is not measured, as this CPU would emulate it."
@@ -79,6 +82,7 @@ def networks_table(request: Config) -> Table:
     threads = request["threads"]
     check_option("threads", threads, check_whole, 1)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     rows = []
     for entry in request["networks"]:
         with as_user_error(f"networks: {entry}"):

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.source import DataSource
 from ttq_repro.errors import UserError
@@ -98,6 +99,8 @@ def bare(config: Config, source: DataSource) -> Loop:
     """
     recipe = Recipe(**config["recipe"])
     device = device_of(config["trainer"]["accelerator"])
+    if device.type == "cpu":
+        keep_freed_memory()
     network = quantized_network(config).to(memory_format=torch.channels_last)
     fallbacks: list[str] = []
     if config["trainer"]["compile"]:

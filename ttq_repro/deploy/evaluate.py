@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.data.load import load_data
 from ttq_repro.deploy.loading import open_packed
@@ -33,6 +34,7 @@ def evaluate(request: Config) -> None:
         raise UserError(
             f"{path}: a network for {_told(*asked)}, but {data.name} has {_told(*found)}"
         )
+    keep_freed_memory()
     images = wrong = 0
     for batch, labels in data.test_loader():
         logits = logits_of(network, inputs.normalized(batch), model=path, of=data.name)

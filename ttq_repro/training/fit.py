@@ -17,10 +17,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
+from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
-from ttq_repro.training.allocator import keep_freed_memory
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation, forget_compiled, is_compiled
 from ttq_repro.training.device import device_of
@@ -77,7 +77,6 @@ def fit(
         observers: callbacks that do not influence training.
     """
     recipe, trainer_config = checked(config), config["trainer"]
-    keep_freed_memory()
     distillation = distillation_from(config, parent)
     network = build_network(config, parent)
     decisions = attach_quantizer(network, config)
@@ -85,6 +84,8 @@ def fit(
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
     device = device_of(trainer_config["accelerator"], share)
+    if device.type == "cpu":
+        keep_freed_memory()
     seed = config["seed"]
     views = seed if parent is None else _seed_after_parent(seed)
     loader = data.train_loader(recipe.batch_size, views, share, device)

@@ -91,7 +91,7 @@ def networks_table(request: Config) -> Table:
         packed = untrained(overrides, side).pack(fold=True)
         for batch in batches:
             check_option("batches", batch, check_whole, 1)
-            labels = [title, str(batch)]
+            labels = [str(title), str(batch)]
             with as_user_error("targets"):
                 targets = [
                     target

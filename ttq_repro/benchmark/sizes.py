@@ -92,7 +92,7 @@ def measure(request: Config) -> list[tuple[str, Table]]:
             is_trained = "packed" in entry
             title, *described = itemgetter(*(TRAINED if is_trained else UNTRAINED))(entry)
         packable, source = (_trained if is_trained else _untrained)(*described)
-        labels = [title, source]
+        labels = [str(title), str(source)]
         packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
         if not packed[True].layers:
             raise UserError(f"networks: {title}: no layer is quantized")

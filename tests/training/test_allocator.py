@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import resource
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,11 @@ import pytorch_lightning as pl
 import torch
 
 from tests.conftest import TINY
-from tests.processes import FORKSERVER
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.digits import load_digits
 from ttq_repro.runs.config import compose_config
 from ttq_repro.training.fit import fit
+from ttq_repro.workers import in_new_process
 
 #: Full batches in an epoch of the digits.
 BATCH, STEPS = 200, 7
@@ -39,7 +37,8 @@ class PageFaults(pl.Callback):
             self.by_step.append(after - self._before)
 
 
-def count_faults(folder: Path, sender: Connection) -> None:
+def page_faults(folder: Path) -> list[int]:
+    """The page faults of each step of a small run."""
     torch.set_num_threads(1)
     faults = PageFaults()
     fit(
@@ -51,15 +50,11 @@ def count_faults(folder: Path, sender: Connection) -> None:
         say=lambda _: None,
         observers=[faults],
     )
-    sender.send(faults.by_step)
+    return faults.by_step
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc's malloc")
 def test_a_step_uses_the_memory_of_the_step_before(tmp_path: Path) -> None:
-    receiver, sender = multiprocessing.Pipe(duplex=False)
     # A new process, as earlier tests have trained in this one.
-    process = FORKSERVER.Process(target=count_faults, args=(tmp_path, sender))
-    process.start()
-    first, *others = receiver.recv()
-    process.join()
+    first, *others = in_new_process(page_faults, tmp_path)
     assert sum(others[-STEPS:]) < first / 5

@@ -67,6 +67,16 @@ def request_(monkeypatch: pytest.MonkeyPatch) -> Config:
     return {"networks": [entry], "targets": targets, "threads": 1, "seconds": 0}
 
 
+@pytest.mark.slow
+@torch.inference_mode()
+def test_a_compiled_network_has_its_weights_frozen() -> None:
+    network, images = nn.Conv2d(3, 4, 3), torch.randn(1, 3, 8, 8)
+    expected = network(images)
+    engine = engines.compiled(network, images)
+    nn.init.zeros_(network.weight)
+    torch.testing.assert_close(engine(), expected)
+
+
 @pytest.mark.skipif(runtime() is None, reason="needs a C++ compiler")
 def test_the_table_has_a_row_for_each_engine_and_a_verdict_on_each_target(
     request_: Config, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 
 from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
@@ -18,7 +19,11 @@ Engine = Callable[[], Tensor]
 
 def compiled(network: nn.Module, images: Tensor) -> Engine:
     """``torch.compile`` with frozen weights, whose layout is adapted to the kernels only once."""
-    fast = torch.compile(network, options={"freezing": True})
+    fast = torch.compile(network)
+    # As an option of torch.compile it would freeze nothing: dynamo, which has to keep weights as
+    # constants, reads only the global setting (torch 2.15).
+    with inductor.patch(freezing=True):
+        fast(images)
     return lambda: fast(images)
 
 

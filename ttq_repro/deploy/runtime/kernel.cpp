@@ -172,22 +172,26 @@ void compute(const Tile& tile, const Source& source, int64_t block) {
   }
 }
 
+// Computes R rows for the blocks from `block` on, at most B at a time.
+template <int R, int B, typename Source>
+void compute_blocks(const Tile& tile, const Source& source, int64_t block, int64_t blocks) {
+  for (; block + B <= blocks; block += B) compute<R, B>(tile, source, block);
+  if constexpr (B > 1) compute_blocks<R, B / 2>(tile, source, block, blocks);
+}
+
 // Computes R rows for all blocks. Few rows take several blocks at a time, as there should be many
 // sums: each addition to a sum has to wait for the one before.
 template <int R, typename Source>
-void compute_blocks(const Tile& tile, const Source& source) {
+void compute_all(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);
-  constexpr int B = FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS;
   const int64_t blocks = (tile.filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
-  int64_t block = 0;
-  for (; block + B <= blocks; block += B) compute<R, B>(tile, source, block);
-  for (; block < blocks; ++block) compute<R, 1>(tile, source, block);
+  compute_blocks<R, FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS>(tile, source, 0, blocks);
 }
 
 template <int R>
 void compute_rows(const Tile& tile, int rows) {
   if (rows == R) {
-    tile.unpacked ? compute_blocks<R>(tile, Unpacked(tile)) : compute_blocks<R>(tile, Packed(tile));
+    tile.unpacked ? compute_all<R>(tile, Unpacked(tile)) : compute_all<R>(tile, Packed(tile));
   } else if constexpr (R > 1) {
     compute_rows<R - 1>(tile, rows);
   }

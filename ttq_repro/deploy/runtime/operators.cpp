@@ -139,6 +139,10 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
   return out;
 }
 
+void use(int64_t level) {
+  STD_TORCH_CHECK(ternary_use(level), "ternary: this processor has no level ", level);
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(ternary, CPU, library) {
@@ -149,5 +153,5 @@ STABLE_TORCH_LIBRARY_IMPL(ternary, CPU, library) {
 // Without a tensor among the arguments, there is no device to choose an implementation by.
 STABLE_TORCH_LIBRARY_IMPL(ternary, CompositeExplicitAutograd, library) {
   library.impl("level", TORCH_BOX(&ternary_level));
-  library.impl("use", TORCH_BOX(&ternary_use));
+  library.impl("use", TORCH_BOX(&use));
 }

@@ -25,6 +25,9 @@ void pad(int threads, const Images& in, int64_t groups, int64_t height, int64_t 
     to += border;
     if (in.strides[1] == 1 && in.strides[3] == depth) {
       std::memcpy(to, from, sizeof(float) * inner);
+    } else if (in.strides[1] == 1) {  // One of several groups.
+      for (int64_t column = 0; column < in.width; ++column)
+        std::memcpy(to + column * depth, from + column * in.strides[3], sizeof(float) * depth);
     } else {
       for (int64_t c = 0; c < depth; ++c)
         for (int64_t column = 0; column < in.width; ++column)

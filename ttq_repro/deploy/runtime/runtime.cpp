@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <memory>
-#include <vector>
 
 #if defined(__x86_64__)
 #include <sys/syscall.h>
@@ -46,8 +46,8 @@ bool has_tiles() {
 // Each call reads it only once, so that all of the call is computed at one level.
 std::atomic<int64_t> current_level = ternary_level();
 
-// Where unpacking is faster, a task has this many tiles, and the weights of a block of filters are
-// unpacked once for all of them.
+// Where unpacking is faster, a task has up to this many tiles, and the weights of a block of filters
+// are unpacked once for all of them.
 constexpr int64_t TILES_PER_TASK = 64;
 // Otherwise, weights stay packed, and a task has one tile and this many blocks of filters.
 constexpr int64_t BLOCKS_PER_TASK = 8;
@@ -63,11 +63,13 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
   const Parts tiles(rows, kernel.rows);
   const int64_t fit = std::min<int64_t>(kernel.most_unpacked / weights.depth, kernel.blocks);
   const bool unpacks = rows >= kernel.least_rows && fit > 0;
-  const Parts runs(tiles.parts, unpacks ? TILES_PER_TASK : 1);
   const Parts blocks(ceil_div(weights.filters, FILTERS_PER_BLOCK), unpacks ? fit : BLOCKS_PER_TASK);
+  const int64_t share = ceil_div(weights.groups * blocks.parts * tiles.parts, threads);
+  const int64_t least = ceil_div(kernel.least_rows, kernel.rows);
+  const Parts runs(tiles.parts, unpacks ? std::clamp(share, least, TILES_PER_TASK) : 1);
   const int64_t unit = FILTERS_PER_BLOCK * ceil_div(weights.depth, DEPTH_UNIT) * DEPTH_UNIT;
   in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
-    thread_local std::vector<float> unpacked;
+    thread_local Scratch scratch;
     // All blocks for a run of tiles come before the next run, while its inputs are in the cache.
     const int64_t part = task % blocks.parts;
     const int64_t index = task / blocks.parts % runs.parts;
@@ -86,9 +88,9 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
       tile.scale = weights.scales + term * all + filter;
       tile.add = term > 0;
       if (unpacks) {
-        unpacked.resize(count * unit);
-        kernel.unpack(tile.words, count, weights.depth, tile.levels, unpacked.data());
-        tile.unpacked = unpacked.data();
+        float* const unpacked = scratch.floats(count * unit);
+        kernel.unpack(tile.words, count, weights.depth, tile.levels, unpacked);
+        tile.unpacked = unpacked;
       }
       for (int64_t number = runs.begin(index); number < runs.begin(index + 1); ++number) {
         const int64_t row = tiles.begin(number);
@@ -113,7 +115,14 @@ int64_t ternary_level() {
 #endif
 }
 
-void ternary_use(int64_t level) { current_level = level; }
+bool ternary_use(int64_t level) {
+  // The levels after the exact ones use the instructions of the last of these.
+  constexpr int64_t LAST_EXACT = 3;
+  const bool exists = level >= 0 && level < std::ssize(KERNELS);
+  if (!exists || std::min(level, LAST_EXACT) > ternary_level()) return false;
+  current_level = level;
+  return true;
+}
 
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out) {
   const int64_t depth = weights->depth;

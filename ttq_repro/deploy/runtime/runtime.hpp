@@ -24,8 +24,9 @@ struct Images {
 // of build.py.
 int64_t ternary_level();
 
-// Sets the level of later calls, in all threads; initially it is that of ternary_level().
-void ternary_use(int64_t level);
+// Sets the level of later calls, in all threads; initially it is that of ternary_level(). Returns
+// false, and changes nothing, if this processor lacks its instructions or there is no such level.
+bool ternary_use(int64_t level);
 
 // x: (rows, depth). out: (rows, filters).
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);

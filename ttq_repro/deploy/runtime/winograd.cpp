@@ -12,7 +12,7 @@
 
 namespace {
 
-// Windows in a run, so few that their inputs, and sums for some filters, fit into a cache.
+// The most windows in a run, so few that their inputs, and sums for some filters, fit into a cache.
 constexpr int64_t WINDOWS_PER_RUN = 128;
 // The most floats of transformed weights at a time.
 constexpr int64_t MOST_WEIGHTS = 1 << 18;
@@ -76,10 +76,13 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const std::vector<float> zeros(kernel.blocks * FILTERS_PER_BLOCK);
   // Each step has at most one run per thread.
   const Parts steps(in.images * windows.of_an_image(), WINDOWS_PER_RUN * threads);
+  const int64_t most = ceil_div(steps.count, steps.parts);
+  const int64_t share = ceil_div(weights.groups * blocks.parts * most, threads);
+  const int64_t a_run = std::clamp<int64_t>(share, kernel.rows, WINDOWS_PER_RUN);
   const auto inputs = std::make_unique_for_overwrite<float[]>(
-      weights.groups * products * threads * (WINDOWS_PER_RUN * depth + GAP));
+      weights.groups * products * (most * depth + ceil_div(most, a_run) * GAP));
   for (int64_t step = 0; step < steps.parts; ++step) {
-    const Parts runs(steps.size(step), WINDOWS_PER_RUN);
+    const Parts runs(steps.size(step), a_run);
     const auto an_input = [&](int64_t run) { return runs.size(run) * depth + GAP; };
     // The inputs of a group and run: (products, windows of the run, depth), GAPs after products.
     const auto inputs_of = [&](int64_t group, int64_t run) {
@@ -98,7 +101,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       }
     });
     in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
-      thread_local std::vector<float> unpacked, sums;
+      thread_local Scratch of_weights, of_sums;
       const int64_t part = task % blocks.parts;
       const int64_t run = task / blocks.parts % runs.parts;
       const int64_t group = task / blocks.parts / runs.parts;
@@ -107,8 +110,8 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       const int64_t width_of_sums = blocks.size(part) * FILTERS_PER_BLOCK;
       const int64_t a_weight = width_of_sums * depth + GAP;
       const int64_t a_sum = width_of_sums * runs.size(run) + GAP;
-      unpacked.resize(products * a_weight);
-      sums.resize(products * a_sum);
+      float* const unpacked = of_weights.floats(products * a_weight);
+      float* const sums = of_sums.floats(products * a_sum);
       Tile tile{};
       tile.stretches = 1;
       tile.stretch = depth;
@@ -120,10 +123,10 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
         tile.add = term > 0;
         winograd.weights(
             weights.words + (group * blocks.count + blocks.begin(part)) * weights.depth,
-            blocks.size(part), depth, weights.levels + 4 * term, unpacked.data(), a_weight);
+            blocks.size(part), depth, weights.levels + 4 * term, unpacked, a_weight);
         for (int64_t product = 0; product < products; ++product) {
-          tile.unpacked = unpacked.data() + product * a_weight;
-          tile.out = sums.data() + product * a_sum;
+          tile.unpacked = unpacked + product * a_weight;
+          tile.out = sums + product * a_sum;
           multiply(kernel, tile, inputs_of(group, run) + product * an_input(run), runs.size(run));
         }
       }
@@ -131,7 +134,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
         const int64_t window = steps.begin(step) + runs.begin(run) + n;
         const int64_t row = windows.row(window), column = windows.column(window);
         const int64_t place = (windows.image(window) * height + row) * width + column;
-        winograd.outputs_of(sums.data() + n * width_of_sums, a_sum, weights.bias + filter,
+        winograd.outputs_of(sums + n * width_of_sums, a_sum, weights.bias + filter,
                             tile.filters, out + place * all + filter, width * all, all,
                             std::min(windows.side, height - row),
                             std::min(windows.side, width - column));

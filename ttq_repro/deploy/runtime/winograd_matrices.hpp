@@ -8,13 +8,23 @@
 
 namespace {
 
-// With 1 and 2 in place of 3/4 and 3/2, float32 errors are three times as large.
-constexpr float POINTS[] = {0, 0.75f, -0.75f, 1.5f, -1.5f};
+// The points for N products, at which float32 errors are small: for six, 1 and 2 in place of 3/4 and
+// 3/2 make them three times as large.
+template <int N>
+struct Points;
+template <>
+struct Points<6> {
+  static constexpr float at[] = {0, 0.75f, -0.75f, 1.5f, -1.5f};
+};
+template <>
+struct Points<8> {
+  static constexpr float at[] = {0, 0.5f, -0.5f, 1, -1, 2, -2};
+};
 
 template <int M, int R>
 struct Minimal {
   static constexpr int N = M + R - 1;
-  static_assert(N - 1 <= static_cast<int>(sizeof POINTS / sizeof *POINTS));
+  static constexpr const auto& points = Points<N>::at;
 
   float in[N][N] = {};
   float weights[N][R] = {};
@@ -28,15 +38,15 @@ struct Minimal {
       float value = 1;  // Of the polynomial at this point.
       for (int j = 0; j < N - 1; ++j) {
         if (j == i) continue;
-        for (int k = N - 1; k > 0; --k) in[i][k] = in[i][k - 1] - POINTS[j] * in[i][k];
-        in[i][0] *= -POINTS[j];
-        if (!infinity) value *= POINTS[i] - POINTS[j];
+        for (int k = N - 1; k > 0; --k) in[i][k] = in[i][k - 1] - points[j] * in[i][k];
+        in[i][0] *= -points[j];
+        if (!infinity) value *= points[i] - points[j];
       }
       float power = 1;
       for (int k = 0; k < N; ++k) {
         if (k < R) weights[i][k] = infinity ? k == R - 1 : power / value;
         if (k < M) out[k][i] = infinity ? k == M - 1 : power;
-        if (!infinity) power *= POINTS[i];
+        if (!infinity) power *= points[i];
       }
     }
   }

@@ -85,4 +85,4 @@ struct Transformations {
   static constexpr Winograd all = {M, R, N, inputs, weights, outputs_of};
 };
 
-constexpr Winograd WINOGRADS[] = {Transformations<4, 3>::all, Transformations<2, 5>::all};
+constexpr Winograd WINOGRADS[] = {Transformations<4, 3>::all, Transformations<4, 5>::all};

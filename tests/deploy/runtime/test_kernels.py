@@ -154,7 +154,8 @@ def test_conv2d_by_minimal_filtering(
     exact = exact_conv2d(x, codes, window)
     # An error depends on all inputs that are transformed together, not on those of one output.
     magnitude = exact_conv2d(x.abs(), magnitudes(codes), window).max()
-    close(conv2d(x, *codes, *window), exact, magnitude)
+    # The larger the windows, the larger the numbers that cancel.
+    close(conv2d(x, *codes, *window), exact, {3: 1, 5: 2}[size] * magnitude)
 
 
 @pytest.mark.usefixtures("_plain_levels")
@@ -212,13 +213,22 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     wide = random_codes(16 * 9, 48, seed=3)
     x, images = random_input(3, 50), random_input(2, 10, 9, 9)
     many = random_input(5, 16, 30, 30)
-    window, one = (Window((3, 3), (1, 1), (1, 1), groups) for groups in (2, 1))
+    window, one, strided = (
+        Window((3, 3), (stride, stride), (1, 1), groups)
+        for groups, stride in ((2, 1), (1, 1), (1, 2))
+    )
+
+    def outputs() -> list[Tensor]:
+        return [
+            linear(x, *flat),
+            conv2d(images, *deep, *window),
+            *(conv2d(few, *wide, *how) for how in (one, strided) for few in (many, many[:1])),
+        ]
+
     torch.set_num_threads(2)
-    shared = linear(x, *flat), conv2d(images, *deep, *window), conv2d(many, *wide, *one)
+    shared = outputs()
     torch.set_num_threads(1)
-    assert torch.equal(shared[0], linear(x, *flat))
-    assert torch.equal(shared[1], conv2d(images, *deep, *window))
-    assert torch.equal(shared[2], conv2d(many, *wide, *one))
+    assert all(map(torch.equal, shared, outputs()))
 
 
 def test_a_call_is_computed_at_one_level() -> None:
@@ -329,3 +339,6 @@ def test_a_level_beyond_the_processor_is_refused() -> None:
     }
     with pytest.raises(ValueError, match="level=sse: this processor supports portable"):
         RUNTIME.use("sse")
+    for number in (-1, len(LEVELS) + len(ROUNDING)):
+        with pytest.raises(RuntimeError, match=f"ternary: this processor has no level {number}"):
+            torch.ops.ternary.use(number)

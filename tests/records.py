@@ -39,19 +39,24 @@ COUNTS = [25, *[0] * 38, 25, 25, *[0] * 38, 25]
 HISTOGRAMS = {"before": _moment(1, COUNTS), "after": _moment(1.75, COUNTS)}
 
 
-def record(**fields: Any) -> Record:
-    """A record with the fields that matter to a test, and consistent defaults for the others."""
+def record(*, wrong_from: int = 0, **fields: Any) -> Record:
+    """A record with the fields that matter to a test, and consistent defaults for the others.
+
+    Args:
+        wrong_from: the first of the test images that its network gets wrong, which are successive
+            and as many as its final error says.
+    """
     metrics, errors = fields.pop("metrics", {}), fields.pop("test_error", {})
     epochs = max([len(curve) for curve in metrics.values()], default=1)
     final = errors.get("final", [0.5, *metrics.get("test_error", ())][-1])
     metrics = {name: [final] * epochs for name in METRICS} | metrics
     errors = dict.fromkeys(TEST_ERRORS, final) | errors
     images = fields.get("test_images", 1000)
+    correct = np.roll(np.arange(images) >= round(final * images), wrong_from)
     empty = {
         "identity": "a-1", "seed": 1, "parent": None, "decisions": [], "layers": {},
         "config": {"data": {"name": "cifar10"}}, "inputs": INPUTS,
-        "correct": pack_correct(np.arange(images) >= round(final * images)), "test_images": images,
-        "weights_sha256": "",
+        "correct": pack_correct(correct), "test_images": images, "weights_sha256": "",
     }  # fmt: skip
     provenance = PROVENANCE | fields.pop("provenance", {})
     return Record(**(empty | fields), metrics=metrics, test_error=errors, provenance=provenance)

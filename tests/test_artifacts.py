@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cells import cells
 from tests.conftest import TINY
-from tests.report.plain_records import cells
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.cell import SELECTORS, Cell, cells_of, commands

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 
 import numpy as np
 
 from tests.records import HISTOGRAMS, PROVENANCE, record
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record, pack_correct
-from ttq_repro.runs.workspace import Workspace
 
 IMAGES = 10_000
 
@@ -63,9 +61,3 @@ def made(cell: Cell, seed: int, error: float, epochs: int = 30) -> Record:
         histograms=dict.fromkeys(kinds, HISTOGRAMS) if quantized else {},
         provenance=PROVENANCE | {"commit": "0123456789abcdef", "dirty": False},
     )  # fmt: skip
-
-
-def put(workspace: Workspace, cell: Cell, seeds: Iterable[int], error: float) -> None:
-    """Write records of a cell where training would put them."""
-    for seed in seeds:
-        made(cell, seed, error).write(workspace.record(cell.run.with_seed(seed)))

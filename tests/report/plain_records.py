@@ -11,16 +11,10 @@ import numpy as np
 from tests.records import record
 from ttq_repro.paper.claims import CIFAR10_LOG
 from ttq_repro.report.released_log import released_name
-from ttq_repro.runs.cell import Cell, cells_of
-from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
-from ttq_repro.runs.workspace import Workspace
 
 LAYERS = [*(f"blocks.{block}.conv{conv}" for block in range(9) for conv in (1, 2)), "linear"]
-
-
-def cells(artifact: str, budget: str = "short", *overrides: str) -> list[Cell]:
-    return cells_of(compose_config("reproduce", [f"artifact={artifact}", *overrides]), budget)
 
 
 def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
@@ -40,7 +34,7 @@ def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
         "seed": seed,
         "config": cell.run.config,
         "metrics": {"test_error": falling, "train_error": [value / 2 for value in falling]},
-        "test_error": {"final": error},
+        "test_error": {"final": error} | fields.pop("test_error", {}),
         "layers": dict.fromkeys(LAYERS, layer),
         "decisions": [
             {"layer": name, "quantize": True, "reason": "Conv2d", "weights": 100} for name in LAYERS
@@ -49,9 +43,12 @@ def trained(cell: Cell, seed: int, error: float = 0.1, **fields: Any) -> Record:
     return record(**(known | fields))
 
 
-def put(workspace: Workspace, cell: Cell, *records: Record) -> None:
-    for one in records:
-        one.write(workspace.record(cell.run.with_seed(one.seed)))
+def child(
+    cell: Cell, seed: int, error: float = 0.1, started_from: str = "p", **fields: Any
+) -> Record:
+    """As :func:`trained`, from a parent whose weights have the checksum ``started_from``."""
+    parent = {"identity": cell.run.parent.identity, "weights_sha256": started_from}
+    return trained(cell, seed, error, parent=parent, **fields)
 
 
 def write_log(folder: Path, epochs: int = 400) -> str:

@@ -1,31 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.report.plain_records import cells, put, trained
+from tests.cells import cells, put
+from tests.records import record
+from tests.report.plain_records import child, trained
 from ttq_repro.report.ablations import ablations
-from ttq_repro.runs.cell import Cell
-from ttq_repro.runs.record import Record, pack_correct
 from ttq_repro.runs.workspace import Workspace
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
-
-
-def failing(cell: Cell, wrong: range, parent: str = "p") -> Record:
-    """A record of seed 1 of a network that fails on the images of ``wrong`` among 1,000."""
-    correct = np.ones(1000, bool)
-    correct[list(wrong)] = False
-    return trained(
-        cell, 1, len(wrong) / 1000, correct=pack_correct(correct), test_images=1000,
-        parent={"identity": cell.run.parent.identity, "weights_sha256": parent},
-    )  # fmt: skip
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -38,18 +21,11 @@ def test_rows_beside_the_baseline_and_their_parent(workspace: Workspace) -> None
     planned = cells("ablations")
     parent = planned[0].run.parent
     assert parent is not None
-    whole = np.ones(1000, bool)
-    trained(
-        planned[0],
-        1,
-        0.0,
-        correct=pack_correct(whole),
-        test_images=1000,
-        weights_sha256="p",
-        identity=parent.identity,
-    ).write(workspace.record(parent))
-    put(workspace, planned[0], failing(planned[0], range(100)))
-    put(workspace, planned[2], failing(planned[2], range(110)))
+    record(identity=parent.identity, weights_sha256="p", test_error={"final": 0.0}).write(
+        workspace.record(parent)
+    )
+    put(workspace, planned[0], child(planned[0], 1, 0.1))
+    put(workspace, planned[2], child(planned[2], 1, 0.11))
     first, _, tied, *_ = ablations(planned, workspace).rows
     setting = planned[0].setting
     assert first == [
@@ -73,8 +49,8 @@ def test_what_is_missing_names_its_command(workspace: Workspace) -> None:
 def test_changes_from_another_parent_are_not_compared(workspace: Workspace) -> None:
     planned = cells("ablations")
     for cell in planned[:2]:
-        put(workspace, cell, failing(cell, range(100)))
-    put(workspace, planned[2], failing(planned[2], range(110), parent="another"))
+        put(workspace, cell, child(cell, 1, 0.1))
+    put(workspace, planned[2], child(planned[2], 1, 0.11, started_from="another"))
     with pytest.warns(UserWarning, match="started from other weights of resnet20-full_precision"):
         rows = ablations(planned, workspace).rows
     assert [row[3] for row in rows[:3]] == ["10.00 (n=1)", "10.00 (n=1)", "left out"]
@@ -82,8 +58,8 @@ def test_changes_from_another_parent_are_not_compared(workspace: Workspace) -> N
 
 def test_a_change_at_another_setting_stands_with_its_own_baseline(workspace: Workspace) -> None:
     short, paper = (cells("ablations", budget, "precision=bf16") for budget in ("short", "paper"))
-    for cell, errors in ((short[0], 100), (short[1], 105), (short[2], 110), (paper[1], 120)):
-        put(workspace, cell, failing(cell, range(errors)))
+    for cell, error in ((short[0], 0.1), (short[1], 0.105), (short[2], 0.11), (paper[1], 0.12)):
+        put(workspace, cell, child(cell, 1, error))
     rows = ablations([*paper, *short], workspace).rows
     assert len(rows) == len(short) + 2, "of the other setting the baseline and what was run"
     assert [row[2:5] for row in (rows[0], rows[1])] == [

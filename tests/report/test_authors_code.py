@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.plain_records import LAYERS, cells, put, trained, write_log
+from tests.cells import cells, put
+from tests.report.plain_records import LAYERS, trained, write_log
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.authors_code import authors_code, plot
 from ttq_repro.report.released_log import beside
@@ -39,18 +40,18 @@ def test_the_shortened_schedule_is_the_logs_in_shape() -> None:
         assert ours == theirs // 20
 
 
-def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
+def test_the_caption_says_what_it_is_drawn_over(workspace: Workspace, tmp_path: Path) -> None:
     (cell,) = cells("authors_code")
     with pytest.raises(
         NothingToDrawError, match="not run: `make reproduce-authors-code BUDGET=sho"
     ):
-        authors_code([cell], Workspace(tmp_path))
+        authors_code([cell], workspace)
     made = trained(cell, 1)
     two_layers = {name: made.layers[name] for name in LAYERS[-2:]}
-    put(Workspace(tmp_path), cell, replace(made, layers=two_layers, decisions=made.decisions[-2:]))
-    without = authors_code([cell], Workspace(tmp_path)).markdown()
+    put(workspace, cell, replace(made, layers=two_layers, decisions=made.decisions[-2:]))
+    without = authors_code([cell], workspace).markdown()
     assert "Drawn without the released log (AUTHORS_LOG=...)." in without
-    text = authors_code([cell], Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
+    text = authors_code([cell], workspace, authors_log=write_log(tmp_path)).markdown()
     assert "Our runs have 40 epochs" in text
     assert "one run of 400 epochs" in text
     assert "its last epoch is 40.00%" in text
@@ -59,13 +60,15 @@ def test_the_caption_says_what_it_is_drawn_over(tmp_path: Path) -> None:
     parent = cell.run.parent
     for seed, error in ((1, 0.105), (2, 0.2)):
         one = trained(cell, seed, error, identity=parent.identity)
-        one.write(Workspace(tmp_path).record(parent.with_seed(seed)))
-    text = authors_code([cell], Workspace(tmp_path)).markdown()
+        one.write(workspace.record(parent.with_seed(seed)))
+    text = authors_code([cell], workspace).markdown()
     assert "a full-precision network of 30 epochs, whose error is 10.50 (n=1)." in text
 
 
-def test_a_run_as_long_as_the_log_is_compared_with_it_whole(tmp_path: Path) -> None:
+def test_a_run_as_long_as_the_log_is_compared_with_it_whole(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     (cell,) = cells("authors_code", "paper")
-    put(Workspace(tmp_path), cell, trained(cell, 1))
-    text = authors_code([cell], Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
+    put(workspace, cell, trained(cell, 1))
+    text = authors_code([cell], workspace, authors_log=write_log(tmp_path)).markdown()
     assert "of its passes" not in text

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.cells import cells
 from tests.records import record
-from tests.report.plain_records import cells
 from ttq_repro.report.caveats import caveats
 from ttq_repro.report.seeds import CellRecords
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cells import put
 from tests.records import record
 from tests.report.alexnet_records import alexnet
-from tests.report.plain_records import put
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.draw import draw
 from ttq_repro.runs.cell import cells_of
@@ -25,8 +25,9 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("dataset", "suffix"), [(None, ""), ("imagenette", "_imagenette")], ids=["paper", "stand-in"]
 )
-def test_the_files_of_a_stand_in_name_it(dataset: str | None, suffix: str, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_the_files_of_a_stand_in_name_it(
+    dataset: str | None, suffix: str, workspace: Workspace, tmp_path: Path
+) -> None:
     for artifact in ("table4", "figure6"):
         request = compose_config(
             "reproduce", [f"artifact={artifact}", "budget=short", f"workspace={tmp_path}"]
@@ -44,8 +45,9 @@ def test_the_files_of_a_stand_in_name_it(dataset: str | None, suffix: str, tmp_p
     }
 
 
-def test_a_trial_is_drawn_into_outputs_if_it_has_a_record(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_a_trial_is_drawn_into_outputs_if_it_has_a_record(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     request = compose_config(
         "reproduce", ["budget=smoke", "dataset=digits", f"workspace={tmp_path}"]
     )
@@ -64,14 +66,14 @@ def test_a_trial_is_drawn_into_outputs_if_it_has_a_record(tmp_path: Path) -> Non
     [([], "results"), (["trainer.progress=false"], "results"), (["data.pad=0"], "outputs")],
 )
 def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
-    overrides: list[str], home: str, tmp_path: Path
+    overrides: list[str], home: str, workspace: Workspace, tmp_path: Path
 ) -> None:
     changed = compose_config(
         "reproduce",
         ["artifact=comparison", "budget=short", f"workspace={tmp_path}", f"overrides={overrides}"],
     )
     asked = cells_of(changed, "short")[0].run
-    path = Workspace(tmp_path).record(asked)
+    path = workspace.record(asked)
     record(identity=asked.identity, config=asked.config).write(path)
-    drawn = draw(changed, Workspace(tmp_path))
+    drawn = draw(changed, workspace)
     assert drawn.endswith(f"written to {tmp_path / home}")

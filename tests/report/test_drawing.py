@@ -4,7 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tests.report.plain_records import cells, put, trained
+from tests.cells import cells, put
+from tests.report.plain_records import trained
 from ttq_repro.report.captions import drawn_from
 from ttq_repro.report.drawing import Drawing
 from ttq_repro.report.figure3 import figure3
@@ -12,8 +13,7 @@ from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.workspace import Workspace
 
 
-def test_files_come_out_the_same_each_time(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_files_come_out_the_same_each_time(workspace: Workspace, tmp_path: Path) -> None:
     planned = cells("figure3", "short", "precision=fp32")
     for cell in planned:
         put(workspace, cell, trained(cell, 1), trained(cell, 2, 0.12))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.report.plain_records import cells, put, trained
+from tests.cells import cells, put
+from tests.report.plain_records import trained
 from ttq_repro.report.equality import equality
 from ttq_repro.runs.cell import Cell, result_cells
 from ttq_repro.runs.config import compose_config
-from ttq_repro.runs.record import pack_correct
 from ttq_repro.runs.workspace import Workspace
 
 IMAGES = 10_000
@@ -46,10 +43,9 @@ def fill(
         if (cell.labels["method"], cell.setting) == ("full_precision", f"short, {precision}")
     )
     for seed, count in enumerate(wrong, 1):
-        correct = pack_correct(np.arange(images) >= count)
         kind = {"C": "CPUAccelerator", "G": "CUDAAccelerator"}.get(machines[seed - 1 : seed], "")
         made = trained(
-            cell, seed, count / images, correct=correct, test_images=images,
+            cell, seed, count / images, test_images=images,
             provenance={"accelerator": kind, "compiled": any(compiled[seed - 1 : seed])},
         )  # fmt: skip
         put(workspace, cell, made)
@@ -66,9 +62,8 @@ def fill(
     ],
 )
 def test_the_interval_of_the_difference_decides(
-    bf16: tuple[int, ...], difference: str, said: str, planned: list[Cell], tmp_path: Path
+    bf16: tuple[int, ...], difference: str, said: str, planned: list[Cell], workspace: Workspace
 ) -> None:
-    workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", bf16)
     rows = equality(planned, workspace).rows
@@ -79,8 +74,9 @@ def test_the_interval_of_the_difference_decides(
     assert row[7] == said
 
 
-def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_plain_float32_is_compared_with_any_execution(
+    planned: list[Cell], workspace: Workspace
+) -> None:
     for precision, compiled in (("fp32", False), ("fp32, plain", False), ("bf16", True)):
         fill(planned, workspace, precision, (1000, 1005, 995), compiled=[compiled] * 3)
     same, plain = equality(planned, workspace).rows
@@ -92,9 +88,8 @@ def test_plain_float32_is_compared_with_any_execution(planned: list[Cell], tmp_p
 
 
 def test_of_several_executions_those_of_both_paths_are_compared(
-    planned: list[Cell], tmp_path: Path
+    planned: list[Cell], workspace: Workspace
 ) -> None:
-    workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995, 2000), compiled=(True, True, True, False))
     fill(planned, workspace, "bf16", (1000, 1005, 995), compiled=(True, True, True))
     (row,) = equality(planned, workspace).rows
@@ -102,9 +97,8 @@ def test_of_several_executions_those_of_both_paths_are_compared(
 
 
 def test_precisions_are_compared_on_one_kind_of_machine(
-    planned: list[Cell], tmp_path: Path
+    planned: list[Cell], workspace: Workspace
 ) -> None:
-    workspace = Workspace(tmp_path)
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     fill(planned, workspace, "bf16", (1500, 1010, 1000), "CGG")
     (on_gpu,) = equality(planned, workspace).rows
@@ -113,8 +107,9 @@ def test_precisions_are_compared_on_one_kind_of_machine(
     assert on_gpu[6].endswith("(n=2)")
 
 
-def test_runs_tested_on_other_images_are_not_compared(planned: list[Cell], tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_runs_tested_on_other_images_are_not_compared(
+    planned: list[Cell], workspace: Workspace
+) -> None:
     fill(planned, workspace, "fp32", (1000, 1005, 995))
     fill(planned, workspace, "bf16", (500, 505, 495), images=5_000)
     with pytest.warns(UserWarning, match="the numbers of test images differ"):
@@ -122,14 +117,13 @@ def test_runs_tested_on_other_images_are_not_compared(planned: list[Cell], tmp_p
     assert row[6:] == ["-", "left out"]
 
 
-def test_a_trial_is_of_one_precision(tmp_path: Path) -> None:
+def test_a_trial_is_of_one_precision(workspace: Workspace) -> None:
     trial = cells("equality", "smoke", "dataset=digits")
-    put(Workspace(tmp_path), trial[0], trained(trial[0], 1))
-    assert equality(trial, Workspace(tmp_path)).rows == []
+    put(workspace, trial[0], trained(trial[0], 1))
+    assert equality(trial, workspace).rows == []
 
 
-def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], workspace: Workspace) -> None:
     fill(planned, workspace, "bf16", (1050, 1055, 1045, 1000, 1005, 995), "CCCGGG")
     fill(planned, workspace, "fp32", (1000, 1005, 995), "GGG")
     first, *others = equality(planned, workspace).note.splitlines()
@@ -141,18 +135,16 @@ def test_what_the_kind_of_machine_does_is_told(planned: list[Cell], tmp_path: Pa
     assert not [line for line in others if "on CPUs" in line]
 
 
-def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_only_runs_that_are_shown_have_caveats(planned: list[Cell], workspace: Workspace) -> None:
     bf16 = next(cell for cell in planned if cell.setting == "short, bf16")
-    made = trained(bf16, 1, 0.1)
-    put(workspace, bf16, replace(made, provenance=made.provenance | {"dirty": True}))
+    put(workspace, bf16, trained(bf16, 1, provenance={"dirty": True}))
     assert "uncommitted" not in equality(planned, workspace).note
     fp32 = next(cell for cell in planned if cell.setting == "short, fp32")
-    put(workspace, fp32, trained(fp32, 1, 0.1))
+    put(workspace, fp32, trained(fp32, 1))
     assert "uncommitted" in equality(planned, workspace).note
 
 
-def test_without_records_nothing_is_made_up(planned: list[Cell], tmp_path: Path) -> None:
-    text = equality(planned, Workspace(tmp_path)).markdown()
+def test_without_records_nothing_is_made_up(planned: list[Cell], workspace: Workspace) -> None:
+    text = equality(planned, workspace).markdown()
     assert "agree" not in text.partition("| --- |")[2]
     assert "make reproduce-equality BUDGET=paper PRECISION=fp32 DATA_DIR=..." in text

@@ -1,10 +1,10 @@
 import itertools
-from pathlib import Path
 
 import pytest
 
+from tests.cells import cells, put
 from tests.records import HISTOGRAMS
-from tests.report.plain_records import LAYERS, cells, put, trained
+from tests.report.plain_records import LAYERS, trained
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.figure1 import chosen_layer, figure1, plot
 from ttq_repro.runs.workspace import Workspace
@@ -57,8 +57,9 @@ def test_its_labels_stay_apart(histograms: dict) -> None:
             )
 
 
-def test_one_seed_of_the_setting_with_records_is_drawn(histograms: dict, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_one_seed_of_the_setting_with_records_is_drawn(
+    histograms: dict, workspace: Workspace
+) -> None:
     (paper,), (short,) = cells("figure1", "paper"), cells("figure1", "short")
     put(workspace, short, *(trained(short, seed, histograms=histograms) for seed in (2, 3)))
     text = figure1([paper, short], workspace).markdown()
@@ -67,6 +68,6 @@ def test_one_seed_of_the_setting_with_records_is_drawn(histograms: dict, tmp_pat
     assert "Budget and precision: short" in text
 
 
-def test_without_a_record_it_names_the_command(tmp_path: Path) -> None:
+def test_without_a_record_it_names_the_command(workspace: Workspace) -> None:
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure1 BUDGET=short"):
-        figure1(cells("figure1"), Workspace(tmp_path))
+        figure1(cells("figure1"), workspace)

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.plain_records import cells, put, trained, write_log
+from tests.cells import cells, put
+from tests.report.plain_records import trained, write_log
 from ttq_repro.report.figure2 import figure2, plot
 from ttq_repro.report.released_log import beside
 from ttq_repro.report.seeds import CellRecords
@@ -38,9 +39,11 @@ def test_the_released_scales_lie_behind_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_caption_names_the_log_if_it_is_drawn(tmp_path: Path, given: bool) -> None:
+def test_the_caption_names_the_log_if_it_is_drawn(
+    workspace: Workspace, tmp_path: Path, given: bool
+) -> None:
     (cell,) = cells("figure2")
-    put(Workspace(tmp_path), cell, trained(cell, 1))
+    put(workspace, cell, trained(cell, 1))
     log = write_log(tmp_path) if given else None
-    text = figure2([cell], Workspace(tmp_path), authors_log=log).markdown()
+    text = figure2([cell], workspace, authors_log=log).markdown()
     assert ("released log" in text) == given

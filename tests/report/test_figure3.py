@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.plain_records import cells, put, trained, write_log
+from tests.cells import cells, put
+from tests.report.plain_records import child, trained, write_log
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.figure3 import figure3, plot
 from ttq_repro.report.released_log import beside
@@ -35,33 +36,33 @@ def test_a_line_a_method_in_percent(tmp_path: Path) -> None:
         assert line.get_xdata()[-1] == mean.get_xdata()[-1] == 30
 
 
-def test_what_has_no_record_is_left_out_and_named(tmp_path: Path) -> None:
+def test_what_has_no_record_is_left_out_and_named(workspace: Workspace) -> None:
     planned = cells("figure3")
-    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = figure3(planned, Workspace(tmp_path)).markdown()
+    put(workspace, planned[3], trained(planned[3], 1))
+    text = figure3(planned, workspace).markdown()
     assert "n = 1: TTQ. Not run: full precision, DoReFa 1-32-32, TWN; to train: `make" in text
 
 
-def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(tmp_path: Path) -> None:
+def test_the_caption_says_which_epoch_of_the_log_the_legend_gives(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     planned = cells("figure3")
-    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = figure3(planned, Workspace(tmp_path), authors_log=write_log(tmp_path)).markdown()
+    put(workspace, planned[3], trained(planned[3], 1))
+    text = figure3(planned, workspace, authors_log=write_log(tmp_path)).markdown()
     assert "to the 160 epochs drawn; the error of its last epoch, 400, is 40.00%." in text
 
 
-def test_a_line_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_line_from_another_parent_is_left_out_and_named(workspace: Workspace) -> None:
     parent, _, twn, ttq = cells("figure3")
-    workspace = Workspace(tmp_path)
     put(workspace, parent, trained(parent, 1, weights_sha256="now"))
     for cell, weights in ((twn, "now"), (ttq, "before")):
-        mother = {"identity": parent.run.identity, "weights_sha256": weights}
-        put(workspace, cell, trained(cell, 1, parent=mother))
+        put(workspace, cell, child(cell, 1, started_from=weights))
     with pytest.warns(UserWarning, match="resnet20-ttq-.* is left out"):
         text = figure3([parent, twn, ttq], workspace).markdown()
     assert "n = 1: full precision, TWN." in text
     assert "Left out: a run of TTQ; to train it again, delete `results/records/cifar10/" in text
 
 
-def test_without_any_record_it_names_the_command(tmp_path: Path) -> None:
+def test_without_any_record_it_names_the_command(workspace: Workspace) -> None:
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure3"):
-        figure3(cells("figure3"), Workspace(tmp_path))
+        figure3(cells("figure3"), workspace)

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.plain_records import cells, put, trained
+from tests.cells import cells, put
+from tests.report.plain_records import trained
 from ttq_repro.report.figure4 import figure4, plot
 from ttq_repro.report.released_log import ReleasedLog
 from ttq_repro.report.seeds import CellRecords
@@ -25,13 +26,15 @@ def test_accuracies_of_both_kinds_of_images() -> None:
             assert line.get_xdata()[-1] == 40
 
 
-def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> None:
+def test_the_released_log_lies_beside_results_on_ilsvrc12(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     log = tmp_path / "authors_log_alexnet_imagenet_ttq.csv"
     rows = [f"{epoch},{0.5 - epoch / 1000},{0.6 - epoch / 1000}" for epoch in range(80)]
     log.write_text("epoch,train-error-top1,val-error-top1\n" + "\n".join(rows))
     planned = cells("figure4", "paper")
-    put(Workspace(tmp_path), planned[3], trained(planned[3], 1))
-    text = figure4(planned, Workspace(tmp_path), str(tmp_path)).markdown()
+    put(workspace, planned[3], trained(planned[3], 1))
+    text = figure4(planned, workspace, str(tmp_path)).markdown()
     assert "stretched to the length of our schedule" in text
     released = ReleasedLog.read(tmp_path, log.name)
     axes = plot([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
@@ -40,14 +43,14 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(tmp_path: Path) -> Non
         assert theirs.get_label() == f"TTQ, released log: {final}"
         assert theirs.get_xdata()[-1] == 80
     stand_in = cells("figure4", "short", "dataset=imagenette")
-    put(Workspace(tmp_path), stand_in[3], trained(stand_in[3], 1))
-    assert "stretched" not in figure4(stand_in, Workspace(tmp_path), str(tmp_path)).markdown()
+    put(workspace, stand_in[3], trained(stand_in[3], 1))
+    assert "stretched" not in figure4(stand_in, workspace, str(tmp_path)).markdown()
 
 
-def test_a_stand_in_says_so(tmp_path: Path) -> None:
+def test_a_stand_in_says_so(workspace: Workspace) -> None:
     planned = cells("figure4", "short", "dataset=imagenette")
-    put(Workspace(tmp_path), planned[0], trained(planned[0], 1))
-    text = figure4(planned, Workspace(tmp_path)).markdown()
+    put(workspace, planned[0], trained(planned[0], 1))
+    text = figure4(planned, workspace).markdown()
     assert "for training, 1,100 for testing" in text
     assert (
         "Not run: DoReFa 1-32-32, TWN, TTQ; to train: `make reproduce-figure4 BUDGET=short" in text

@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from tests.report.plain_records import LAYERS, cells, put, trained
+from tests.cells import cells, put
+from tests.report.plain_records import LAYERS, trained
 from ttq_repro.report.figure5 import figure5, plot
 from ttq_repro.report.seeds import CellRecords
 from ttq_repro.runs.cell import Cell
@@ -60,9 +59,8 @@ def test_points_stand_at_the_sparsity_they_reached() -> None:
         assert not red == green == blue, "the bands of s.d. are grey"
 
 
-def test_a_point_from_another_parent_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_point_from_another_parent_is_left_out_and_named(workspace: Workspace) -> None:
     planned = by_title()
-    workspace = Workspace(tmp_path)
     parent = planned["full precision"]
     put(workspace, parent, trained(parent, 1, weights_sha256="now"))
     for title, weights in (("r = 0.2", "now"), ("r = 0.4", "before")):
@@ -98,20 +96,18 @@ def put_beside_parent(workspace: Workspace, seed: int) -> Cell:
     return child
 
 
-def test_only_seeds_that_all_have_are_drawn(tmp_path: Path) -> None:
-    child = put_beside_parent(Workspace(tmp_path), 1)
-    text = figure5(cells("figure5"), Workspace(tmp_path)).markdown()
+def test_only_seeds_that_all_have_are_drawn(workspace: Workspace) -> None:
+    child = put_beside_parent(workspace, 1)
+    text = figure5(cells("figure5"), workspace).markdown()
     assert "n = 1: full precision, r = 0.2." in text
     assert "n = 2" not in text
     assert "s.d." not in text
-    put(Workspace(tmp_path), child, sparse(child, 2, 0.4, 0.10))
-    assert (
-        "means ± s.d. over the seeds" in figure5(cells("figure5"), Workspace(tmp_path)).markdown()
-    )
+    put(workspace, child, sparse(child, 2, 0.4, 0.10))
+    assert "means ± s.d. over the seeds" in figure5(cells("figure5"), workspace).markdown()
 
 
-def test_the_caption_says_if_points_share_no_seed(tmp_path: Path) -> None:
-    put_beside_parent(Workspace(tmp_path), 3)
-    text = figure5(cells("figure5"), Workspace(tmp_path)).markdown()
+def test_the_caption_says_if_points_share_no_seed(workspace: Workspace) -> None:
+    put_beside_parent(workspace, 3)
+    text = figure5(cells("figure5"), workspace).markdown()
     assert "each over its own seeds, as no seed is common to all." in text
     assert "n = 2: full precision. n = 1: r = 0.2." in text

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cells import cells, put
 from tests.records import PROVENANCE
 from tests.report.alexnet_records import alexnet, codes
-from tests.report.plain_records import cells, put
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.figure6 import figure6, kernel_table, plot, tiled
 from ttq_repro.report.seeds import CellRecords
@@ -67,15 +67,13 @@ def test_the_total_is_weighted_by_weights() -> None:
     assert total[4] == f"{100 * 0.375 * 307_200 / 2_297_856:.3f}"
 
 
-def test_figure_and_table_are_written_together(
-    tmp_path: Path,
-) -> None:
+def test_figure_and_table_are_written_together(workspace: Workspace, tmp_path: Path) -> None:
     planned = cells("figure6")
     with pytest.raises(NothingToDrawError, match="not run: `make reproduce-figure6"):
-        figure6(planned, Workspace(tmp_path))
+        figure6(planned, workspace)
     made = [alexnet(planned[0], seed) for seed in (1, 2)]
-    put(Workspace(tmp_path), planned[0], *made)
-    text = figure6(planned, Workspace(tmp_path)).publish(tmp_path, "mine")
+    put(workspace, planned[0], *made)
+    text = figure6(planned, workspace).publish(tmp_path, "mine")
     assert "Seed 1." in text
     assert "n = 1: TTQ" in text
     assert "| total | 233,472 |" in text

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.cells import cells, put
 from tests.report.alexnet_records import alexnet
-from tests.report.plain_records import cells, put, trained
+from tests.report.plain_records import trained
 from ttq_repro.paper.reported import TABLE2, TABLE3
 from ttq_repro.report.imagenet_tables import table2, table3
 from ttq_repro.report.table4 import table4
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
 
 
 def with_top5(cell: Cell, seed: int, top1: float, top5: float) -> object:

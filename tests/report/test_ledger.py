@@ -20,7 +20,7 @@ from ttq_repro.report.ledger import Judgement, Ledger, Verdict, verdict
 from ttq_repro.report.released_log import LogSummary
 from ttq_repro.runs.cell import Cell, commands, result_cells
 from ttq_repro.runs.config import compose_config
-from ttq_repro.runs.record import Record, pack_correct
+from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
 
 IMAGES = 10_000
@@ -42,15 +42,10 @@ def cell(depth: int, method: str, setting: str = PAPER) -> Cell:
 
 def made(cell: Cell, seed: int, wrong: int, start: int = 0) -> Record:
     """A record of a network that fails on ``wrong`` images, from ``start`` on."""
-    correct = np.ones(IMAGES, bool)
-    correct[start : start + wrong] = False
     return record(
-        identity=cell.run.identity,
-        seed=seed,
-        test_error={"final": wrong / IMAGES},
-        correct=pack_correct(correct),
-        test_images=IMAGES,
-    )
+        identity=cell.run.identity, seed=seed, test_images=IMAGES,
+        test_error={"final": wrong / IMAGES}, wrong_from=start,
+    )  # fmt: skip
 
 
 def judge(claim: str, records: Iterable[Record], benchmarks: Path = Path("none")) -> Judgement:
@@ -350,12 +345,12 @@ def test_the_recorded_parent_says_which_child_is_mismatched() -> None:
 
 
 def test_networks_tested_on_other_images_are_not_compared() -> None:
-    first, second = pairs(20, 64, 70), pairs(20, 64, 70)
-    fewer = [replace(one, correct=one.correct[:1000], test_images=6000) for one in second[:2]]
+    parent, child, *others = pairs(20, 64, 70)
+    fewer = record(identity=child.identity, seed=child.seed, test_images=6000)
     with pytest.warns(
         UserWarning, match="the numbers of test images differ: .* on 6000, .* on 10000"
     ):
-        judgement = judge(DIFFERENCE, [first[0], fewer[1], *first[2:]])
+        judgement = judge(DIFFERENCE, [parent, fewer, *others])
     assert judgement.ours is not None
     assert judgement.ours.count == 1
 

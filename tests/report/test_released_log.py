@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tests.report.plain_records import cells, write_log
+from tests.cells import cells
+from tests.report.plain_records import write_log
 from ttq_repro.errors import UserError
 from ttq_repro.report.released_log import LogSummary, ReleasedLog, beside, released_name
 from ttq_repro.report.style import laid_over, second_epoch_axis

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made_records import put
+from tests.cells import put
+from tests.report.made_records import made
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS
@@ -36,12 +37,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """Records of ResNet-20 at two budgets."""
-    workspace = Workspace(tmp_path)
+def workspace(workspace: Workspace) -> Workspace:
+    """One with records of ResNet-20 at two budgets."""
     for cell in result_cells(compose_config("reproduce", ["+only.depth=[20]"])):
         if cell.labels["depth"] == 20 and cell.setting in ("paper, bf16", "short, bf16"):
-            put(workspace, cell, (1, 2), 0.088)
+            put(workspace, cell, *(made(cell, seed, 0.088) for seed in (1, 2)))
     return workspace
 
 

@@ -1,10 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tests.report.plain_records import cells, put, trained
+from tests.cells import cells, put
+from tests.report.plain_records import trained
 from ttq_repro.report import style
 from ttq_repro.report.seeds import at_one_setting
 from ttq_repro.runs.workspace import Workspace
@@ -27,8 +26,7 @@ def test_one_seed_has_no_band() -> None:
     assert not axes.collections
 
 
-def test_settings_are_never_mixed(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def test_settings_are_never_mixed(workspace: Workspace) -> None:
     paper, short = cells("figure3", "paper"), cells("figure3", "short")
     put(workspace, paper[0], trained(paper[0], 1))
     put(workspace, short[0], trained(short[0], 1))

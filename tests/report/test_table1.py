@@ -1,8 +1,8 @@
-from pathlib import Path
-
 import pytest
 
+from tests.cells import cells, put
 from tests.records import record
+from tests.report.plain_records import trained
 from ttq_repro.errors import UserError
 from ttq_repro.report.table1 import table1
 from ttq_repro.runs.cell import Cell, cells_of
@@ -10,32 +10,24 @@ from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace
 
 
-def cells(budget: str = "paper", *overrides: str, depths: tuple[int, ...] = (20,)) -> list[Cell]:
-    request = compose_config("reproduce", [f"+only.depth={list(depths)}", *overrides])
-    return cells_of(request, budget)
+def resnet20(budget: str = "paper", *overrides: str) -> list[Cell]:
+    return cells("table1", budget, "+only.depth=20", *overrides)
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
-
-
-def put(cell: Cell, workspace: Workspace, *errors: float, machine: str = "CPU") -> None:
+def put_errors(workspace: Workspace, cell: Cell, *errors: float, machine: str = "CPU") -> None:
     """Write a record per seed, whose trailing mean is a point below its final error."""
     for seed, error in enumerate(errors, 1):
-        run = cell.run.with_seed(seed)
-        made = record(
-            identity=run.identity, seed=seed, config=run.config,
-            test_error={"final": error, "trailing": error - 0.01},
+        made = trained(
+            cell, seed, error, test_error={"trailing": error - 0.01},
             provenance={"accelerator": f"{machine}Accelerator"},
         )  # fmt: skip
-        made.write(workspace.record(run))
+        put(workspace, cell, made)
 
 
 def test_a_row_beside_the_paper(workspace: Workspace) -> None:
-    made = cells()
-    put(made[0], workspace, 0.0810, 0.0830)
-    put(made[1], workspace, 0.0900)
+    made = resnet20()
+    put_errors(workspace, made[0], 0.0810, 0.0830)
+    put_errors(workspace, made[1], 0.0900)
     (row,) = table1(made, workspace).rows
     assert row == [
         "20", made[0].setting,
@@ -47,11 +39,12 @@ def test_a_row_beside_the_paper(workspace: Workspace) -> None:
 
 def test_an_outlying_final_epoch_stays_the_error_and_is_told(workspace: Workspace) -> None:
     """No other epoch is chosen by looking at the test set."""
-    ttq = cells()[1]
-    record(
+    ttq = resnet20()[1]
+    outlying = record(
         identity=ttq.run.identity, config=ttq.run.config, metrics={"test_error": [0.09, 0.12] * 8}
-    ).write(workspace.record(ttq.run.with_seed(1)))
-    table = table1(cells(), workspace)
+    )
+    put(workspace, ttq, outlying)
+    table = table1(resnet20(), workspace)
     assert table.rows[0][6] == "12.00 (n=1)"
     assert table.note.startswith(
         f"- ResNet-20, TTQ, seed 1 ({ttq.setting}): the final epoch is an "
@@ -59,7 +52,7 @@ def test_an_outlying_final_epoch_stays_the_error_and_is_told(workspace: Workspac
 
 
 def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) -> None:
-    table = table1(cells(depths=(20, 56)), workspace)
+    table = table1(cells("table1", "paper", "+only.depth=[20,56]"), workspace)
     for row in table.rows:
         assert row[3] == row[6] == row[8] == "not run"
         assert row[4] == row[7] == row[9] == "-"
@@ -71,12 +64,12 @@ def test_what_is_missing_is_not_run_and_names_its_command(workspace: Workspace) 
 
 
 def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
-    paper, short = cells(), cells("short")
-    put(short[0], workspace, 0.09)
-    put(short[1], workspace, 0.10)
+    paper, short = resnet20(), resnet20("short")
+    put_errors(workspace, short[0], 0.09)
+    put_errors(workspace, short[1], 0.10)
     (row,) = table1(paper + short, workspace).rows
     assert row[1].startswith("short")
-    put(paper[0], workspace, 0.08)
+    put_errors(workspace, paper[0], 0.08)
     row, other = table1(paper + short, workspace).rows
     assert row[1].startswith("paper")
     assert row[3:] == ["8.00 (n=1)", "7.00", "8.87", "not run", "-", "not run", "-"]
@@ -85,21 +78,21 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
 
 
 def test_other_beginnings_stand_below_the_table(workspace: Workspace) -> None:
-    made = cells("paper", "precision=bf16")
+    made = resnet20("paper", "precision=bf16")
     printed = next(cell for cell in made if cell.labels["method"] == "as_printed")
     assert "as printed" not in table1(made, workspace).note
-    put(printed, workspace, 0.12)
+    put_errors(workspace, printed, 0.12)
     table = table1(made, workspace)
     assert table.rows[0][6] == "not run"
     assert table.note.splitlines()[0] == (
         "- ResNet-20, TTQ at 0.1 from the first step, as printed (paper, bf16): 12.00 (n=1)"
     )
-    assert all(cell.labels["method"] != "as_printed" for cell in cells("short"))
+    assert all(cell.labels["method"] != "as_printed" for cell in resnet20("short"))
 
 
 def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
     with pytest.raises(UserError, match=r"only\.method=as_printed: .* no such cell at this budget"):
-        cells("short", "+only.method=[as_printed]")
+        resnet20("short", "+only.method=[as_printed]")
     request = compose_config("reproduce", [])
     request["artifact"]["cells"][0]["at"] = "papr"
     with pytest.raises(UserError, match="table1: at of a cell=papr: must be one of paper, short"):
@@ -108,16 +101,16 @@ def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
 
 def test_a_row_across_machines_says_so(workspace: Workspace) -> None:
     """Even though each of its columns is of one kind of machine."""
-    made = cells()
-    put(made[0], workspace, 0.08, machine="CPU")
-    put(made[1], workspace, 0.09, machine="CUDA")
+    made = resnet20()
+    put_errors(workspace, made[0], 0.08, machine="CPU")
+    put_errors(workspace, made[1], 0.09, machine="CUDA")
     (row,) = table1(made, workspace).rows
     assert row[1] == f"{made[0].setting}, CPU and GPU"
-    put(made[1], workspace, 0.09, machine="CPU")
+    put_errors(workspace, made[1], 0.09, machine="CPU")
     (row,) = table1(made, workspace).rows
     assert row[1] == made[0].setting
 
 
 def test_digits_never_pass_for_the_paper(workspace: Workspace) -> None:
-    text = table1(cells("smoke", "dataset=digits"), workspace).markdown()
+    text = table1(resnet20("smoke", "dataset=digits"), workspace).markdown()
     assert "Not the paper's numbers" in text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.plain_records import cells
+from tests.cells import cells
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run

@@ -11,13 +11,12 @@ from torch import nn
 
 from tests.deploy.networks import packed, trained
 from tests.records import record
-from tests.test_configs import choices
 from ttq_repro.benchmark import sizes
 from ttq_repro.benchmark.sizes import FORMATS, float_sizes, measure, packed_sizes
 from ttq_repro.deploy.format import serialize
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.table import Table
 
 

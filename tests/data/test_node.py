@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_configs import choices
 from ttq_repro.data.node import is_of_photographs, root_of
 from ttq_repro.data.prepare import StoreRequest
 from ttq_repro.errors import UserError
-from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.config import choices, compose_config
 
 
 @pytest.mark.parametrize("name", choices("data"))

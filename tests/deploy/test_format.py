@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tests.deploy.networks import ARCHITECTURES, CLASSES, images, packed, trained
+from tests.hostile import Hostile
 from tests.quantizers.methods import FLOAT, METHODS
 from ttq_repro.deploy import format as format_
 from ttq_repro.deploy import load
@@ -297,29 +298,19 @@ def test_weights_without_a_description_are_told_apart(tmp_path: Path) -> None:
         load(path)
 
 
-class Hostile:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.target,)
-
-
 @pytest.mark.parametrize("writer", ["pickle", "torch"])
 def test_a_pickle_is_refused_and_never_run(writer: str, tmp_path: Path) -> None:
-    path, executed = tmp_path / "net.safetensors", tmp_path / "executed"
+    path, trace = tmp_path / "net.safetensors", tmp_path / "trace"
     if writer == "pickle":
-        path.write_bytes(pickle.dumps(Hostile(executed)))
+        path.write_bytes(pickle.dumps(Hostile(trace)))
     else:
-        torch.save(Hostile(executed), path)
+        torch.save(Hostile(trace), path)
     with pytest.raises(PackedFileError, match="a pickle file; pickles are never loaded"):
         load(path)
-    assert not executed.exists()
+    assert not trace.exists()
     with path.open("rb") as file:
         pickle.load(file) if writer == "pickle" else torch.load(file, weights_only=False)
-    assert executed.exists(), "the file would have done it"
+    assert trace.exists(), "the file would have done it"
 
 
 def test_a_compressed_bomb_is_refused_before_it_goes_off() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from tests.conftest import FEW_TESTED
 from tests.faults.conftest import Count, Tally
+from tests.hostile import Hostile
 from tests.records import record
 from ttq_repro.data.cifar10 import ARCHIVE_FOLDER, load_cifar10
 from ttq_repro.errors import DataError, UserError
@@ -23,19 +24,10 @@ from ttq_repro.runs.plan import make_plan
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
+from ttq_repro.sealed import open_sealed
 from ttq_repro.training.checkpoint import SealedCheckpointIO, recorded_parent
 
 MakeRun = Callable[..., Run]
-
-
-class Hostile:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.trace,)
 
 
 def flip_a_bit(path: Path, chance: random.Random) -> None:
@@ -210,15 +202,20 @@ def test_a_pickle_for_a_parent_is_refused(tiny_run: MakeRun, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"weights\.safetensors: not a readable safetensors file"):
         execute(tiny_run("quantizer=ttq", f"parent={path}"))
     assert not trace.exists()
+    pickle.loads(path.read_bytes())
+    assert trace.exists(), "the file would have done it"
 
 
 def test_a_hostile_checkpoint_executes_nothing(tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "last.ckpt"
     SealedCheckpointIO().save_checkpoint({"state": Hostile(trace)}, path)
     # The checksum does not protect: whoever writes a file can compute it.
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(pickle.UnpicklingError):
         SealedCheckpointIO().load_checkpoint(path, weights_only=False)
     assert not trace.exists()
+    with open_sealed(path) as stream:
+        torch.load(stream, weights_only=False)
+    assert trace.exists(), "the file would have done it"
 
 
 def test_a_hostile_cifar10_archive_executes_nothing(tmp_path: Path) -> None:
@@ -227,9 +224,11 @@ def test_a_hostile_cifar10_archive_executes_nothing(tmp_path: Path) -> None:
     names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
     for name in names:
         (folder / name).write_bytes(pickle.dumps(Hostile(trace)))
-    with pytest.raises(DataError, match="Dataset not found or corrupted"):
+    with pytest.raises(DataError, match=f"^no CIFAR-10: .*{ARCHIVE_FOLDER} that can be read"):
         load_cifar10(tmp_path, tmp_path / "cache")
     assert not trace.exists()
+    pickle.loads((folder / names[0]).read_bytes())
+    assert trace.exists(), "the files would have done it"
 
 
 @pytest.mark.parametrize(

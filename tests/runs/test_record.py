@@ -29,10 +29,11 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "EOF while parsing a value"),
-        ("{", "EOF while parsing an object"),
-        ("[]", "no attribute"),
-        ("null", "no attribute"),
+        # What the parser or Python says of these is up to them.
+        ("", ""),
+        ("{", ""),
+        ("[]", ""),
+        ("null", ""),
         ('{"schema": 1}', "schema 1, expected 2"),
         ('{"schema": 2}', "its checksum does not match"),
     ],
@@ -42,9 +43,9 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
     (tmp_path / "bad.json").write_text(content)
     warnings: list[str] = []
     assert len(list(read_records(tmp_path, warnings.append))) == 1
-    assert len(warnings) == 1
-    assert "bad.json: not a readable record" in warnings[0]
-    assert why in warnings[0]
+    (warning,) = warnings
+    assert f"bad.json: not a readable record ({why}" in warning
+    assert len(warning.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

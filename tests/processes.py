@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -37,7 +37,10 @@ def script(name: str, *arguments: str, cwd: Path = ROOT) -> CompletedProcess[str
             target=_run, args=(_path(name), arguments, cwd, dict(os.environ), out, err)
         )
         process.start()
-        process.join()
+        try:
+            process.join()
+        finally:
+            process.kill()  # If it takes longer than a test may.
         assert process.exitcode is not None
         return CompletedProcess(
             [name, *arguments], process.exitcode, out.read_text(), err.read_text()
@@ -75,16 +78,30 @@ def _path(name: str) -> Path:
     return ROOT / "scripts" / f"{name}.py"
 
 
+def started(
+    name: str, *arguments: str, **options: Any
+) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run a script as :func:`python` does."""
+    return python(str(_path(name)), *arguments, **options)
+
+
 @contextmanager
-def started(name: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a script, whose standard error can be read; ``options`` are those of Popen."""
-    command = [sys.executable, str(_path(name)), *arguments]
+def python(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a new interpreter, whose standard error can be read, until it or the test ends.
+
+    Args:
+        options: those of Popen.
+    """
     # A shell makes tests in the background ignore Ctrl-C, and their children inherit that.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, *arguments]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **options
     ) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for_file(pattern: str, folder: Path) -> Path:
@@ -106,11 +123,16 @@ def children(starter: int, named: str) -> list[int]:
     Args:
         named: a part of their command lines.
     """
-    found = []
+    return sorted(process for process, parent in processes(named).items() if parent == starter)
+
+
+def processes(*named: str) -> dict[int, int]:
+    """The PIDs of all processes whose command lines contain ``named``, and of their parents."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # It may be gone by now.
             command = (process / "cmdline").read_text()
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if named in command and int(parent) == starter:
-                found.append(int(process.name))
-    return sorted(found)
+            if all(part in command for part in named):
+                found[int(process.name)] = int(parent)
+    return found

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from tests.processes import wait_for
+from tests.processes import python, wait_for
 from ttq_repro.errors import DataError
 from ttq_repro.files import ROOT, write_atomically
 from ttq_repro.workers import (
@@ -124,16 +122,10 @@ def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None
         "from ttq_repro.workers import run_together; "
         f"run_together(wait_in, (Path({str(tmp_path)!r}),), 2, threads=1)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", starter],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-        # If the tests run in the background, SIGINT is ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    wait_for(lambda: len(alive(tmp_path)) == 2, "two processes")
-    os.kill(process.pid, blow)
-    process.wait()
+    with python("-c", starter, cwd=ROOT) as process:
+        wait_for(lambda: len(alive(tmp_path)) == 2, "two processes")
+        process.send_signal(blow)
+        process.wait()
     wait_for(lambda: not alive(tmp_path), "end of both")
 
 

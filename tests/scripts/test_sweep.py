@@ -6,16 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 
 from tests.conftest import SHORT, TINY
-from tests.processes import script, script_anew
-from ttq_repro.files import ROOT
+from tests.processes import processes, script, script_anew, started, wait_for
 
 LAUNCHERS = {
     "basic": [],
@@ -113,15 +109,13 @@ def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
     """Its launcher then fails as well, but the summary has the last word."""
-    command = [
-        sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *TINY, "recipe.epochs=1000",
-        "seed=1,2", f"workspace={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep",
-        *LAUNCHERS["submitit_local"],
+    arguments = [
+        "-m", *TINY, "recipe.epochs=1000", "seed=1,2", f"workspace={tmp_path}",
+        f"hydra.sweep.dir={tmp_path}/sweep", *LAUNCHERS["submitit_local"],
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=tmp_path) as sweep:
-        while len(list(tmp_path.glob("sweep/outcomes/0*"))) < 2:
-            time.sleep(0.1)
-        for job in processes_with(b"submitit.core._submit", bytes(tmp_path)):
+    with started("train", *arguments, cwd=tmp_path, stdout=subprocess.PIPE) as sweep:
+        wait_for(lambda: len(list(tmp_path.glob("sweep/outcomes/0*"))) == 2, "start of both jobs")
+        for job in processes("submitit.core._submit", str(tmp_path)):
             os.kill(job, signal.SIGKILL)
         said, complained = sweep.communicate()
     assert sweep.returncode == 1
@@ -129,13 +123,3 @@ def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
     for seed in (1, 2):
         assert f"seed={seed}" in complained
     assert complained.count("stopped before it finished") == 2
-
-
-def processes_with(*arguments: bytes) -> list[int]:
-    """PIDs of the processes whose command lines contain all ``arguments``."""
-    commands = {path.parent: path for path in Path("/proc").glob("[0-9]*/cmdline")}
-    return [
-        int(process.name)
-        for process, path in commands.items()
-        if all(argument in path.read_bytes() for argument in arguments)
-    ]

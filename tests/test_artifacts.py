@@ -168,6 +168,23 @@ def test_on_a_cpu_something_smaller_is_advised(
 
 
 @pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("budget=large", "budget=large: must be one of paper, short, smoke; got 'large'"),
+        ("dataset=nosuch", "dataset=nosuch: must be one of cifar10, digits, "),
+        ("jobs=0", "jobs=0: must be a whole number from 1, got 0"),
+        ("only=20", "only=20: must name labels, as in only.depth=[20]"),
+        ("overrides=data", "overrides=data: must be a list"),
+        ("overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(override: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(said)}") as refused:
+        reproduce(compose_config("reproduce", ["dry_run=true", f"workspace={tmp_path}", override]))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("only", "said"),
     [
         (

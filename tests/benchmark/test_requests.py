@@ -16,8 +16,8 @@ MEASURES: dict[str, Callable[[Config], Iterable[Any]]] = {
     "benchmark_inference": inference.measure,
     "sizes": sizes.measure,
 }
-#: Bad options on a script's command line are tested in tests/scripts.
 LINES = [
+    ("benchmark", "parts=[foo]", "parts=foo: must be one of training, "),
     ("benchmark", "parts=training", "parts=training: must be a non-empty list"),
     ("benchmark", "models=[]", "models=[]: must be a non-empty list"),
     ("benchmark", "batches=[0]", "batches=0: must be a whole number from 1, got 0"),
@@ -26,6 +26,7 @@ LINES = [
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    ("benchmark_inference", "networks=x", "networks=x: must be a non-empty list"),
     ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[{title: x, packed: 5}]", "packed=5: must be a path, got 5"),

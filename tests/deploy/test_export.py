@@ -223,6 +223,12 @@ def test_images_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Pat
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
 
 
+@pytest.mark.parametrize("top", [0, -3])
+def test_no_classes_to_print_are_refused(top: int) -> None:
+    with pytest.raises(UserError, match=f"^top={top}: must be a whole number from 1, got {top}$"):
+        predict({"model": "m", "image": "i", "top": top})
+
+
 def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:
     path, overflowing = tmp_path / "net.safetensors", packed(trained())
     overflowing.floats.fill_(3e38)

@@ -43,43 +43,22 @@ def test_missing_data_is_one_line_and_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-LINES = [
-    ("train", "logger=null", "a config group must have a choice: Config group override "),
-    ("train", "quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
-    ("train", "seed=[1", "seed=[1: no viable alternative at input"),
-    ("train", "train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
-    ("train", "trainer.accelerator=tpu", "trainer.accelerator=tpu: no such device; choose from "),
-    ("train", "data.root=2012", "data.root=2012: must be a path, got 2012"),
-    ("reproduce", "artifact=table9", "artifact=table9: must be one of ablations, "),
-    ("reproduce", "dry_run=maybe", "dry_run=maybe: must be true or false, got 'maybe'"),
-    ("reproduce", "only.depth=20", "Could not override 'only.depth'. To append to your config "
-        "use +only.depth=20 "),
-    ("reproduce", "only=20", "only=20: must name labels, as in only.depth=[20]"),
-    ("reproduce", "overrides=data", "overrides=data: must be a list"),
-    ("reproduce", "overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
-    ("benchmark", "parts=[foo]", "parts=foo: must be one of training, "),
-    ("benchmark_inference", "networks=x", "networks=x: must be a non-empty list"),
-    ("predict", "model=m", "Missing mandatory value: image"),
-    ("readme", "pages=all", "Could not override 'pages'."),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "override", "said"), LINES)
-def test_a_bad_override_is_one_line_and_code_2(
-    name: str, override: str, said: str, tmp_path: Path
-) -> None:
-    elsewhere = [] if name in ("predict", "readme") else [f"workspace={tmp_path}"]
-    done = script(name, override, *elsewhere, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        # Hydra refuses these, in two ways,
+        ("quantizer=ttqq", "quantizer=ttqq: must be one of absmean, binary_connect, bwn, "),
+        ("logger=null", "a config group must have a choice: "),
+        # this is compared with the config's default, and this is found later.
+        ("train_parent=flase", "train_parent=flase: must be true or false, got 'flase'"),
+        ("data.root=2012", "data.root=2012: must be a path, got 2012"),
+    ],
+)
+def test_a_bad_override_is_one_line_and_code_2(override: str, said: str, tmp_path: Path) -> None:
+    """More of them are tried where they are found."""
+    done = script("train", override, f"workspace={tmp_path}", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {said}")
-    assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize(("top", "must"), [("x", "a number"), ("-3", "a whole number from 1")])
-def test_no_classes_to_print_are_refused(top: str, must: str, tmp_path: Path) -> None:
-    done = script("predict", "model=m", "image=i", f"top={top}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: top={top}: must be {must}, got ")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -99,26 +78,6 @@ def test_every_script_explains_itself_and_does_nothing_else(path: Path, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_plans_and_trains_nothing(tmp_path: Path) -> None:
-    done = script("reproduce", "dry_run=true", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "14 of 14 runs to train" in done.stdout
-    assert not (tmp_path / "results").exists()
-
-
-def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
-    done = script("reproduce", "budget=large", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "error: budget=large: must be one of paper, short, smoke; got 'large'\n"
-
-
-def test_a_wrong_data_set_is_named(tmp_path: Path) -> None:
-    done = script("reproduce", "dataset=nosuch", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: dataset=nosuch: must be one of cifar10, digits, ")
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_no_report_is_made_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = script("report", f"workspace={tmp_path / 'typo'}", cwd=tmp_path)
     assert done.returncode == 2
@@ -126,19 +85,12 @@ def test_no_report_is_made_of_a_folder_that_is_not_there(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["train", "reproduce", "benchmark"])
-def test_a_workspace_in_place_of_a_file_is_named(name: str, tmp_path: Path) -> None:
+def test_a_workspace_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.touch()
-    done = script(name, f"workspace={notes / 'mine'}", cwd=tmp_path)
+    done = script("train", f"workspace={notes / 'mine'}", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"error: workspace={notes / 'mine'}: {notes} is not a folder\n"
-
-
-def test_no_jobs_at_all_are_refused(tmp_path: Path) -> None:
-    done = script("reproduce", "jobs=0", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "error: jobs=0: must be a whole number from 1, got 0\n"
 
 
 def test_scripts_that_sweep_nothing_say_their_errors_under_multirun_too(tmp_path: Path) -> None:
@@ -154,19 +106,11 @@ def test_a_folder_that_cannot_be_written_to_is_enough_for_a_plan(tmp_path: Path)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_call_leaves_no_folder_behind(tmp_path: Path) -> None:
+def test_a_dry_run_plans_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = script("reproduce", "dry_run=true", f"workspace={tmp_path / 'elsewhere'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "14 of 14 runs to train" in done.stdout
     assert not list(tmp_path.iterdir())
-
-
-def test_a_cell_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    done = script("reproduce", "+only.depth=[18]", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: only.depth=18: the artifact has no such cell at this budget; "
-        "known are 20, 32, 44, 56\n"
-    )
 
 
 def test_table1_from_nothing_to_its_table_on_digits(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ttq_repro.files import ROOT
-from ttq_repro.reproduce import reproduce
 from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.workspace import Workspace
 
@@ -58,20 +57,16 @@ def test_a_workspace_of_the_environment_is_somebody_elses() -> None:
     assert "jenkins" not in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "script"), [("reproduce-table1", "reproduce"), ("report", "report")]
+)
 def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    target: str, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = {"BUDGET": "short", "DEPTHS": "20", "PRECISION": "bf16", "DRY_RUN": "1"}
-    (ours,) = asked("reproduce-table1", **variables)
-    reproduce(compose_config("reproduce", ours))
-    assert "0 of 3 runs to train" in capsys.readouterr().out
-    (own,) = asked("reproduce-table1", **variables, WORKSPACE="my runs")
-    reproduce(compose_config("reproduce", own))
-    assert "3 of 3 runs to train" in capsys.readouterr().out
-    (report,) = asked("report", "report", WORKSPACE="my runs")
+    (overrides,) = asked(target, script, WORKSPACE="my runs")
     (tmp_path / "my runs").mkdir()
     monkeypatch.chdir(tmp_path)
-    workspace = Workspace.existing(compose_config("report", report))
+    workspace = Workspace.existing(compose_config(script, overrides))
     assert workspace.results.resolve() == tmp_path / "my runs" / "results"
 
 

@@ -164,6 +164,23 @@ def test_damaged_codes_are_an_error_or_other_codes(coding: str, damage: str) -> 
         decode(tensor, layers, coding)
 
 
+@pytest.mark.parametrize(
+    ("written", "read", "message"),
+    [
+        (layer(4), layer(4, zero=False), "conv holds the code 255, but has 2 levels"),
+        (layer(4, 2, 2), layer(4), "conv holds the code 4, but has 3 levels"),
+    ],
+    ids=["a gap in a layer without a zero", "a value of more bits than the layer's"],
+)
+def test_huffman_codes_that_are_no_level_are_an_error(
+    written: Layer, read: Layer, message: str
+) -> None:
+    index = torch.tensor([1, 1, 0, written.levels - 1], dtype=torch.uint8)
+    content = encode([pack_bits(index, written.width)], [written], "huffman")
+    with pytest.raises(ValueError, match=message):
+        decode(torch.frombuffer(bytearray(content), dtype=torch.uint8), [read], "huffman")
+
+
 def test_an_unknown_coding_is_named() -> None:
     for unknown in (partial(encode, []), partial(decode, torch.empty(0, dtype=torch.uint8))):
         with pytest.raises(ValueError, match="coding must be one of packed, trits, zstd"):

@@ -85,6 +85,16 @@ def decode(content: Tensor, layers: Sequence[Layer], coding: str) -> list[Tensor
     ]
 
 
+def check_indices(layer: Layer, indices: Tensor) -> None:
+    """Refuse indices beyond the layer's levels.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if (highest := int(indices.max())) >= layer.levels:
+        raise ValueError(f"{layer.name} holds the code {highest}, but has {layer.levels} levels")
+
+
 def _join(parts: Sequence[Tensor]) -> bytes:
     return b"".join(part.numpy().tobytes() for part in parts)
 
@@ -155,7 +165,10 @@ def _from_gaps(content: Tensor, layers: Sequence[Layer]) -> Sequence[Tensor]:
         sequence[places] = found
     gaps.check_end()
     values.check_end()
-    return torch.from_numpy(sequence).split([layer.weights for layer in layers])
+    indices = torch.from_numpy(sequence).split([layer.weights for layer in layers])
+    for layer, index in zip(layers, indices, strict=True):
+        check_indices(layer, index)  # Packed, one that is too large would alter its neighbour.
+    return indices
 
 
 def _zeros(layers: Sequence[Layer], dtype: type[np.integer]) -> NDArray[Any]:

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from ttq_repro.deploy.architecture import class_count, skeleton, slots
 from ttq_repro.deploy.bits import unpack_bits, width_of
-from ttq_repro.deploy.coding import decode, encode
+from ttq_repro.deploy.coding import check_indices, decode, encode
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers.attach import QUANTIZABLE
 
@@ -243,9 +243,8 @@ def _check_layer(layer: Layer) -> None:
 def _check_codes(layer: Layer, packed: Tensor) -> None:
     if layer.levels == 2**layer.width:
         return
-    highest = max(int(unpack_bits(part, layer.width).max()) for part in packed.split(PIECE))
-    if highest >= layer.levels:
-        raise ValueError(f"{layer.name} holds the code {highest}, but has {layer.levels} levels")
+    for part in packed.split(PIECE):
+        check_indices(layer, unpack_bits(part, layer.width))
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from ttq_repro.errors import DataError
-from ttq_repro.pictures import opened, rgb
+from ttq_repro.pictures import opened, rgb, upright
 
 
 def test_sixteen_bits_of_grey_become_eight(tmp_path: Path) -> None:
@@ -38,3 +39,36 @@ def test_an_error_names_the_file_once(content: bytes | None, why: str, tmp_path:
     with pytest.raises(DataError) as caught, opened(path):
         pass
     assert str(caught.value) == f"{path}: not a readable image ({why})"
+
+
+ARROW = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
+MODEL, ORIENTATION = ExifTags.Base.Model, ExifTags.Base.Orientation
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_every_orientation_is_turned_upright(orientation: int, suffix: str, tmp_path: Path) -> None:
+    exif, path = Image.Exif(), tmp_path / f"photo.{suffix}"
+    exif[ORIENTATION] = orientation
+    ARROW.save(path, exif=exif)
+    with Image.open(path) as image, opened(path) as again:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+        assert np.array_equal(np.asarray(upright(again)), expected)
+
+
+def test_exif_that_cannot_be_read_turns_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    ARROW.save(path, exif=b"II*\0")
+    with opened(path) as image:
+        assert np.array_equal(np.asarray(upright(image)), np.asarray(ARROW))
+
+
+def test_tags_that_cannot_be_written_do_not_matter(tmp_path: Path) -> None:
+    """The camera's model as a floating-point number."""
+    path = tmp_path / "photo.png"
+    model = struct.pack("<HHIf", MODEL, 11, 1, 1.5)
+    orientation = struct.pack("<HHII", ORIENTATION, 3, 1, 6)
+    directory = struct.pack("<H", 2) + model + orientation + bytes(4)
+    ARROW.save(path, exif=b"II*\0" + struct.pack("<I", 8) + directory)
+    with opened(path) as image:
+        assert np.array_equal(np.asarray(upright(image)), np.rot90(np.asarray(ARROW), -1))

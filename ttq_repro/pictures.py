@@ -7,9 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ttq_repro.errors import DataError
+
+#: What makes a picture upright, by its orientation in EXIF; all others are.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @contextmanager
@@ -41,6 +52,20 @@ def rgb(image: Image.Image) -> Image.Image:
         # Pillow would clip; for 16-bit colors it also keeps the upper byte.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image as it was seen: cameras record their orientation in EXIF, not in the pixels' order.
+
+    An image whose EXIF cannot be read stays as it is. Pillow's ``exif_transpose`` would fail, also
+    on other tags, as it writes all of them anew.
+    """
+    image.load()  # Pillow turns TIFF itself, and reads what follows a PNG's pixels only here.
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Of many classes: Pillow parses malformed EXIF without checks.
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _unusable(path: Path, why: str) -> DataError:

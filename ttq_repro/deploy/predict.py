@@ -13,7 +13,7 @@ from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.packed import Inputs
 from ttq_repro.errors import PackedFileError, headline
-from ttq_repro.pictures import opened, rgb
+from ttq_repro.pictures import opened, rgb, upright
 from ttq_repro.runs.config import Config
 
 
@@ -67,8 +67,7 @@ def read_image(path: Path, inputs: Inputs) -> Tensor:
     height, width = inputs.size
     with opened(path) as image:
         fitted = ImageOps.fit(
-            # Cameras record their orientation in EXIF, not in the order of pixels.
-            rgb(ImageOps.exif_transpose(image)),
+            rgb(upright(image)),
             (width, height),
             Image.Resampling.BILINEAR,
             bleed=(1 - inputs.crop_fraction) / 2,

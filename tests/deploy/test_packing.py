@@ -134,7 +134,13 @@ def test_a_scale_that_is_not_a_number_is_an_error() -> None:
         ("CifarResNet", {"depth": 9}, r"cannot be built with .*depth must be 6n \+ 2"),
         ("CifarResNet", {"width": 2}, "cannot be built with .*unexpected keyword"),
         ("CifarResNet", {"depth": "8"}, "argument depth of CifarResNet is '8'"),
-        ("CifarResNet", {"depth": 8, "num_classes": 4}, r"linear\.bias has shape \(5,\)"),
+        ("CifarResNet", {"depth": 8, "num_classes": 4}, r"linear\.weight has shape \(5, 64\)"),
+        (
+            "CifarResNet",
+            {"depth": 8, "num_classes": 5, "preactivation": False},
+            r"no blocks\.0\.norm1\.weight; CifarResNet with .*'preactivation': False} needs it",
+        ),
+        ("CifarResNet", {"depth": 14, "num_classes": 5}, r"blocks\.1\.[\w.]+ has shape"),
     ],
 )
 def test_another_architecture_is_an_error(
@@ -142,6 +148,18 @@ def test_another_architecture_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         pack(trained(), architecture, arguments, INPUTS)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_bias_more_or_less_is_an_error(fold: bool) -> None:
+    network = trained()
+    network.linear.bias = None
+    with pytest.raises(ValueError, match=r"the network has no linear\.bias; CifarResNet with"):
+        packed(network, fold=fold)
+    network = trained()
+    network.stem[0].bias = nn.Parameter(torch.ones(16))
+    with pytest.raises(ValueError, match=r"has a tensor stem\.0\.bias; CifarResNet with .* none"):
+        packed(network, fold=fold)
 
 
 def test_ten_classes_are_what_a_network_has_by_default() -> None:

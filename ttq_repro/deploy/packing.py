@@ -51,6 +51,7 @@ def pack(
             for; the message names the cause.
     """
     frame = skeleton(architecture, arguments)
+    _check_alike(network, frame, f"{architecture} with {arguments}")
     network.eval()
     layers, codes, levels = [], [], []
     for quantized in quantized_layers(network):
@@ -63,11 +64,6 @@ def pack(
     values: dict[str, list[Tensor]] = {"floats": [], "batch_norm": []}
     for slot in slots(frame, {layer.name for layer in layers}, folded=fold):
         value = _value(network, slot, followed, fold=fold)
-        if value.shape != slot.shape:
-            raise ValueError(
-                f"{slot.module}.{slot.tensor} has shape {tuple(value.shape)}; "
-                f"{architecture} with {arguments} needs {slot.shape}"
-            )
         values[slot.part].append(value.float().flatten())
     inputs.check(class_count(frame))
     return PackedNetwork(
@@ -82,6 +78,26 @@ def pack(
         floats=_concatenate(values["floats"]),
         provenance=provenance or {},
     )
+
+
+def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
+    """Refuse a network whose tensors differ from those of ``frame``, apart from its quantizers."""
+    needed = {name: tuple(tensor.shape) for name, tensor in frame.state_dict().items()}
+    found = {
+        name: tuple(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if ".parametrizations." not in name
+    }
+    found |= {
+        f"{layer.name}.weight": tuple(layer.latent.shape) for layer in quantized_layers(network)
+    }
+    for name in needed | found:
+        if name not in found:
+            raise ValueError(f"the network has no {name}; {told} needs it")
+        if name not in needed:
+            raise ValueError(f"the network has a tensor {name}; {told} has none")
+        if found[name] != needed[name]:
+            raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
 
 
 def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:

@@ -19,7 +19,7 @@ from ttq_repro.deploy.evaluate import evaluate
 from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import load, open_packed
-from ttq_repro.deploy.predict import predict, read_image
+from ttq_repro.deploy.predict import logits_of, predict, read_image
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.execute import execute
@@ -227,6 +227,25 @@ def test_images_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Pat
 def test_no_classes_to_print_are_refused(top: int) -> None:
     with pytest.raises(UserError, match=f"^top={top}: must be a whole number from 1, got {top}$"):
         predict({"model": "m", "image": "i", "top": top})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"),
+        RuntimeError("std::bad_alloc"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
+def test_a_lack_of_memory_is_not_the_files_fault(error: Exception) -> None:
+    def network(_: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    with pytest.raises(UserError) as caught:
+        logits_of(network, torch.zeros(1, 3, 8, 9), model="net.safetensors", of="photo.png")
+    said = "net.safetensors: not enough memory for photo.png at 8 x 9 pixels"
+    assert (type(caught.value), str(caught.value)) == (UserError, said)
 
 
 def test_an_answer_that_is_no_number_is_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from tests.deploy.networks import INPUTS, images, packed, relative_difference, trained
 from ttq_repro import deploy
-from ttq_repro.deploy import load
+from ttq_repro.deploy import load, loading
 from ttq_repro.deploy.bits import pack_bits
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import CHUNK, PackedWeight, build, packed_weight
@@ -26,6 +26,17 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wrong_argument_is_not_the_files_fault(path: Path) -> None:
     with pytest.raises(ValueError, match=r"^weights must be one of auto, packed, "):
         load(path, "fp32")
+
+
+def test_our_own_mistakes_are_not_the_files_fault(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> None:
+        raise ValueError("our own")
+
+    monkeypatch.setattr(loading, "build", wrong)
+    with pytest.raises(ValueError, match=r"^our own$"):
+        load(path)
 
 
 def test_quantized_layers_hold_packed_codes_and_nothing_latent(path: Path) -> None:

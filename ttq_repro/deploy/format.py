@@ -101,7 +101,7 @@ def parse(content: bytes) -> PackedNetwork:
     tensors, manifest = _open(content)
     try:
         return _read(tensors, manifest, largest=len(content))
-    except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"its description is malformed ({error!r})") from None
 
 

@@ -57,11 +57,11 @@ def open_packed(path: str | Path, weights: Weights = "auto") -> tuple[PackedNetw
     check_choice("weights", weights, Weights)
     try:
         packed = parse(Path(path).read_bytes())
-        return packed, build(packed, weights)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise PackedFileError(f"{path}: {error}") from None
+    return packed, build(packed, weights)
 
 
 def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.packed import Inputs
-from ttq_repro.errors import PackedFileError, headline
+from ttq_repro.errors import PackedFileError, UserError, headline
 from ttq_repro.pictures import opened, rgb, upright
 from ttq_repro.runs.config import Config
+from ttq_repro.runs.failures import lacks_memory
 
 
 def predict(request: Config) -> None:
@@ -41,16 +42,18 @@ def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Ten
         model, of: the file of the network and the origin of the images, for messages.
 
     Raises:
+        UserError: there is not enough memory.
         PackedFileError: the network fails on images of this size, or its logits are not finite.
     """
     try:
         with torch.inference_mode():
             logits: Tensor = network(images)
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        told = f"{of} at {' x '.join(map(str, images.shape[2:]))} pixels"
+        if lacks_memory(error):
+            raise UserError(f"{model}: not enough memory for {told}") from None
         # Shapes do not match if the file states a wrong image size.
-        size = " x ".join(map(str, images.shape[2:]))
-        told = f"{model}: fails on {of} at {size} pixels"
-        raise PackedFileError(f"{told}: {headline(error)}") from None
+        raise PackedFileError(f"{model}: fails on {told}: {headline(error)}") from None
     if not logits.isfinite().all():
         raise PackedFileError(f"{model}: its logits for {of} are not finite")
     return logits

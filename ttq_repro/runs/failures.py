@@ -10,8 +10,8 @@ import torch
 from ttq_repro.errors import TrainingError, headline
 from ttq_repro.runs.run import Run
 
-#: Messages of torch's CPU allocator; for a GPU, torch has an exception of its own.
-NO_MEMORY = ("not enough memory", "can't allocate memory")
+#: Messages of torch's CPU allocator and of C++; for a GPU, torch has an exception of its own.
+NO_MEMORY = ("not enough memory", "can't allocate memory", "bad_alloc")
 #: How torch's messages about its loader's processes begin.
 LOADER = "DataLoader worker"
 
@@ -21,19 +21,24 @@ def lost_the_others(error: Exception) -> bool:
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether an operation failed for lack of memory, of the machine or of its GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
+
+
 @contextmanager
 def as_training_error(run: Run) -> Iterator[None]:
     """Turn a full disk, a lack of memory, a lost GPU or process into a :class:`TrainingError`."""
     try:
         yield
-    except MemoryError:
-        raise _out_of_memory(run) from None
     except OSError as error:
         if error.strerror is None:  # Not the system's: a library raised it for its own purposes.
             raise
         raise TrainingError(f"{error.strerror}: {error.filename or 'writing its files'}") from None
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in NO_MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
             raise _out_of_memory(run) from None
         if str(error).startswith(LOADER):
             raise TrainingError(

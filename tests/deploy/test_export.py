@@ -273,23 +273,31 @@ def test_the_packed_network_errs_as_the_run_did(
     )
 
 
-@pytest.mark.parametrize(
-    ("of_others", "what"),
-    [
-        ({"classes": tuple("abcdefghij")}, r"10 classes \(a, b, c, \.\.\.\) at 32 x 32 pixels"),
-        ({"size": (8, 8)}, r"10 classes \(0, 1, 2, \.\.\.\) at 8 x 8 pixels"),
-    ],
-)
-def test_only_the_images_that_a_network_is_for_are_evaluated(
-    request_for: Callable[..., Config], of_others: dict[str, Any], what: str
+def test_only_the_classes_that_a_network_is_for_are_evaluated(
+    request_for: Callable[..., Config],
 ) -> None:
     path = Path(request_for()["out"])
     export(request_for())
     made, _ = open_packed(path)
-    path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, **of_others))))
-    theirs = r"digits has 10 classes \(0, 1, 2, \.\.\.\) at 32 x 32 pixels"
-    with pytest.raises(UserError, match=f"a network for {what}, but {theirs}"):
+    inputs = replace(made.inputs, classes=tuple("012x456789"))
+    path.write_bytes(serialize(replace(made, inputs=inputs)))
+    with pytest.raises(UserError, match=r"its class 4 is x, but that of digits is 3$"):
         evaluate(compose_config("evaluate", [f"packed={path}", "data=digits"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "has"),
+    [
+        (["data=cifar10"], "cifar10 has 10 classes at 32 x 32 pixels"),
+        (["data=imagenette", "data.num_classes=5"], "imagenette has 5 classes at 224 x 224 pixels"),
+    ],
+)
+def test_images_of_another_kind_are_refused_before_they_are_read(
+    overrides: list[str], has: str, model: Path, tmp_path: Path
+) -> None:
+    missing = f"data.root={tmp_path / 'missing'}"
+    with pytest.raises(UserError, match=f"a network for 5 classes at 32 x 32 pixels, but {has}$"):
+        evaluate(compose_config("evaluate", [f"packed={model}", missing, *overrides]))
 
 
 def test_images_held_out_of_training_are_no_test_images(model: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.data.load import load_data
+from ttq_repro.data.node import image_size
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.predict import logits_of
 from ttq_repro.errors import UserError
@@ -28,12 +29,17 @@ def evaluate(request: Config) -> None:
         )
     packed, network = open_packed(path)
     inputs = packed.inputs
-    data = load_data(node, Workspace.of(request).cache, loader_workers("cpu"))
-    asked, found = (inputs.classes, inputs.size), (data.classes, data.image_size)
-    if asked != found:
+    asked, found = (len(inputs.classes), inputs.size), (node["num_classes"], image_size(node))
+    if asked != found:  # Before hours may be spent on preparing the images.
         raise UserError(
-            f"{path}: a network for {_told(*asked)}, but {data.name} has {_told(*found)}"
+            f"{path}: a network for {_told(*asked)}, but {node['name']} has {_told(*found)}"
         )
+    data = load_data(node, Workspace.of(request).cache, loader_workers("cpu"))
+    for number, (ours, theirs) in enumerate(zip(inputs.classes, data.classes, strict=True), 1):
+        if ours != theirs:
+            raise UserError(
+                f"{path}: its class {number} is {ours}, but that of {data.name} is {theirs}"
+            )
     keep_freed_memory()
     images = wrong = 0
     for batch, labels in data.test_loader():
@@ -46,6 +52,6 @@ def evaluate(request: Config) -> None:
     )
 
 
-def _told(classes: tuple[str, ...], size: tuple[int, int]) -> str:
+def _told(classes: int, size: tuple[int, int]) -> str:
     height, width = size
-    return f"{len(classes)} classes ({', '.join(classes[:3])}, ...) at {height} x {width} pixels"
+    return f"{classes} classes at {height} x {width} pixels"

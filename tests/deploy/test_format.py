@@ -256,9 +256,11 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put([0, 1, 1], "inputs", "std"), "channel statistics"),
         (put([1, 1, 1e-320], "inputs", "std"), "channel statistics"),
         (put([0, 0, 1e300], "inputs", "mean"), "channel statistics"),
-        (put([True, True], "inputs", "size"), "must be 1 to 10000 pixels, not True x True"),
+        (put([True, True], "inputs", "size"), "must have 1 to 1,048,576 pixels, not True x"),
         (put(0, "inputs", "centre"), r"the crop fraction must lie in \(0, 1\], got 0\.0"),
-        (put([10**6, 32], "inputs", "size"), "must be 1 to 10000 pixels, not 1000000 x 32"),
+        (put([-1, -1], "inputs", "size"), "1 to 1,048,576 pixels, not -1 x -1"),
+        (put([1024, 1025], "inputs", "size"), "1 to 1,048,576 pixels, not 1024 x 1025"),
+        (put([10**6, 32], "inputs", "size"), "1 to 1,048,576 pixels, not 1000000 x 32"),
         (put(None, "layers"), "its description is malformed"),
     ],
 )

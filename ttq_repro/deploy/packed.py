@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ttq_repro.deploy.bits import packed_size, width_of
 
-LARGEST_SIDE = 10_000
+#: The most pixels of an image; for more, a small file could demand gigabytes of memory.
+MOST_PIXELS = 1024 * 1024
 #: The smallest standard deviation accepted for a channel; all but uniform images are far above it.
 TINY = 1e-6
 
@@ -97,9 +98,10 @@ class Inputs:
             ValueError: they are invalid or do not suit it; the message says why.
         """
         height, width = self.size
-        if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in self.size):
+        whole = all(type(side) is int and side > 0 for side in self.size)
+        if not whole or height * width > MOST_PIXELS:
             raise ValueError(
-                f"image sides must be 1 to {LARGEST_SIDE} pixels, not {height} x {width}"
+                f"images must have 1 to {MOST_PIXELS:,} pixels, not {height} x {width}"
             )
         if not 0 < self.crop_fraction <= 1:
             raise ValueError(f"the crop fraction must lie in (0, 1], got {self.crop_fraction}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.deploy.networks import INPUTS, images, packed, relative_difference, trained
 from ttq_repro import deploy
 from ttq_repro.deploy import load, loading
 from ttq_repro.deploy.bits import pack_bits
-from ttq_repro.deploy.format import serialize
-from ttq_repro.deploy.loading import CHUNK, PackedWeight, build, packed_weight
+from ttq_repro.deploy.format import parse, serialize
+from ttq_repro.deploy.loading import CHUNK, PackedWeight, Weights, build, packed_weight
 from ttq_repro.errors import UserError
 
 
@@ -73,6 +76,34 @@ def test_a_dense_network_has_gradients_with_respect_to_images() -> None:
 def test_images_are_normalized_where_they_are() -> None:
     made = INPUTS.normalized(torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="meta"))
     assert made.device.type == "meta"
+
+
+@pytest.mark.parametrize("weights", ["packed", "unpacked", "dense"])
+@pytest.mark.parametrize("method", ["ttq", "bwn"])
+@pytest.mark.parametrize(
+    ("set_default", "other", "usual"),
+    [
+        (torch.set_default_dtype, torch.float64, torch.float32),
+        (torch.set_default_device, "meta", None),
+    ],
+)
+def test_defaults_of_the_process_do_not_matter(
+    set_default: Callable[[Any], None], other: Any, usual: Any, method: str, weights: Weights
+) -> None:
+    network, pixels = trained(method=method), torch.arange(3072, dtype=torch.uint8)
+
+    def logits() -> Tensor:
+        made = parse(serialize(packed(network, fold=True), "huffman"))
+        return build(made, weights)(made.inputs.normalized(pixels.view(1, 3, 32, 32)))
+
+    expected = logits()
+    set_default(other)
+    try:
+        found = logits()
+    finally:
+        set_default(usual)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
 
 
 def test_what_was_packed_is_read_back_by_the_public_names(tmp_path: Path) -> None:

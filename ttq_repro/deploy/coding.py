@@ -21,7 +21,9 @@ CODINGS: tuple[str, ...] = get_args(Coding)
 
 ZSTD_LEVEL = 19
 TRITS_PER_BYTE = 5
-POWERS_OF_THREE = torch.tensor([3**place for place in range(TRITS_PER_BYTE)], dtype=torch.uint8)
+POWERS_OF_THREE = torch.tensor(
+    [3**place for place in range(TRITS_PER_BYTE)], dtype=torch.uint8, device="cpu"
+)
 #: A gap of the Huffman coding that stands for this many zeros with no weight after them.
 LONG_GAP = 255
 #: Weights decoded at a time; they fill whole bytes, as trits and at any width. While it is decoded,

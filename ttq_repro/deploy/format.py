@@ -81,7 +81,7 @@ def serialize(packed: PackedNetwork, coding: str = "packed") -> bytes:
     coded = bytearray(encode(packed.codes, packed.layers, coding))
     tensors = {
         "codes": torch.from_numpy(np.frombuffer(coded, np.uint8)),
-        "levels": torch.cat([torch.empty(0), *(levels.flatten() for levels in packed.levels)]),
+        "levels": torch.cat([packed.floats[:0], *(levels.flatten() for levels in packed.levels)]),
         "batch_norm": packed.batch_norm,
         "floats": packed.floats,
     }

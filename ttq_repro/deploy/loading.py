@@ -157,10 +157,10 @@ def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
             network.set_submodule(name, nn.Identity())
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            module.num_batches_tracked = torch.tensor(0)
+            module.num_batches_tracked = packed.floats.new_zeros((), dtype=torch.int64)
             if packed.folded:
-                module.running_mean = torch.zeros(module.num_features)
-                module.running_var = torch.ones(module.num_features)
+                module.running_mean = packed.floats.new_zeros(module.num_features)
+                module.running_var = packed.floats.new_ones(module.num_features)
                 module.eps = NO_EPS
     factors = {}
     for part, content in (("floats", packed.floats), ("batch_norm", packed.batch_norm)):

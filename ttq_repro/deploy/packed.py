@@ -87,7 +87,7 @@ class Inputs:
 
     def normalized(self, images: Tensor) -> Tensor:
         """The network's input for uint8 images, (..., 3, height, width)."""
-        statistics = torch.tensor([self.mean, self.std], device=images.device)
+        statistics = torch.tensor([self.mean, self.std], dtype=torch.float32, device=images.device)
         mean, std = 255 * statistics[:, :, None, None]
         return (images - mean) / std
 

@@ -123,7 +123,7 @@ def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | Non
         per_filter=len(table) > 1,
     )
     flat = codes.flatten().cpu()
-    index = torch.searchsorted(torch.tensor(numbers, dtype=flat.dtype), flat, out_int32=True)
+    index = torch.searchsorted(flat.new_tensor(numbers), flat, out_int32=True)
     packed = pack_bits(index.clamp(max=len(numbers) - 1).to(torch.uint8), layer.width)
     weight = cast(Tensor, module.weight).float().cpu()
     wrong = int((PackedWeight(layer.shape, layer.width, table)(packed) != weight).sum())
@@ -160,4 +160,5 @@ def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
 
 
 def _concatenate(values: list[Tensor]) -> Tensor:
-    return torch.cat(values).cpu() if values else torch.empty(0)
+    nothing = torch.empty(0, dtype=torch.float32, device="cpu")
+    return torch.cat([nothing, *(value.cpu() for value in values)])

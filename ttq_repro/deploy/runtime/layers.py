@@ -149,7 +149,7 @@ def _words(index: Tensor) -> Tensor:
     depth = index.shape[2]
     padded = F.pad(index, (0, 0, 0, -index.shape[1] % FILTERS_PER_BLOCK))
     blocks = padded.view(-1, FILTERS_PER_BLOCK, depth)
-    words = torch.zeros(len(blocks), depth, dtype=torch.int32)
+    words = index.new_zeros(len(blocks), depth, dtype=torch.int32)
     for lane in range(FILTERS_PER_BLOCK):
         words |= blocks[:, lane].int() << 2 * lane
     return words
@@ -170,7 +170,8 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
                 break
         else:
             if column.any() or code == 0:
-                terms.append((F.one_hot(torch.tensor(code), MOST_LEVELS).float(), column))
+                terms.append((levels.new_zeros(MOST_LEVELS), column))
+                terms[-1][0][code] = 1
     units, scales = zip(*terms, strict=True)
     return torch.stack(units), torch.stack(scales) * factor
 
@@ -184,7 +185,7 @@ def _unit_for_bfloat16(levels: Tensor) -> Tensor:
     exact, largest = levels.double(), levels.double().abs().max()
     if largest == 0:
         return levels.new_ones(())
-    units = (largest / torch.arange(128, 256)).float()
+    units = (largest / torch.arange(128, 256, device=levels.device)).float()
     scaled = exact / units[:, None].double()
     rest = scaled - scaled.bfloat16()
     missed = (rest - rest.bfloat16()).abs() / scaled.abs().amax(1, keepdim=True)

@@ -27,6 +27,7 @@ case "$*" in *--version*) echo 1.0; exit;; esac
 while [ "$1" != -o ]; do shift; done
 sleep 0.2
 echo "$$" > "$2"
+case "$2" in *.so) echo linked >> "$0.log"; esac
 """
 
 
@@ -40,16 +41,61 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_builds_at_once_leave_one_library_and_nothing_else(tmp_path: Path, compiler: Path) -> None:
+def libraries(folder: Path) -> set[Path]:
+    """All that a build left, apart from its lock."""
+    return set(folder.iterdir()) - {folder / "lock"}
+
+
+def test_builds_at_once_compile_once(tmp_path: Path, compiler: Path) -> None:
     folder = tmp_path / "cache"
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(compile_library, [folder, folder])
     assert first == second
-    assert list(folder.iterdir()) == [first]
-    content = first.read_bytes()
-    assert compile_library(folder).read_bytes() == content, "compiled again"
+    assert libraries(folder) == {first}
+    assert compile_library(folder) == first
+    assert Path(f"{compiler}.log").read_text() == "linked\n"
     compiler.write_text(COMPILER.replace("1.0", "1.1"))
     assert compile_library(folder) != first
+
+
+@pytest.mark.usefixtures("compiler")
+def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "cache" / "tmp1234").mkdir(parents=True)
+    (tmp_path / "cache" / "tmp1234" / "pad.o").touch()
+    path = compile_library(tmp_path / "cache")
+    assert libraries(tmp_path / "cache") == {path}
+
+
+def test_a_library_outlives_its_compiler(tmp_path: Path, compiler: Path) -> None:
+    """As in a container that was made with a compiler; a damaged library stays unused."""
+    path = compile_library(tmp_path / "cache")
+    compiler.unlink()
+    assert compile_library(tmp_path / "cache") == path
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileNotFoundError):
+        compile_library(tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_without_a_writable_cache_each_process_compiles_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[compile_library.__module__]
+    monkeypatch.setattr(module, "Runtime", lambda path: SimpleNamespace(level="amx", path=path))
+    monkeypatch.setattr(module, "KEPT", tmp_path / "compiler" / "not a folder")
+    found = runtime.__wrapped__()
+    assert found.path.name.startswith("ternary-")
+    assert not found.path.exists(), "removed once it is loaded"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_library_that_is_there_needs_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be read-only."""
+    path = compile_library(tmp_path / "cache")
+    monkeypatch.delattr("fcntl.flock")
+    assert compile_library(tmp_path / "cache") == path
 
 
 @pytest.mark.usefixtures("compiler")
@@ -65,20 +111,21 @@ def test_a_damaged_library_is_compiled_again(damage: str, tmp_path: Path) -> Non
     assert compile_library(tmp_path).read_bytes() == mended, "compiled again"
 
 
-def test_libraries_of_other_sources_are_removed(
+def test_the_oldest_libraries_are_removed(
     tmp_path: Path, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "cache"
+    folder, module = tmp_path / "cache", sys.modules[compile_library.__module__]
+    monkeypatch.setattr(module, "MOST_KEPT", 2)
     first = compile_library(folder)
     monkeypatch.setenv("CXX", f"{compiler} -O1")
     second = compile_library(folder)
-    assert {first, second} == set(folder.iterdir())
+    assert libraries(folder) == {first, second}
     sources = tmp_path / "sources"
     sources.mkdir()
     (sources / "runtime.cpp").write_text("int other;")
-    monkeypatch.setattr(sys.modules[compile_library.__module__], "SOURCES", sources)
+    monkeypatch.setattr(module, "SOURCES", sources)
     third = compile_library(folder)
-    assert list(folder.iterdir()) == [third]
+    assert libraries(folder) == {second, third}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +144,7 @@ def test_without_a_compiler_there_is_one_warning(
         compiler.write_text(script)
         compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(sys.modules[compile_library.__module__], "KEPT", tmp_path / "cache")
     once = functools.cache(runtime.__wrapped__)
     said = rf"^ternary layers are unpacked to float32 in every call \(no C\+\+ .*{message}"
     with pytest.warns(UserWarning, match=said) as seen:
@@ -106,11 +154,15 @@ def test_without_a_compiler_there_is_one_warning(
 
 #: Runs in a process of its own, because registered operators cannot be replaced.
 PROGRAM = """
+import sys
 import warnings
+from pathlib import Path
 import torch
 from tests.deploy.networks import images, packed, relative_difference, trained
 from ttq_repro.deploy.loading import build
+from ttq_repro.deploy.runtime import build as module
 
+module.KEPT = Path(sys.argv[1])
 made = packed(trained())
 expected = build(made, "unpacked")(images())
 with warnings.catch_warnings(record=True) as seen:
@@ -124,7 +176,7 @@ print(warning.message)
 
 def test_without_a_compiler_there_are_the_same_logits(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
         cwd=ROOT,
         env=os.environ | {"CXX": str(tmp_path / "compiler")},
         capture_output=True,

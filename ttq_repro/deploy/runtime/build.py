@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import tempfile
 import warnings
@@ -15,10 +17,12 @@ from pathlib import Path
 
 import torch
 
-from ttq_repro.files import CACHE, write_atomically
+from ttq_repro.files import CACHE, remove_leftovers, write_atomically
 
 SOURCES = Path(__file__).parent
 KEPT = CACHE / "runtime"
+#: The most libraries in the cache. Several versions of this package may share it.
+MOST_KEPT = 8
 FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-pipe", "-w"]
 TORCH = Path(torch.__file__).parent
 #: The flags that a source needs besides FLAGS.
@@ -75,7 +79,7 @@ def runtime() -> Runtime | None:
     """
     found = None
     try:
-        found = Runtime(compile_library(KEPT))
+        found = _loaded()
         reason = "this processor has no vector instructions that make packed layers faster"
     except subprocess.CalledProcessError as error:
         reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
@@ -86,30 +90,57 @@ def runtime() -> Runtime | None:
     return found
 
 
-def compile_library(folder: Path) -> Path:
-    """Compile the library into ``folder`` unless it is there; several processes may do so at once.
+def _loaded() -> Runtime:
+    try:
+        return Runtime(compile_library(KEPT))
+    except OSError:  # If the cache cannot be written. Without a compiler, this fails again.
+        with tempfile.TemporaryDirectory() as folder:
+            return Runtime(compile_library(Path(folder)))
 
-    The compiler is ``$CXX``, by default g++. The file name holds two hashes, one of the sources and
-    one of the command and the versions of compiler and torch. Libraries of other sources are
-    removed, which does not disturb a process that has loaded one.
+
+def compile_library(folder: Path) -> Path:
+    """Compile the library into ``folder`` unless it is there; of several processes, only one does.
+
+    The compiler is ``$CXX``, by default g++. The file name holds two hashes, one of the sources,
+    the flags and torch's version, and one of the compiler and its version. Without a compiler, as
+    in a container that was made with one, the second may be any.
 
     Raises:
         OSError: there is no such compiler, or the folder cannot be written.
         ValueError: ``$CXX`` is not a valid command.
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the compiler fails.
     """
-    compiler = [*shlex.split(os.environ.get("CXX") or "g++"), *FLAGS]
+    program, *own = shlex.split(os.environ.get("CXX") or "g++")
+    compiler = [program, *own, *FLAGS]
     units = [(source, source, extra) for source, extra in EXTRA.items()]
     for level, instructions in LEVELS.items():
         units.append(("kernel_amx" if level == "amx" else "kernel", level, instructions))
-    version = _run([*compiler, "--version"])
-    of_sources = _hash(*(source.read_bytes() for source in sorted(SOURCES.glob("*.[ch]pp"))))
-    of_command = _hash(repr((version, compiler, units, LINK, torch.__version__)).encode())
-    path = folder / f"ternary-{of_sources}-{of_command}.so"
+    sources = [source.read_bytes() for source in sorted(SOURCES.glob("*.[ch]pp"))]
+    of_sources = _hash(*sources, repr((own, FLAGS, units, LINK, torch.__version__)).encode())
+    try:
+        of_compiler = _hash(program.encode(), _run([*compiler, "--version"]).encode())
+    except (OSError, subprocess.SubprocessError):
+        for path in folder.glob(f"ternary-{of_sources}-*.so"):
+            if _is_sound(path):
+                return path
+        raise
+    path = folder / f"ternary-{of_sources}-{of_compiler}.so"
     if _is_sound(path):
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor() as pool:
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_sound(path):  # No other process has compiled it meanwhile.
+            _compile(compiler, units, path)
+    return path
+
+
+def _compile(compiler: list[str], units: list[tuple[str, str, list[str]]], path: Path) -> None:
+    """Compile the library ``path`` from units (source, object, flags); only one process may."""
+    for leftover in path.parent.glob("tmp*"):  # Of a process that was killed.
+        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, ThreadPoolExecutor() as pool:
         objects = [f"{scratch}/{name}.o" for _, name, _ in units]
         commands = [
             [*compiler, *extra, "-c", f"{SOURCES / source}.cpp", "-o", target]
@@ -120,10 +151,9 @@ def compile_library(folder: Path) -> Path:
         _run([*compiler, *objects, *LINK, "-o", str(linked)])
         library = linked.read_bytes()
     write_atomically(path, library + hashlib.sha256(library).digest())
-    for kept in folder.glob("ternary-*.so"):
-        if not kept.name.startswith(f"ternary-{of_sources}-"):
-            kept.unlink(missing_ok=True)
-    return path
+    kept = sorted(path.parent.glob("ternary-*.so"), key=lambda library: library.stat().st_mtime)
+    for oldest in kept[:-MOST_KEPT]:  # This does not disturb a process that has loaded it.
+        oldest.unlink()
 
 
 def _is_sound(path: Path) -> bool:

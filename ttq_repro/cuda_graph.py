@@ -18,7 +18,8 @@ def capture(function: Function, *example: Tensor) -> Function:
     """Record the kernels that ``function`` launches for inputs shaped like the example.
 
     Calling the returned function launches them again, all at once. The tensor it returns is
-    overwritten by its next call.
+    overwritten by its next call, so it serves one caller at a time. It raises ValueError for inputs
+    whose shape, type or device differs from the example's.
 
     Raises:
         RuntimeError: the function does something that a CUDA graph cannot record.
@@ -35,8 +36,15 @@ def capture(function: Function, *example: Tensor) -> Function:
 
     def replay(*given: Tensor) -> Tensor:
         for kept, new in zip(inputs, given, strict=True):
+            # Copying would convert it.
+            if (new.shape, new.dtype, new.device) != (kept.shape, kept.dtype, kept.device):
+                raise ValueError(f"recorded for {_told(kept)}, got {_told(new)}")
             kept.copy_(new)
         graph.replay()
         return result
 
     return replay
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"

@@ -15,7 +15,8 @@ def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
     """The network for images of one shape, without the cost of launching its kernels one by one.
 
     On a GPU the kernels are recorded, and each call launches them all at once. They always use the
-    same memory, so the network must neither change nor move. Elsewhere, returns the network itself.
+    same memory, so the network must neither change nor move, and it serves one caller at a time.
+    Elsewhere, returns the network itself.
 
     Args:
         network: as :func:`ttq_repro.deploy.load` returns it, on the device of ``example``.
@@ -23,18 +24,16 @@ def replayed(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
 
     Returns:
         A function from images to logits (batch, classes). On a GPU it raises ValueError for images
-        whose shape differs from the example's.
+        whose shape, type or device differs from the example's.
     """
     if not example.is_cuda:
         return network
-    shape, device = example.shape, example.device
+    device = example.device
     with torch.cuda.device(device):
         graph = capture(network, example)
 
     @torch.inference_mode()
     def replay(given: Tensor) -> Tensor:
-        if given.shape != shape:
-            raise ValueError(f"images must have shape {tuple(shape)}, got {tuple(given.shape)}")
         with torch.cuda.device(device):
             return graph(given).clone()
 

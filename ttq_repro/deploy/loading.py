@@ -34,9 +34,12 @@ def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
     It maps normalized images (batch, 3, H, W) to logits (batch, classes). Nothing in the file is
     executed: it names a class of ``ttq_repro.models`` and holds numbers.
 
-    The network is for inference: its weights are constants, packed layers have no derivative, and a
-    backward pass through them raises RuntimeError. With ``weights="dense"`` there are gradients
-    with respect to images.
+    The network is for inference: its weights are constants. Call it in ``torch.inference_mode()``,
+    which saves the runtime's operators a detour through autograd in Python. They have no
+    derivative, so that a backward pass through them raises RuntimeError. Layers that torch computes
+    have gradients with respect to images: all layers with ``weights="dense"`` or ``"unpacked"``;
+    else those that are unpacked, and those of inputs other than float32 on a CPU, or of
+    convolutions on a GPU that are not compiled.
 
     Args:
         weights: as in :func:`build`.

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from tests.deploy.networks import images, packed, relative_difference, trained
 from tests.deploy.runtime.weights import exact_conv2d, exact_linear, random_codes, random_input
-from ttq_repro.deploy.loading import build
+from ttq_repro.deploy.loading import Weights, build
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.runtime.codes import Window, dense_conv2d, dense_linear
 from ttq_repro.files import ROOT
@@ -97,8 +97,16 @@ def test_a_gradient_through_packed_layers_is_an_error() -> None:
     x = images().requires_grad_()
     with pytest.raises(RuntimeError, match=r"for inference: .* have no derivative"):
         build(made, "packed")(x).sum().backward()
-    build(made, "dense")(x).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype"), [("unpacked", torch.float32), ("packed", torch.float64)]
+)
+def test_layers_that_torch_computes_have_gradients(weights: Weights, dtype: torch.dtype) -> None:
+    x = images().to(dtype).requires_grad_()
+    build(packed(trained()), weights).to(dtype)(x).sum().backward()
     assert x.grad is not None
+    assert x.grad.any()
 
 
 #: A layer that unpacks 256 KiB of weights, in a process without a free block of that size.

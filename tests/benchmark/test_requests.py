@@ -31,6 +31,11 @@ LINES = [
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[{title: x, packed: 5}]", "packed=5: must be a path, got 5"),
     ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    (
+        "sizes",
+        "networks=[{title: x, overrides: ['model.depth=8'], side: 1, codes_from: x}]",
+        "model: it cannot take images of 1 x 1: ",
+    ),
 ]
 
 

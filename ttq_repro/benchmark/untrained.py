@@ -17,6 +17,7 @@ from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
 from ttq_repro.training.network import quantized_network
+from ttq_repro.training.preflight import check_shapes
 
 
 class Packable(NamedTuple):
@@ -34,12 +35,13 @@ def untrained(overrides: list[str], side: int) -> Packable:
         side: that of the image in pixels.
 
     Raises:
-        UserError: an option is invalid.
+        UserError: an option is invalid, or the network cannot take images of this size.
     """
     check_option("overrides", overrides, check_list, may_be_empty=True)
     check_option("side", side, check_whole, 1)
     config = compose_config("train", overrides)
     network = quantized_network(config)
+    check_shapes(network, (side, side), config["data"]["num_classes"])
     _perturb_scales(network)
     inputs = Inputs(
         size=(side, side),

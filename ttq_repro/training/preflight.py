@@ -64,15 +64,20 @@ def preflight(config: dict[str, Any]) -> None:
     """
     recipe = checked(config)
     network = build_network(config, None)
-    _check_shapes(network, config["data"])
+    check_shapes(network, image_size(config["data"]), config["data"]["num_classes"])
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs)
 
 
 @torch.no_grad()
-def _check_shapes(network: nn.Module, data: dict[str, Any]) -> None:
-    height, width = image_size(data)
+def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> None:
+    """Check that a network maps images of a size, (height, width), to logits of ``classes``.
+
+    Raises:
+        UserError: it fails on them, or returns something else.
+    """
+    height, width = size
     training = network.training
     try:
         logits = network.eval()(torch.zeros(1, 3, height, width))
@@ -81,6 +86,6 @@ def _check_shapes(network: nn.Module, data: dict[str, Any]) -> None:
         raise UserError(f"model: it cannot take images of {height} x {width}: {told}") from None
     finally:
         network.train(training)
-    found, wanted = tuple(getattr(logits, "shape", ())), (1, data["num_classes"])
+    found, wanted = tuple(getattr(logits, "shape", ())), (1, classes)
     if found != wanted:
         raise UserError(f"model: for one image it returns an output of shape {found}, not {wanted}")

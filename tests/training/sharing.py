@@ -64,12 +64,14 @@ def gradients_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 class Recorded(Classifier):
-    """Keeps the loss and the gradients of every step."""
+    """Keeps the loss, the number of wrong answers and the gradients of every step."""
 
     steps: list[dict[str, Any]]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
-        self.steps.append({"loss": (loss := super().training_step(batch, number)).item()})
+    def loss_of(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = super().loss_of(inputs, logits, labels)
+        right = logits.argmax(1) == labels[self.share.of(len(labels))]
+        self.steps.append({"loss": loss.item(), "wrong": (~right).sum().item()})
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

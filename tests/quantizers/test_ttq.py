@@ -99,6 +99,14 @@ def test_options_of_the_forward_pass(options: dict[str, Any], expected: list[flo
     assert with_scales(LATENT, 2, 3, **options)(LATENT).tolist() == [expected]
 
 
+def test_statistics_tell_the_signs_apart() -> None:
+    latent = LATENT[:, 1:]
+    assert with_scales(latent, 2, 3, threshold=0.3).statistics(latent) == pytest.approx(
+        {"negative": 1 / 6, "zero": 3 / 6, "positive": 2 / 6,
+         "positive_scale": 2, "negative_scale": 3}
+    )  # fmt: skip
+
+
 def test_options_of_the_backward_pass() -> None:
     g = pull(LATENT)
 

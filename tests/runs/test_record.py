@@ -9,7 +9,7 @@ import pytest
 
 from tests.records import record
 from ttq_repro.files import ROOT
-from ttq_repro.runs.record import Record, pack_correct, read_records
+from ttq_repro.runs.record import Record, last_eighth, pack_correct, read_records
 from ttq_repro.runs.validation import METRICS, PROVENANCE, TEST_ERRORS
 
 TTQ = {"quantizer": {"_target_": "ttq_repro.quantizers.TTQ"}}
@@ -140,7 +140,12 @@ def test_an_infinite_loss_on_the_test_images_is_no_damage(tmp_path: Path) -> Non
 def test_the_committed_records_read() -> None:
     """The earliest have neither histograms nor layer sizes."""
     paths = list((ROOT / "results" / "records").rglob("*.json"))
-    assert len(list(read_records(ROOT / "results" / "records", pytest.fail))) == len(paths) > 0
+    records = list(read_records(ROOT / "results" / "records", pytest.fail))
+    assert len(records) == len(paths) > 0
+    for read in records:
+        errors = read.metrics["test_error"]
+        assert read.test_error["best"] == min(errors)
+        assert read.test_error["trailing"] == pytest.approx(np.mean(last_eighth(errors)))
 
 
 def test_sparsity_counts_weights_not_layers() -> None:

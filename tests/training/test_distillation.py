@@ -11,11 +11,16 @@ from safetensors.torch import load_file
 from scipy.special import log_softmax, softmax
 from torch import nn
 
+from tests.conftest import TINY
 from ttq_repro.errors import UserError
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.distillation import Distillation
+from ttq_repro.training.module import Classifier
+from ttq_repro.training.network import build_network, distillation_from
+from ttq_repro.training.optimization import Recipe
 from ttq_repro.training.preflight import preflight
 
 MakeRun = Callable[..., Run]
@@ -62,6 +67,28 @@ def test_the_teacher_evaluates_and_stays_as_it_is() -> None:
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     for name, value in teacher.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_the_teacher_is_the_parent() -> None:
+    config = compose_config("train", [*TINY, TAUGHT])
+    parent = build_network(config | {"seed": 2}, None)
+    distillation = distillation_from(config, parent.state_dict())
+    assert distillation is not None
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(distillation.teacher(images), parent.eval()(images))
+
+
+def test_the_teacher_sees_the_normalized_images() -> None:
+    network, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(48, 10)) for _ in range(2))
+    seen: list[torch.Tensor] = []
+    teacher.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
+    distillation = Distillation(teacher, weight=0.9, temperature=4)
+    recipe = Recipe(**compose_config("train", TINY)["recipe"])
+    mean, std = np.full(3, 0.5), np.full(3, 0.25)
+    module = Classifier(network, recipe, mean, std, seed=1, distillation=distillation)
+    images = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8)
+    module.training_step((images, torch.zeros(2, dtype=torch.long)), 0)
+    torch.testing.assert_close(seen, [(images / 255 - 0.5) / 0.25])
 
 
 def test_a_run_learns_from_its_parent(tiny_run: MakeRun) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ttq_repro.data.array_source import ArraySource
-from ttq_repro.data.digits import load_digits
 from ttq_repro.runs.config import choices
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -42,18 +39,6 @@ REPORTED = {
     "twn_per_filter": SHARES | SCALES,
     "bwn_authors_code": SHARES | SCALES,
 }
-
-
-@pytest.fixture(autouse=True)
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object, **__: object) -> ArraySource:
-        digits = load_digits()
-        few = replace(
-            digits, train_images=digits.train_images[:200], train_labels=digits.train_labels[:200]
-        )
-        return ArraySource(few, pad=2, flip=False)
-
-    monkeypatch.setattr("ttq_repro.runs.train.load_data", load)
 
 
 @pytest.mark.parametrize("quantizer", REPORTED)

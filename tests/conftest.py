@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +72,20 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         return Run(compose_config("train", [*TINY, *overrides]) | {"workspace": str(tmp_path)})
 
     return make
+
+
+@contextmanager
+def stopped_at(epoch: int) -> Iterator[None]:
+    """Has training that is started within stop, as on Ctrl-C, at the first batch of this epoch."""
+
+    def stop(module: Any, *_: Any) -> None:
+        if module.current_epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ttq_repro.training.module.Classifier.on_train_batch_start", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import wandb
 
+from tests.conftest import stopped_at
 from ttq_repro.deploy.export import export
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import compose_config
@@ -72,26 +73,15 @@ def folder_offered(said: list[str]) -> Path:
     return Path(shown)
 
 
-def test_a_resumed_run_logs_its_past_too(
-    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_logs_its_past_too(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
     options = ["quantizer=ttq", "recipe.epochs=3", "logger.wandb=offline", "logger.csv=true"]
     undisturbed = tiny_run(*options)
     resumed = Run(undisturbed.config | {"workspace": str(tmp_path / "with a space")})
     said: list[str] = []
     execute(undisturbed, say=said.append)
     expected = history_of(read_back(folder_offered(said)))
-    start = Classifier.on_train_epoch_start
-
-    def stop(module: Classifier) -> None:
-        start(module)
-        if module.current_epoch == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Classifier, "on_train_epoch_start", stop)
-        with pytest.raises(KeyboardInterrupt):
-            execute(resumed, say=said.append)
+    with stopped_at(2):
+        execute(resumed, say=said.append)
     assert len(history_of(read_back(folder_offered(said)))) == 2
     execute(resumed, say=said.append)
     found = history_of(read_back(folder_offered(said)))

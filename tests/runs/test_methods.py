@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.conftest import stopped_at
 from ttq_repro.runs.config import choices
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import quantized_network, restore_float
 
 MakeRun = Callable[..., Run]
@@ -101,22 +101,13 @@ def test_latent_weights_are_clipped_after_the_last_step_too(
     ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(
-    tiny_run: MakeRun, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_run: MakeRun, overrides: list[str], tmp_path: Path
 ) -> None:
     """Stopped in the second epoch, when Deep Compression has pruned and just clustered."""
     undisturbed = execute(tiny_run(*overrides))
     again = Run(tiny_run(*overrides).config | {"workspace": str(tmp_path / "again")})
-    start = Classifier.on_train_epoch_start
-
-    def stop(module: Classifier) -> None:
-        start(module)
-        if module.current_epoch == 1:
-            raise RuntimeError("stopped")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Classifier, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="stopped"):
-            execute(again)
+    with stopped_at(1):
+        execute(again)
     resumed = execute(again)
     assert resumed.weights_sha256 == undisturbed.weights_sha256
     assert resumed.layers == undisturbed.layers

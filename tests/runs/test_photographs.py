@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import TINY, stopped_at
 from ttq_repro.data.load import load_data
-from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.errors import DataError
 from ttq_repro.files import CONFIGS
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training.module import Classifier, in_top5
+from ttq_repro.training.module import in_top5
 
 MakeRun = Callable[..., Run]
 
@@ -65,21 +65,12 @@ def test_one_photograph_left_over_is_trained_on(make_run: MakeRun, photographs: 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stopped_run_goes_on_bit_for_bit(
-    make_run: MakeRun, photographs: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    make_run: MakeRun, photographs: Path, workers: int
 ) -> None:
     undisturbed = execute(make_run(photographs, *SMALL, "trainer.workers=1", workspace="a"))
     stopped = make_run(photographs, *SMALL, f"trainer.workers={workers}", workspace="b")
-    begin = Classifier.on_train_epoch_start
-
-    def stop(module: Classifier) -> None:
-        if module.current_epoch == 2:
-            raise TrainingError("stopped here")
-        begin(module)
-
-    monkeypatch.setattr(Classifier, "on_train_epoch_start", stop)
-    with pytest.raises(TrainingError, match="stopped here"):
+    with stopped_at(2):
         execute(stopped)
-    monkeypatch.undo()
     resumed = execute(stopped)
     assert resumed.weights_sha256 == undisturbed.weights_sha256
     assert resumed.metrics["train_loss"] == undisturbed.metrics["train_loss"]

@@ -98,17 +98,23 @@ def test_latent_weights_are_clipped_after_the_last_step_too(
     [
         ["quantizer=binary_connect", "quantizer.stochastic=true"],
         ["quantizer=deep_compression", "quantizer.cluster_at=0.5"],
+        ["recipe=paper_warm_up", "recipe.epochs=4", "recipe.schedule.milestones=[3]"],
     ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(
     tiny_run: MakeRun, overrides: list[str], tmp_path: Path
 ) -> None:
-    """Stopped in the second epoch, when Deep Compression has pruned and just clustered."""
+    """Stopped in the second epoch, when Deep Compression has pruned and just clustered.
+
+    The warm-up of the paper's schedule has not ended yet, and its drop is still to come.
+    """
     undisturbed = execute(tiny_run(*overrides))
     again = Run(tiny_run(*overrides).config | {"workspace": str(tmp_path / "again")})
     with stopped_at(1):
         execute(again)
     resumed = execute(again)
+    assert [before["epochs"] for before in resumed.provenance["earlier"]] == [1]
     assert resumed.weights_sha256 == undisturbed.weights_sha256
     assert resumed.layers == undisturbed.layers
-    assert resumed.metrics["test_loss"] == undisturbed.metrics["test_loss"]
+    for name in ("train_error", "test_loss", "learning_rate"):
+        assert resumed.metrics[name] == undisturbed.metrics[name]

@@ -72,6 +72,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     with stopped_at(2):
         execute(stopped)
     resumed = execute(stopped)
+    assert [before["epochs"] for before in resumed.provenance["earlier"]] == [2]
     assert resumed.weights_sha256 == undisturbed.weights_sha256
     assert resumed.metrics["train_loss"] == undisturbed.metrics["train_loss"]
     assert resumed.kernels == undisturbed.kernels

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import TTQ, quantize_
@@ -28,12 +29,16 @@ def test_shapes_and_gradients(preactivation: bool) -> None:
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_shortcut_into_a_new_stage_averages_pixels_and_pads_channels() -> None:
-    block = CifarResNet(8).blocks[1]
+@pytest.mark.parametrize("preactivation", [True, False])
+def test_shortcut_into_a_new_stage_takes_fewer_pixels_and_pads_channels(
+    preactivation: bool,
+) -> None:
+    block = CifarResNet(8, preactivation=preactivation).blocks[1]
     torch.nn.init.zeros_(block.conv2.weight)
     x = torch.randn(1, 16, 8, 8)
     out = block(x)
-    torch.testing.assert_close(out[:, 8:24], torch.nn.functional.avg_pool2d(x, 2))
+    expected = F.avg_pool2d(x, 2) if preactivation else F.relu(x[:, :, ::2, ::2])
+    torch.testing.assert_close(out[:, 8:24], expected)
     assert not out[:, :8].any()
     assert not out[:, 24:].any()
 

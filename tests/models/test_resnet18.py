@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torchvision
 from hydra.utils import instantiate
 
 from ttq_repro.models import ResNet18
@@ -13,6 +14,15 @@ def parameters(network: torch.nn.Module) -> int:
 
 def test_parameters_of_the_plain_network() -> None:
     assert parameters(ResNet18()) == 11_689_512
+
+
+def test_it_is_torchvisions_network() -> None:
+    ours = ResNet18(num_classes=10)
+    ours(torch.randn(4, 3, 64, 64))  # Moves the running statistics from where they start.
+    theirs = torchvision.models.resnet18(num_classes=10)
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
 
 
 def test_parameters_with_the_scales_of_nineteen_ternary_layers() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.cells import cells
 from ttq_repro.errors import UserError
+from ttq_repro.files import ROOT
 from ttq_repro.runs.config import compose_config
+from ttq_repro.runs.record import read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 
@@ -113,6 +115,14 @@ def test_identity_ignores_what_does_not_shape_the_result(override: str) -> None:
 def test_identity_tells_apart_what_does(override: str) -> None:
     bf16 = "trainer.precision=bf16"
     assert run(TTQ_CELL, bf16, override).identity != run(TTQ_CELL, bf16).identity
+
+
+def test_the_committed_records_are_those_of_their_configs() -> None:
+    """Otherwise every one of them would have to be trained again."""
+    for found in read_records(ROOT / "results" / "records", pytest.fail):
+        again = Run(found.config | {"workspace": ""})
+        assert again.identity == found.identity
+        assert again.is_result, "its recipe is still the committed one"
 
 
 @pytest.mark.parametrize("recipe", ["paper_warm_up", "short"])

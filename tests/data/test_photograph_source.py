@@ -148,25 +148,41 @@ def test_grey_photographs_have_three_equal_channels(photographs: Path) -> None:
     assert torch.equal(images[0, 0], images[0, 2])
 
 
-def test_a_training_image_is_a_crop_of_the_resized_photograph(photographs: Path) -> None:
+RAMP = np.linspace(0, 255, 128)[:, None] * np.linspace(0.2, 1, 256)[None]
+
+
+@pytest.fixture
+def ramps(photographs: Path) -> DataSource:
+    """The photographs, each replaced by RAMP, which tells every place and its mirror image."""
+    for path in photographs.rglob("*.JPEG"):
+        Image.fromarray(RAMP.astype(np.uint8)).convert("RGB").save(path, quality=100)
+    return load(photographs, "data.short_side=128", "data.quality=100")
+
+
+def resized(pixels: np.ndarray, side: int) -> torch.Tensor:
+    one = torch.from_numpy(pixels)[None, None]
+    return torch.nn.functional.interpolate(one, (side, side), mode="bilinear", antialias=True)[0, 0]
+
+
+def test_a_training_image_is_a_crop_of_the_resized_photograph(ramps: DataSource) -> None:
     """Compared with the paper's order: resize the whole photograph first, then crop."""
-    ramp = np.linspace(0, 255, 128)[:, None] * np.linspace(0.2, 1, 256)[None]
-    for split in ("train", "val"):
-        for path in (photographs / split).rglob("*.JPEG"):
-            Image.fromarray(ramp.astype(np.uint8)).convert("RGB").save(path, quality=100)
-    source = load(photographs, "data.short_side=128", "data.quality=100")
-    square = torch.nn.functional.interpolate(
-        torch.from_numpy(ramp)[None, None], (32, 32), mode="bilinear", antialias=True
-    )[0, 0]
-    windows = square.unfold(0, 28, 1).unfold(1, 28, 1).reshape(25, 28, 28)
+    windows = resized(RAMP, 32).unfold(0, 28, 1).unfold(1, 28, 1).reshape(25, 28, 28)
     windows = torch.cat([windows, windows.flip(2)])
     chosen = set()
     for epoch in range(5):
-        for images, _ in epoch_of(source, epoch):
+        for images, _ in epoch_of(ramps, epoch):
             distance = (images[:, :1].float() - windows).abs().amax((2, 3))
             assert distance.amin(1).max() < 6
             chosen |= set(distance.argmin(1).tolist())
     assert len(chosen) > 20
+    assert min(chosen) < 25 <= max(chosen), "some are mirrored"
+
+
+def test_evaluation_sees_the_centre(ramps: DataSource) -> None:
+    images, _ = next(iter(ramps.test_loader()))
+    # Of 128 pixels, 224/256 are 112.
+    centre = resized(RAMP[8:120, 72:184], 28)
+    assert (images - centre).abs().max() < 2
 
 
 @pytest.mark.parametrize("workers", [0, 1])

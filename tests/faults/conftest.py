@@ -61,23 +61,24 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(request.node.name)
 
 
+def plan_of_three(workspace: Path, *overrides: str) -> Config:
+    """A request for a plan of three runs: full precision, and TTQ after its parent."""
+    return compose_config(
+        "reproduce",
+        [
+            "artifact=table1",
+            "+only.depth=[20]",
+            "+only.method=[full_precision,ttq]",
+            "budget=smoke",
+            "dataset=digits",
+            f"workspace={workspace}",
+            f"overrides={[*TINY[2:], *overrides]}",
+        ],
+    )
+
+
 @pytest.fixture
 def plan_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
-    """A request for a plan of three runs: full precision, and TTQ after its parent."""
+    """Makes the request for a plan of three runs that this process can carry out itself."""
     monkeypatch.setattr("ttq_repro.data.load.load_digits", few_digits)
-
-    def make(name: str = "workspace", *overrides: str) -> Config:
-        return compose_config(
-            "reproduce",
-            [
-                "artifact=table1",
-                "+only.depth=[20]",
-                "+only.method=[full_precision,ttq]",
-                "budget=smoke",
-                "dataset=digits",
-                f"workspace={tmp_path / name}",
-                f"overrides={[*TINY[2:], *overrides]}",
-            ],
-        )
-
-    return make
+    return lambda name="workspace": plan_of_three(tmp_path / name)

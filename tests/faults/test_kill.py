@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Count, Tally
+from tests.faults.conftest import Count, Tally, plan_of_three
 from tests.faults.processes import carry_out
+from tests.processes import wait_for_file
 from tests.records import results
 from ttq_repro.runs.config import Config
+from ttq_repro.runs.record import Record
 
-MakeRequest = Callable[..., Config]
+Undisturbed = Callable[[str], Path]
 
 
 def finish(server: ForkServerContext, request: Config, output: Path) -> None:
@@ -26,27 +30,43 @@ def finish(server: ForkServerContext, request: Config, output: Path) -> None:
     assert process.exitcode == 0, output.read_text()
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    forkserver: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    """``undisturbed(precision)``: the workspace of a plan that nothing disturbed."""
+
+    @cache
+    def workspace(precision: str) -> Path:
+        folder = tmp_path_factory.mktemp(precision)
+        request = plan_of_three(folder / "workspace", f"trainer.precision={precision}")
+        finish(forkserver, request, folder / "output")
+        return folder / "workspace"
+
+    return workspace
+
+
 def kill_often(
     server: ForkServerContext,
-    make_request: MakeRequest,
-    output: Path,
+    undisturbed: Undisturbed,
+    folder: Path,
     kills: int,
-    overrides: list[str],
-    strike: Callable[[ForkServerContext, Config], bool],
+    strike: Callable[[ForkServerContext, Config, Path], bool],
+    precision: str = "fp32",
 ) -> int:
     """Strike at plans ``kills`` times, starting a new plan when one ends; return what survived."""
-    finish(server, make_request("undisturbed", *overrides), output)
-    expected = results(Path(make_request("undisturbed")["workspace"]))
+    expected = results(undisturbed(precision))
     assert len(expected) == 3
     done, plan, struck = 0, 0, 0
     survived = 0
+    output = folder / "output"
     while done < kills:
-        request = make_request(f"plan{plan}", *overrides)
-        while done < kills and strike(server, request):
+        workspace = folder / f"plan{plan}"
+        request = plan_of_three(workspace, f"trainer.precision={precision}")
+        while done < kills and strike(server, request, output):
             done += 1
             struck += 1
         finish(server, request, output)
-        workspace = Path(request["workspace"])
         whole = results(workspace) == expected and not list(workspace.rglob("*.tmp"))
         survived += struck if whole else 0
         plan, struck = plan + 1, 0
@@ -66,7 +86,7 @@ def milestones(workspace: Path) -> set[tuple[Path, int]]:
 def test_at_a_random_moment(
     precision: str,
     forkserver: ForkServerContext,
-    plan_request: MakeRequest,
+    undisturbed: Undisturbed,
     tmp_path: Path,
     chance: random.Random,
     count: Count,
@@ -76,9 +96,7 @@ def test_at_a_random_moment(
     if not kills:
         pytest.skip("bf16 is emulated on some CPUs: part of make soak")
 
-    output = tmp_path / "output"
-
-    def strike(server: ForkServerContext, request: Config) -> bool:
+    def strike(server: ForkServerContext, request: Config, output: Path) -> bool:
         workspace = Path(request["workspace"])
         before = milestones(workspace)
         process = server.Process(target=carry_out, args=(request, output))
@@ -93,22 +111,33 @@ def test_at_a_random_moment(
         process.join()
         return alive
 
-    survived = kill_often(
-        forkserver,
-        plan_request,
-        output,
-        kills,
-        [f"trainer.precision={precision}"],
-        strike,
-    )
+    survived = kill_often(forkserver, undisturbed, tmp_path, kills, strike, precision)
     tally(f"SIGKILL at a random moment, {precision}", kills, survived)
     assert survived == kills
-    assert "resuming from its checkpoint" in output.read_text()
+
+
+def test_right_after_a_checkpoint(
+    forkserver: ForkServerContext, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    workspace, output = tmp_path / "workspace", tmp_path / "output"
+    request = plan_of_three(workspace)
+    # Slow writes leave time to kill before the run ends and removes its checkpoint.
+    writing = forkserver.Event()
+    process = forkserver.Process(target=carry_out, args=(request, output, writing))
+    process.start()
+    wait_for_file("last.ckpt", workspace)
+    process.kill()
+    process.join()
+    finish(forkserver, request, output)
+    assert output.read_text().count("resuming from its checkpoint") == 1
+    records = [Record.read(path) for path in workspace.rglob("records/**/*.json")]
+    assert sum(len(record.provenance["earlier"]) for record in records) == 1
+    assert results(workspace) == results(undisturbed("fp32"))
 
 
 def test_while_a_file_is_being_written(
     forkserver: ForkServerContext,
-    plan_request: MakeRequest,
+    undisturbed: Undisturbed,
     tmp_path: Path,
     chance: random.Random,
     count: Count,
@@ -116,9 +145,9 @@ def test_while_a_file_is_being_written(
 ) -> None:
     kills = count(2, 20)
 
-    def strike(server: ForkServerContext, request: Config) -> bool:
+    def strike(server: ForkServerContext, request: Config, output: Path) -> bool:
         writing = server.Event()
-        process = server.Process(target=carry_out, args=(request, tmp_path / "output", writing))
+        process = server.Process(target=carry_out, args=(request, output, writing))
         process.start()
         # Let some writes pass, so that the kills spread over checkpoints, weights and records.
         for _ in range(chance.randint(1, 4)):
@@ -130,17 +159,17 @@ def test_while_a_file_is_being_written(
         process.join()
         return alive
 
-    survived = kill_often(forkserver, plan_request, tmp_path / "output", kills, [], strike)
+    survived = kill_often(forkserver, undisturbed, tmp_path, kills, strike)
     tally("SIGKILL while a file is being written", kills, survived)
     assert survived == kills
 
 
 def test_while_a_table_is_being_drawn(
-    forkserver: ForkServerContext, plan_request: MakeRequest, tmp_path: Path
+    forkserver: ForkServerContext, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    request, output = plan_request(), tmp_path / "output"
-    finish(forkserver, request, output)
-    workspace = Path(request["workspace"])
+    workspace, output = tmp_path / "workspace", tmp_path / "output"
+    shutil.copytree(undisturbed("fp32"), workspace)
+    request = plan_of_three(workspace)
     (table,) = workspace.rglob("table1.md")
     drawn = table.read_text()
     table.unlink()
@@ -156,10 +185,9 @@ def test_while_a_table_is_being_drawn(
     assert not list(workspace.rglob("*.tmp"))
 
 
-def test_two_processes_share_one_plan(
-    forkserver: ForkServerContext, plan_request: MakeRequest, tmp_path: Path
-) -> None:
-    request = plan_request()
+def test_two_processes_share_one_plan(forkserver: ForkServerContext, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    request = plan_of_three(workspace)
     outputs = [tmp_path / "first", tmp_path / "second"]
     processes = [forkserver.Process(target=carry_out, args=(request, path)) for path in outputs]
     for process in processes:
@@ -168,11 +196,11 @@ def test_two_processes_share_one_plan(
         process.join()
         assert process.exitcode == 0
     lines = [line for path in outputs for line in path.read_text().splitlines()]
-    records = results(Path(request["workspace"]))
+    records = results(workspace)
     for identity in records:
         trained = [line for line in lines if line.startswith(identity) and "epochs on" in line]
         assert len(trained) == 1, trained
     assert len(records) == 3
-    assert not list(Path(request["workspace"]).rglob("*.tmp"))
-    table = Path(request["workspace"], "outputs/tables/table1.csv").read_text()
+    assert not list(workspace.rglob("*.tmp"))
+    table = (workspace / "outputs/tables/table1.csv").read_text()
     assert len(table.splitlines()) == 2

@@ -43,6 +43,17 @@ def test_shortcut_into_a_new_stage_takes_fewer_pixels_and_pads_channels(
     assert not out[:, 24:].any()
 
 
+def test_blocks_within_a_stage_as_published() -> None:
+    """Eq. 1 of He et al. 2015 with ReLU after the sum, and figure 4e of He et al. 2016."""
+    x = torch.randn(2, 16, 8, 8)
+    post = CifarResNet(14, preactivation=False).blocks[1]
+    inner = post.conv2(F.relu(post.norm1(post.conv1(x))))
+    torch.testing.assert_close(post(x), F.relu(post.norm2(inner) + x))
+    pre = CifarResNet(14).blocks[1]
+    inner = pre.conv1(F.relu(pre.preactivation[0](x)))
+    torch.testing.assert_close(pre(x), pre.conv2(F.relu(pre.norm(inner))) + x)
+
+
 @pytest.mark.parametrize("depth", [2, 19, 21])
 def test_refuses_other_depths(depth: int) -> None:
     with pytest.raises(ValueError, match="depth must be 6n"):

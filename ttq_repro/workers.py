@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -19,7 +20,7 @@ from ttq_repro.errors import UserError
 #: New processes are spawned: a forked one would inherit threads and a GPU that it cannot use.
 SPAWN = multiprocessing.get_context("spawn")
 #: Seconds between checks of exit codes: a dead process's sentinel stays silent while processes
-#: that it started still hold it open.
+#: that it started still hold it open. As long may pass until an exit code is known.
 PATIENCE = 0.5
 
 
@@ -106,8 +107,11 @@ def run_together(
         while None in (codes := [process.exitcode for process in processes]) and not any(codes):
             at_work = zip(processes, codes, strict=True)
             wait([process.sentinel for process, code in at_work if code is None], PATIENCE)
-        if failed := [(code, rank) for rank, code in enumerate(codes) if code]:
-            code, rank = min(failed)
+        if any(codes):
+            # The others may lose a process that was killed before its exit code is known.
+            time.sleep(PATIENCE)
+            codes = [process.exitcode for process in processes]
+            code, rank = min((code, rank) for rank, code in enumerate(codes) if code)
             said = [receiver.recv() for receiver, _ in pipes if receiver.poll()]
             raise said[0] if said and code > 0 else ProcessesError(rank, code)
     finally:

@@ -64,9 +64,17 @@ def record(*, wrong_from: int = 0, **fields: Any) -> Record:
 
 def results(workspace: Path) -> dict[str, dict[str, object]]:
     """The records of a workspace by identity, without times."""
-    records = [Record.read(path) for path in workspace.rglob("records/**/*.json")]
     return {
         record.identity: {key: getattr(record, key) for key in COMPARED}
         | {key: values for key, values in record.metrics.items() if key != "seconds"}
-        for record in records
+        for record in _records(workspace)
     }
+
+
+def resumptions(workspace: Path) -> int:
+    """How many times the runs of a workspace went on from a checkpoint."""
+    return sum(len(record.provenance["earlier"]) for record in _records(workspace))
+
+
+def _records(workspace: Path) -> list[Record]:
+    return [Record.read(path) for path in workspace.rglob("records/**/*.json")]

@@ -16,9 +16,8 @@ import pytest
 from tests.faults.conftest import Count, Tally, plan_of_three
 from tests.faults.processes import carry_out
 from tests.processes import wait_for_file
-from tests.records import results
+from tests.records import results, resumptions
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.record import Record
 
 Undisturbed = Callable[[str], Path]
 
@@ -130,8 +129,7 @@ def test_right_after_a_checkpoint(
     process.join()
     finish(forkserver, request, output)
     assert output.read_text().count("resuming from its checkpoint") == 1
-    records = [Record.read(path) for path in workspace.rglob("records/**/*.json")]
-    assert sum(len(record.provenance["earlier"]) for record in records) == 1
+    assert resumptions(workspace) == 1
     assert results(workspace) == results(undisturbed("fp32"))
 
 

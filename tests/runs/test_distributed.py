@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import TINY
 from tests.processes import children, script, started, wait_for_file
-from tests.records import results
+from tests.records import results, resumptions
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -83,6 +83,7 @@ def test_a_killed_run_of_two_processes_goes_on_bit_for_bit(tmp_path: Path) -> No
     resumed = script("train", *arguments, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming from its checkpoint" in resumed.stdout
+    assert resumptions(tmp_path / "b") == 1
     assert results(tmp_path / "b") == results(tmp_path / "a")
 
 
@@ -102,6 +103,7 @@ def test_a_lost_process_fails_one_run_of_a_plan(tmp_path: Path) -> None:
     again = script("reproduce", *arguments, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "resuming from its checkpoint" in again.stdout
+    assert resumptions(tmp_path) == 1
     assert len(results(tmp_path)) == 3
 
 

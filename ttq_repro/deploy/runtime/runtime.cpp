@@ -64,6 +64,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
   const int64_t fit = std::min<int64_t>(kernel.most_unpacked / weights.depth, kernel.blocks);
   const bool unpacks = rows >= kernel.least_rows && fit > 0;
   const Parts blocks(ceil_div(weights.filters, FILTERS_PER_BLOCK), unpacks ? fit : BLOCKS_PER_TASK);
+  // No thread should be without a task, but in each unpacking has to pay.
   const int64_t share = ceil_div(weights.groups * blocks.parts * tiles.parts, threads);
   const int64_t least = ceil_div(kernel.least_rows, kernel.rows);
   const Parts runs(tiles.parts, unpacks ? std::clamp(share, least, TILES_PER_TASK) : 1);

@@ -76,6 +76,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const std::vector<float> zeros(kernel.blocks * FILTERS_PER_BLOCK);
   // Each step has at most one run per thread.
   const Parts steps(in.images * windows.of_an_image(), WINDOWS_PER_RUN * threads);
+  // No thread should be without a run, but a run should fill a tile.
   const int64_t most = ceil_div(steps.count, steps.parts);
   const int64_t share = ceil_div(weights.groups * blocks.parts * most, threads);
   const int64_t a_run = std::clamp<int64_t>(share, kernel.rows, WINDOWS_PER_RUN);

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ttq_repro.deploy.runtime import build
 from ttq_repro.deploy.runtime.build import KEPT, compile_library, runtime
 from ttq_repro.files import ROOT
 from ttq_repro.runs.workspace import Workspace
@@ -80,9 +81,8 @@ def test_a_library_outlives_its_compiler(tmp_path: Path, compiler: Path) -> None
 def test_without_a_writable_cache_each_process_compiles_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules[compile_library.__module__]
-    monkeypatch.setattr(module, "Runtime", lambda path: SimpleNamespace(level="amx", path=path))
-    monkeypatch.setattr(module, "KEPT", tmp_path / "compiler" / "not a folder")
+    monkeypatch.setattr(build, "Runtime", lambda path: SimpleNamespace(level="amx", path=path))
+    monkeypatch.setattr(build, "KEPT", tmp_path / "compiler" / "not a folder")
     found = runtime.__wrapped__()
     assert found.path.name.startswith("ternary-")
     assert not found.path.exists(), "removed once it is loaded"
@@ -114,8 +114,8 @@ def test_a_damaged_library_is_compiled_again(damage: str, tmp_path: Path) -> Non
 def test_the_oldest_libraries_are_removed(
     tmp_path: Path, compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, module = tmp_path / "cache", sys.modules[compile_library.__module__]
-    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(build, "MOST_KEPT", 2)
     first = compile_library(folder)
     monkeypatch.setenv("CXX", f"{compiler} -O1")
     second = compile_library(folder)
@@ -123,7 +123,7 @@ def test_the_oldest_libraries_are_removed(
     sources = tmp_path / "sources"
     sources.mkdir()
     (sources / "runtime.cpp").write_text("int other;")
-    monkeypatch.setattr(module, "SOURCES", sources)
+    monkeypatch.setattr(build, "SOURCES", sources)
     third = compile_library(folder)
     assert libraries(folder) == {second, third}
 
@@ -144,7 +144,7 @@ def test_without_a_compiler_there_is_one_warning(
         compiler.write_text(script)
         compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setattr(sys.modules[compile_library.__module__], "KEPT", tmp_path / "cache")
+    monkeypatch.setattr(build, "KEPT", tmp_path / "cache")
     once = functools.cache(runtime.__wrapped__)
     said = rf"^ternary layers are unpacked to float32 in every call \(no C\+\+ .*{message}"
     with pytest.warns(UserWarning, match=said) as seen:
@@ -188,9 +188,8 @@ def test_without_a_compiler_there_are_the_same_logits(tmp_path: Path) -> None:
 
 
 def test_without_vector_instructions_there_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules[compile_library.__module__]
-    monkeypatch.setattr(module, "Runtime", lambda _: SimpleNamespace(level="portable"))
-    monkeypatch.setattr(module, "compile_library", lambda folder: folder)
+    monkeypatch.setattr(build, "Runtime", lambda _: SimpleNamespace(level="portable"))
+    monkeypatch.setattr(build, "compile_library", lambda folder: folder)
     once = functools.cache(runtime.__wrapped__)
     with pytest.warns(UserWarning, match="unpacked .* has no vector instructions") as seen:
         assert once() is once() is not None

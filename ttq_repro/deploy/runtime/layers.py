@@ -170,8 +170,9 @@ def _terms(levels: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
                 break
         else:
             if column.any() or code == 0:
-                terms.append((levels.new_zeros(MOST_LEVELS), column))
-                terms[-1][0][code] = 1
+                unit = levels.new_zeros(MOST_LEVELS)
+                unit[code] = 1
+                terms.append((unit, column))
     units, scales = zip(*terms, strict=True)
     return torch.stack(units), torch.stack(scales) * factor
 

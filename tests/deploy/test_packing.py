@@ -76,7 +76,7 @@ def test_every_architecture_computes_the_same_logits(name: str, fold: bool) -> N
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_folding_leaves_batch_norm_where_no_layer_can_take_it(name: str) -> None:
-    loaded = build(packed(trained(name), name, fold=True))
+    loaded = build(packed(trained(name), name, fold=True), "unpacked")
     left = {n for n, m in loaded.named_modules() if isinstance(m, nn.BatchNorm2d)}
     expected = {"blocks.1.preactivation.0", "blocks.2.preactivation.0", "head.0"}
     assert left == (expected if name == "preactivation" else set())
@@ -186,6 +186,6 @@ def test_float_layers_stay_float() -> None:
     quantize_(network, TWN, FirstLast(quantize_last=False))
     made = packed(network)
     assert "linear" not in {layer.name for layer in made.layers}
-    loaded = build(through_a_file(made))
+    loaded = build(through_a_file(made), "unpacked")
     assert torch.equal(loaded.linear.weight, network.linear.weight)
     assert torch.equal(loaded.stem[0].weight, network.stem[0].weight)

@@ -108,6 +108,17 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
     return found
 
 
+def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """The affine map ``x * scale + shift`` that a trained batch norm applies in evaluation mode.
+
+    In float64, so that folding rounds only once. Shapes: (channels,) each.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
 class _WithoutSampling(TorchFunctionMode):
     """Skips random initialization: on meta tensors, it would do nothing but slow down imports."""
 

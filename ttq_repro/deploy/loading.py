@@ -14,8 +14,9 @@ from ttq_repro.checks import check_choice
 from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
 from ttq_repro.deploy.bits import unpack_bits
 from ttq_repro.deploy.format import parse
+from ttq_repro.deploy.fusing import fused
 from ttq_repro.deploy.packed import Layer, PackedNetwork
-from ttq_repro.deploy.runtime import covers, packed_layer, runtime
+from ttq_repro.deploy.runtime import PackedConv2d, covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
 
 #: Weights unpacked at a time, a multiple of 8. Besides the dense weight, unpacking needs a few
@@ -96,7 +97,11 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
         del module.weight
         module.register_buffer("weight", codes)
         parametrize.register_parametrization(module, "weight", weight, unsafe=True)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    if any(isinstance(module, PackedConv2d) for module in network.modules()):
+        # The convolutions that stay dense should return what packed ones read.
+        return fused(network.to(memory_format=torch.channels_last))
+    return network
 
 
 def _stays_packed(weights: Weights) -> bool:

@@ -12,6 +12,7 @@ from ttq_repro.deploy.architecture import (
     Slot,
     class_count,
     normalized_layers,
+    scale_and_shift,
     skeleton,
     slots,
 )
@@ -146,17 +147,6 @@ def _value(network: nn.Module, slot: Slot, followed: dict[str, str], *, fold: bo
     if slot.tensor == "factor" or module is norm:
         return scale
     return cast(Tensor, module.weight) * scale.view(-1, *[1] * (len(slot.shape) - 1))
-
-
-def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """The affine map ``x * scale + shift`` that a trained batch norm applies in evaluation mode.
-
-    In float64, so that folding rounds only once. Shapes: (channels,) each.
-    """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 def _concatenate(values: list[Tensor]) -> Tensor:

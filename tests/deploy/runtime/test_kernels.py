@@ -15,13 +15,15 @@ from torch import Tensor
 from tests.deploy.runtime.weights import (
     exact_conv2d,
     exact_linear,
+    magnitude,
     magnitudes,
     random_codes,
+    random_fused,
     random_input,
 )
 from ttq_repro.deploy.runtime import runtime
 from ttq_repro.deploy.runtime.build import LEVELS, ROUNDING
-from ttq_repro.deploy.runtime.codes import Codes, Window
+from ttq_repro.deploy.runtime.codes import Codes, Fused, Window
 
 RUNTIME = runtime()
 if RUNTIME is None:
@@ -49,6 +51,8 @@ on_every_level = pytest.mark.usefixtures("_level")
 
 sizes = st.integers(1, 3)
 pairs = st.tuples(sizes, sizes)
+# Whether there is a norm, a residual and a ReLU.
+fusions = st.tuples(st.booleans(), st.booleans(), st.booleans())
 
 
 def close(ours: Tensor, exact: Tensor, size: Tensor) -> None:
@@ -97,6 +101,7 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     groups=sizes,
     order=st.sampled_from(["contiguous", "channels_last", "sliced"]),
+    fusion=fusions,
 )
 def test_conv2d(
     images: int,
@@ -108,18 +113,23 @@ def test_conv2d(
     padding: tuple[int, int],
     groups: int,
     order: str,
+    fusion: tuple[bool, bool, bool],
 ) -> None:
     assume(all(s + 2 * p >= k for s, p, k in zip(side, padding, kernel, strict=True)))
     codes = random_codes(channels * kernel[0] * kernel[1], groups * filters, groups)
     window = Window(kernel, stride, padding, groups)
     x = random_input(images, groups * channels, *side)
-    exact = exact_conv2d(x, codes, window)
-    size = exact_conv2d(x.abs(), magnitudes(codes), window)
+    fused = random_fused(x, window, groups * filters, *fusion)
+    exact = exact_conv2d(x, codes, window, fused)
+    size = magnitude(x, codes, window, fused)
     if order == "channels_last":
         x = x.contiguous(memory_format=torch.channels_last)
+        if fused.residual is not None:
+            last = fused.residual.contiguous(memory_format=torch.channels_last)
+            fused = fused._replace(residual=last)
     elif order == "sliced":
         x = torch.stack([x, x], 4)[..., 1]
-    out = conv2d(x, *codes, *window)
+    out = conv2d(x, *codes, *window, *fused)
     close(out, exact, size)
     assert out.is_contiguous(memory_format=torch.channels_last)
 
@@ -137,6 +147,7 @@ def test_conv2d(
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     groups=sizes,
     terms=sizes,
+    fusion=fusions,
 )
 def test_conv2d_by_minimal_filtering(
     images: int,
@@ -147,15 +158,17 @@ def test_conv2d_by_minimal_filtering(
     padding: tuple[int, int],
     groups: int,
     terms: int,
+    fusion: tuple[bool, bool, bool],
 ) -> None:
     codes = random_codes(channels * size * size, groups * filters, groups, terms)
     window = Window((size, size), (1, 1), padding, groups)
     x = random_input(images, groups * channels, *side)
-    exact = exact_conv2d(x, codes, window)
+    fused = random_fused(x, window, groups * filters, *fusion)
+    exact = exact_conv2d(x, codes, window, fused)
     # An error depends on all inputs that are transformed together, not on those of one output.
-    magnitude = exact_conv2d(x.abs(), magnitudes(codes), window).max()
+    largest = magnitude(x, codes, window, fused).max()
     # The larger the windows, the larger the numbers that cancel.
-    close(conv2d(x, *codes, *window), exact, {3: 1, 5: 2}[size] * magnitude)
+    close(conv2d(x, *codes, *window, *fused), exact, {3: 1, 5: 2}[size] * largest)
 
 
 @pytest.mark.usefixtures("_plain_levels")
@@ -321,6 +334,28 @@ def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, mes
     x = torch.zeros(1).expand(shape)
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
         conv2d(x, *GOOD, (1, 1), (1, 1), (padding, 0), 1)
+
+
+@pytest.mark.parametrize(
+    ("fused", "message"),
+    [
+        (Fused(norm=torch.zeros(2, 5)), r"norm of shape \(2, 5\) .* float32 of shape \(2, 6\)"),
+        (Fused(norm=torch.zeros(2, 6).double()), "norm of .* float32"),
+        (Fused(residual=torch.zeros(1, 20, 4, 1)), r"the residual of shape .* \(1, 20, 4, 4\)"),
+        (Fused(residual=torch.zeros(1, 20, 4, 4).bfloat16()), "the residual .* float32"),
+    ],
+)
+def test_what_cannot_be_fused_is_named(fused: Fused, message: str) -> None:
+    window = Window((1, 1), (1, 1), (0, 0), 1)
+    with pytest.raises(RuntimeError, match=f"ternary: {message}"):
+        conv2d(random_input(1, 6, 4, 4), *GOOD, *window, *fused)
+
+
+@on_every_level
+def test_fused_operations_keep_nan() -> None:
+    codes, x = random_codes(1, 20), torch.full((1, 1, 1, 1), torch.nan)
+    fused = Fused(torch.ones(2, 1), torch.ones(1, 20, 1, 1), True)
+    assert conv2d(x, *codes, *Window((1, 1), (1, 1), (0, 0), 1), *fused).isnan().all()
 
 
 def test_inputs_of_another_type_are_refused() -> None:

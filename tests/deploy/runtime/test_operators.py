@@ -13,10 +13,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests.deploy.networks import images, packed, relative_difference, trained
-from tests.deploy.runtime.weights import exact_conv2d, exact_linear, random_codes, random_input
+from tests.deploy.runtime.weights import (
+    exact_conv2d,
+    exact_linear,
+    random_codes,
+    random_fused,
+    random_input,
+)
 from ttq_repro.deploy.loading import Weights, build
 from ttq_repro.deploy.runtime import runtime
-from ttq_repro.deploy.runtime.codes import Window, dense_conv2d, dense_linear
+from ttq_repro.deploy.runtime.codes import Fused, Window, dense_conv2d, dense_linear
 from ttq_repro.files import ROOT
 
 LINEAR = random_codes(9, 20, terms=2)
@@ -29,9 +35,10 @@ def test_opcheck() -> None:
     torch.library.opcheck(torch.ops.ternary.linear, (random_input(2, 3, 9), *LINEAR))
     x = random_input(2, 6, 5, 4)
     for order in (torch.contiguous_format, torch.channels_last):
-        torch.library.opcheck(
-            torch.ops.ternary.conv2d, (x.contiguous(memory_format=order), *CONV, *WINDOW)
-        )
+        for all_or_none in (True, False):
+            fused = random_fused(x, WINDOW, 20, *[all_or_none] * 3)
+            ordered = x.contiguous(memory_format=order)
+            torch.library.opcheck(torch.ops.ternary.conv2d, (ordered, *CONV, *WINDOW, *fused))
 
 
 @pytest.mark.parametrize(
@@ -55,15 +62,31 @@ def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window:
         torch.ops.ternary.linear(torch.empty(8, device="meta"), *(t.to("meta") for t in LINEAR))
 
 
+@pytest.mark.parametrize(
+    ("fused", "message"),
+    [
+        (Fused(norm=torch.empty(2, 5, device="meta")), r"norm has shape \(2, 5\), not \(2, 6\)"),
+        (Fused(residual=torch.empty(2, 20, 3, 1, device="meta")), "residual has shape"),
+    ],
+)
+def test_what_cannot_be_fused_is_found_without_data(fused: Fused, message: str) -> None:
+    on_meta = [tensor.to("meta") for tensor in CONV]
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        torch.ops.ternary.conv2d(torch.empty(2, 6, 5, 4, device="meta"), *on_meta, *WINDOW, *fused)
+
+
 def test_torch_s_own_way_to_compute_them() -> None:
     """The fallback for everything but float32 on a CPU."""
     x, picture = random_input(2, 9), random_input(2, 6, 5, 4)
     close = {"rtol": 1e-5, "atol": 1e-5}
     out = dense_linear(x, LINEAR)
     torch.testing.assert_close(out.double(), exact_linear(x, LINEAR), **close)
-    out = dense_conv2d(picture, CONV, WINDOW)
-    torch.testing.assert_close(out.double(), exact_conv2d(picture, CONV, WINDOW), **close)
-    assert out.is_contiguous(memory_format=torch.channels_last)
+    for all_or_none in (True, False):
+        fused = random_fused(picture, WINDOW, 20, *[all_or_none] * 3)
+        out = dense_conv2d(picture, CONV, WINDOW, fused)
+        exact = exact_conv2d(picture, CONV, WINDOW, fused)
+        torch.testing.assert_close(out.double(), exact, **close)
+        assert out.is_contiguous(memory_format=torch.channels_last)
 
 
 class Storages(TorchDispatchMode):

@@ -90,6 +90,46 @@ class Window(NamedTuple):
         return height, width
 
 
+class Fused(NamedTuple):
+    """What a convolution does besides. By default, nothing.
+
+    Attributes:
+        norm: (2, channels), a factor and an offset: ``relu(factor * x + offset)`` takes the place
+            of the input x.
+        residual: added to the output, of whose shape it is.
+        relu: whether ReLU comes last.
+    """
+
+    norm: Tensor | None = None
+    residual: Tensor | None = None
+    relu: bool = False
+
+    def check(self, x: torch.Size, out: torch.Size) -> None:
+        """Check that this fits an input and an output of these shapes.
+
+        Raises:
+            ValueError: it does not.
+        """
+        for name, tensor, shape in (
+            ("norm", self.norm, (2, x[1])),
+            ("residual", self.residual, tuple(out)),
+        ):
+            if tensor is not None and tensor.shape != shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {shape}")
+
+    def before(self, x: Tensor) -> Tensor:
+        """The input of the convolution itself."""
+        if self.norm is None:
+            return x
+        factor, offset = self.norm[..., None, None]
+        return F.relu(torch.addcmul(offset, factor, x)).to(x.dtype)
+
+    def after(self, out: Tensor) -> Tensor:
+        """The output, from that of the convolution itself."""
+        out = out if self.residual is None else out + self.residual
+        return F.relu(out) if self.relu else out
+
+
 def dense_linear(x: Tensor, codes: Codes) -> Tensor:
     """``F.linear`` with weights unpacked for this call. Shapes: (..., depth) to (..., filters)."""
     return F.linear(x, codes.unpacked().to(x.dtype), codes.bias.to(x.dtype))
@@ -100,7 +140,9 @@ def dense_weight(codes: Codes, window: Window) -> Tensor:
     return codes.unpacked(window.groups).unflatten(1, (*window.kernel, -1)).permute(0, 3, 1, 2)
 
 
-def dense_conv2d(x: Tensor, codes: Codes, window: Window, weight: Tensor | None = None) -> Tensor:
+def dense_conv2d(
+    x: Tensor, codes: Codes, window: Window, fused: Fused, weight: Tensor | None = None
+) -> Tensor:
     """``F.conv2d`` whose output has the memory format channels_last.
 
     Args:
@@ -108,5 +150,6 @@ def dense_conv2d(x: Tensor, codes: Codes, window: Window, weight: Tensor | None 
     """
     weight = dense_weight(codes, window) if weight is None else weight
     weight, bias = weight.to(x.dtype), codes.bias.to(x.dtype)
+    x = fused.before(x)
     out = F.conv2d(x, weight, bias, window.stride, window.padding, groups=window.groups)
-    return out.contiguous(memory_format=torch.channels_last)
+    return fused.after(out).contiguous(memory_format=torch.channels_last)

@@ -97,6 +97,8 @@ Vector read(const float* from) {
   return vector;
 }
 
+void write(const Vector& vector, float* to) { std::memcpy(to, &vector, sizeof vector); }
+
 // Writes the sums of one row of an incomplete block, the last one. Not inlined into every loop that
 // may end with it, which would make compilation ten times as long.
 [[gnu::noinline]] void put_incomplete(const float* base, const float* scale, const Vector* sums,
@@ -120,7 +122,7 @@ Vector read(const float* from) {
   }
   UNROLLED for (int v = 0; v < VECTORS; ++v) {
     const Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
-    std::memcpy(out + v * LANES, &value, sizeof value);
+    write(value, out + v * LANES);
   }
 }
 
@@ -207,6 +209,7 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   }
 }
 
+#include "fused.hpp"
 #include "winograd_transforms.hpp"
 
 }  // namespace
@@ -215,4 +218,4 @@ constexpr int BLOCKS = SUMS / (ROWS * VECTORS);
 constexpr int64_t LEAST_TILES = 8;
 constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights per block.
 const Kernel KERNEL = {ROWS,    BLOCKS, LEAST_TILES * ROWS, BLOCKS * MOST_DEPTH,
-                       compute_rows<ROWS>, unpack, WINOGRADS, std::size(WINOGRADS)};
+                       compute_rows<ROWS>, unpack, before, after, WINOGRADS, std::size(WINOGRADS)};

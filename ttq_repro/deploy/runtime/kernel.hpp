@@ -52,6 +52,17 @@ struct Winograd {
                      int64_t columns);
 };
 
+// What a convolution does besides. By default, nothing.
+struct Fused {
+  // By channel. Unless they are null, relu(factor * x + offset) takes the place of the input x.
+  const float* factor = nullptr;
+  const float* offset = nullptr;
+  // Added to the output, in whose layout it is, or null.
+  const float* residual = nullptr;
+  // Whether ReLU comes last.
+  bool relu = false;
+};
+
 // The kernel for one instruction set.
 struct Kernel {
   int rows;    // The most rows computed at a time, from 1 to MOST_ROWS.
@@ -63,9 +74,16 @@ struct Kernel {
   // of a block, with the number of inputs rounded up to a multiple of DEPTH_UNIT.
   void (*unpack)(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
                  float* unpacked);
+  // Replaces inputs, (pixels, channels), by what the convolution takes in their place. They start at
+  // `channel` of all channels.
+  void (*before)(const Fused& fused, float* x, int64_t pixels, int64_t channels, int64_t channel);
+  // Finishes outputs: `filters` of each of some pixels, whose `all` filters lie side by side, the
+  // first of them at `place` in the output.
+  void (*after)(const Fused& fused, float* out, int64_t place, int64_t pixels, int64_t all,
+                int64_t filters);
   // Null if minimal filtering is not faster.
-  const Winograd* winograd;
-  int winograds;
+  const Winograd* winograd = nullptr;
+  int winograds = 0;
 };
 
 extern const Kernel kernel_portable;

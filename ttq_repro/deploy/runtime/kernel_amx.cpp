@@ -215,5 +215,7 @@ void compute(const Tile& tile, int rows) {
 }  // namespace
 
 // Rows are split once for all blocks of a task, whose weights should stay in a cache of 2 MiB.
-const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute<false>, unpack, nullptr, 0};
-const Kernel kernel_amx_one_pass = {ROWS, 8, 4, 20'000, compute<true>, unpack, nullptr, 0};
+const Kernel kernel_amx = {
+    ROWS, 8, 4, 20'000, compute<false>, unpack, kernel_avx512.before, kernel_avx512.after};
+const Kernel kernel_amx_one_pass = {
+    ROWS, 8, 4, 20'000, compute<true>, unpack, kernel_avx512.before, kernel_avx512.after};

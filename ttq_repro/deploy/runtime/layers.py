@@ -15,6 +15,7 @@ from ttq_repro.deploy.runtime.build import runtime
 from ttq_repro.deploy.runtime.codes import (
     FILTERS_PER_BLOCK,
     Codes,
+    Fused,
     Window,
     dense_conv2d,
     dense_linear,
@@ -54,7 +55,8 @@ class _PackedLayer(nn.Module):
 
     @property
     def codes(self) -> Codes:
-        return Codes(self.words, self.levels, self.scales, self.bias)
+        # nn.Module finds attributes late: four of them take as long as a small layer.
+        return Codes(*[self._buffers[name] for name in Codes._fields])  # type: ignore[arg-type]
 
 
 class PackedLinear(_PackedLayer):
@@ -63,35 +65,43 @@ class PackedLinear(_PackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         if _is_for_torch(x):
             return dense_linear(x, self.codes)
-        return torch.ops.ternary.linear(x, *self.codes)
+        return torch.ops.ternary.linear.default(x, *self.codes)
 
     def extra_repr(self) -> str:
         return f"{self.words.shape[1]}, {len(self.bias)}"
 
 
 class PackedConv2d(_PackedLayer):
-    """``nn.Conv2d`` of 2-bit weights.
+    """``nn.Conv2d`` of 2-bit weights, and what is fused into it (``fusing.py``).
 
     On a GPU cuDNN computes it, from a dense weight that is made once and kept until the module
     moves or loads a state dict.
 
     Shapes: (images, channels, height, width) to (images, filters, ...), in the memory format
     channels_last.
+
+    Attributes:
+        norm, relu: as in ``codes.Fused``.
     """
+
+    norm: Tensor | None
 
     def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
         super().__init__(codes)
+        self.register_buffer("norm", None)
+        self.relu = False
         self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
         self._dense: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        fused = Fused(self._buffers["norm"], residual, self.relu)
         if _is_for_torch(x):
-            return dense_conv2d(x, self.codes, self.window)
+            return dense_conv2d(x, self.codes, self.window, fused)
         if _is_for_cudnn(x):
             if self._dense is None:
                 self._dense = dense_weight(self.codes, self.window)
-            return dense_conv2d(x, self.codes, self.window, self._dense)
-        return torch.ops.ternary.conv2d(x, *self.codes, *self.window)
+            return dense_conv2d(x, self.codes, self.window, fused, self._dense)
+        return torch.ops.ternary.conv2d.default(x, *self.codes, *self.window, *fused)
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         self._dense = None
@@ -110,7 +120,7 @@ class PackedConv2d(_PackedLayer):
 
 def _is_for_torch(x: Tensor) -> bool:
     """Whether torch must compute this: on a CPU the operators take only float32."""
-    return x.device.type == "cpu" and x.dtype != torch.float32
+    return x.is_cpu and x.dtype != torch.float32
 
 
 def _is_for_cudnn(x: Tensor) -> bool:

@@ -9,6 +9,7 @@
 #include <torch/headeronly/util/shim_utils.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,9 +99,21 @@ Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, co
   return out;
 }
 
+// A tensor of the strides of `out`, which is in the memory format channels_last.
+Tensor like(const Tensor& out, const Tensor& tensor) {
+  STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == ScalarType::Float &&
+                      tensor.sizes().equals(out.sizes()),
+                  "ternary: the residual of shape ", text(tensor.sizes()),
+                  " should be float32 of shape ", text(out.sizes()));
+  return tensor.strides().equals(out.strides())
+             ? tensor
+             : torch::stable::contiguous(tensor, torch::headeronly::MemoryFormat::ChannelsLast);
+}
+
 Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const Tensor& scales,
               const Tensor& bias, const Sizes& kernel, const Sizes& stride, const Sizes& padding,
-              int64_t groups) {
+              int64_t groups, const std::optional<Tensor>& norm,
+              const std::optional<Tensor>& residual, bool relu) {
   check_input(x, 4);
   STD_TORCH_CHECK(x.dim() == 4 && kernel.size() == 2 && stride.size() == 2 && padding.size() == 2,
                   "ternary: a window of ", kernel.size(), ", ", stride.size(), ", ", padding.size(),
@@ -134,8 +147,17 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
   // In the memory format channels_last.
   const Tensor out = empty({in.images, filters, places[0], places[1]},
                            {places[0] * line, 1, line, filters});
-  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, floats(x), places[0], places[1],
-                 static_cast<float*>(out.data_ptr()));
+  Fused fused;
+  fused.relu = relu;
+  if (norm) {
+    check(*norm, "norm", ScalarType::Float, {2, in.channels});
+    fused.factor = floats(*norm);
+    fused.offset = fused.factor + in.channels;
+  }
+  const std::optional<Tensor> added = residual ? std::optional(like(out, *residual)) : std::nullopt;
+  if (added) fused.residual = floats(*added);
+  ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, &fused, floats(x), places[0],
+                 places[1], static_cast<float*>(out.data_ptr()));
   return out;
 }
 

@@ -15,17 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttq_repro.deploy.runtime.codes import Codes, Window, dense_conv2d, dense_linear
+from ttq_repro.deploy.runtime.codes import Codes, Fused, Window, dense_conv2d, dense_linear
 
 LIBRARY = torch.library.Library("ternary", "DEF")
 WEIGHTS = "Tensor words, Tensor levels, Tensor scales, Tensor bias"
 WINDOW = "int[2] kernel, int[2] stride, int[2] padding, int groups"
+FUSED = "Tensor? norm=None, Tensor? residual=None, bool relu=False"
 TAGS = (torch.Tag.pt2_compliant_tag,)
 # Which kernels the C++ runtime can use on this processor, and which it is to use: see build.py.
 LIBRARY.define("level() -> int")
 LIBRARY.define("use(int level) -> ()")
 LIBRARY.define(f"linear(Tensor x, {WEIGHTS}) -> Tensor", tags=TAGS)
-LIBRARY.define(f"conv2d(Tensor x, {WEIGHTS}, {WINDOW}) -> Tensor", tags=TAGS)
+LIBRARY.define(f"conv2d(Tensor x, {WEIGHTS}, {WINDOW}, {FUSED}) -> Tensor", tags=TAGS)
 
 
 @torch.library.impl("ternary::linear", "CompositeExplicitAutograd", lib=LIBRARY)
@@ -59,12 +60,14 @@ def _shape_of_linear(x: Tensor, *weights: Tensor) -> Tensor:
 
 @torch.library.register_fake("ternary::conv2d", lib=LIBRARY)
 def _shape_of_conv2d(x: Tensor, *arguments: Any) -> Tensor:
-    codes, window = _grouped(arguments)
+    codes, window, fused = _grouped(arguments)
     window.check(x.shape)
     (height, width), groups = window.kernel, window.groups
     codes.check(x.shape[1] // groups * height * width, groups)
     out = x.new_empty(x.shape[0], *window.places(*x.shape[2:]), len(codes.bias))
-    return out.permute(0, 3, 1, 2)
+    out = out.permute(0, 3, 1, 2)
+    fused.check(x.shape, out.shape)
+    return out
 
 
 def _no_derivative(*_: Any) -> None:
@@ -79,7 +82,8 @@ for _operator in ("linear", "conv2d"):
     torch.library.register_autograd(f"ternary::{_operator}", _no_derivative, lib=LIBRARY)
 
 
-def _grouped(arguments: tuple[Any, ...]) -> tuple[Codes, Window]:
-    """Group the arguments of ``ternary::conv2d`` after the first."""
-    *weights, kernel, stride, padding, groups = arguments
-    return Codes(*weights), Window(tuple(kernel), tuple(stride), tuple(padding), groups)
+def _grouped(arguments: tuple[Any, ...]) -> tuple[Codes, Window, Fused]:
+    """Group the arguments of ``ternary::conv2d`` after the first; torch leaves out defaults."""
+    words, levels, scales, bias, kernel, stride, padding, groups, *fused = arguments
+    window = Window(tuple(kernel), tuple(stride), tuple(padding), groups)
+    return Codes(words, levels, scales, bias), window, Fused(*fused)

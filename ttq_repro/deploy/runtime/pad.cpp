@@ -4,8 +4,8 @@
 
 #include <cstring>
 
-void pad(int threads, const Images& in, int64_t groups, int64_t height, int64_t width,
-         const float* x, float* padded) {
+void pad(int threads, const Kernel& kernel, const Images& in, const Fused& fused, int64_t groups,
+         int64_t height, int64_t width, const float* x, float* padded) {
   const int64_t depth = in.channels / groups;
   const int64_t border = in.padding[1] * depth;
   const int64_t inner = in.width * depth;
@@ -33,5 +33,6 @@ void pad(int threads, const Images& in, int64_t groups, int64_t height, int64_t 
         for (int64_t column = 0; column < in.width; ++column)
           to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
     }
+    kernel.before(fused, to, in.width, depth, channel);
   });
 }

@@ -56,8 +56,8 @@ constexpr int64_t MOST_FRAMED = 1 << 18;
 
 // Computes out, (rows, groups * filters). set_rows(tile, group, first, count) sets tile.rows.
 template <typename SetRows>
-void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& common,
-         int64_t rows, float* out, const SetRows& set_rows) {
+void run(int threads, const Kernel& kernel, const Weights& weights, const Fused& fused,
+         const Tile& common, int64_t rows, float* out, const SetRows& set_rows) {
   const int64_t all = weights.groups * weights.filters;
   // Tiles of equal height, because a lone row costs the most.
   const Parts tiles(rows, kernel.rows);
@@ -101,6 +101,9 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Tile& 
         kernel.compute(tile, static_cast<int>(height));
       }
     }
+    const int64_t top = tiles.begin(runs.begin(index));
+    const int64_t height = tiles.begin(runs.begin(index + 1)) - top;
+    kernel.after(fused, out, top * all + filter, height, all, tile.filters);
   });
 }
 
@@ -133,11 +136,11 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
   const auto set_rows = [=](Tile& tile, int64_t, int64_t first, int64_t count) {
     for (int64_t row = 0; row < count; ++row) tile.rows[row] = x + (first + row) * depth;
   };
-  run(threads, *KERNELS[current_level], *weights, tile, rows, out, set_rows);
+  run(threads, *KERNELS[current_level], *weights, Fused{}, tile, rows, out, set_rows);
 }
 
-void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
-                    int64_t height, int64_t width, float* out) {
+void ternary_conv2d(int threads, const Weights* weights, const Images* in, const Fused* fused,
+                    const float* x, int64_t height, int64_t width, float* out) {
   const Kernel& kernel = *KERNELS[current_level];
   const Winograd* winograd = winograd_for(kernel, *weights, *in, height, width);
   const int64_t side = winograd ? winograd->outputs : 1;
@@ -161,12 +164,15 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   for (int64_t part = 0; part < parts.parts; ++part) {
     Images some = *in;
     some.images = parts.size(part);
-    pad(threads, some, weights->groups, lines, line / depth,
-          x + parts.begin(part) * in->strides[0], padded.get());
+    pad(threads, kernel, some, *fused, weights->groups, lines, line / depth,
+        x + parts.begin(part) * in->strides[0], padded.get());
     const int64_t pixels = height * width;
-    float* to = out + parts.begin(part) * pixels * weights->groups * weights->filters;
+    const int64_t place = parts.begin(part) * pixels * weights->groups * weights->filters;
+    float* const to = out + place;
+    Fused own = *fused;
+    if (own.residual) own.residual += place;
     if (winograd) {
-      convolve(threads, kernel, *winograd, *weights,
+      convolve(threads, kernel, *winograd, *weights, own,
                {padded.get(), some.images, image, line, depth}, height, width, to);
       continue;
     }
@@ -186,6 +192,6 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
         }
       }
     };
-    run(threads, kernel, *weights, tile, some.images * pixels, to, set_rows);
+    run(threads, kernel, *weights, own, tile, some.images * pixels, to, set_rows);
   }
 }

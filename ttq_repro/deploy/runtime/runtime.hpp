@@ -32,5 +32,5 @@ bool ternary_use(int64_t level);
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);
 
 // out: (images, height, width, groups * filters); `height` and `width` are those of the output.
-void ternary_conv2d(int threads, const Weights* weights, const Images* in, const float* x,
-                    int64_t height, int64_t width, float* out);
+void ternary_conv2d(int threads, const Weights* weights, const Images* in, const Fused* fused,
+                    const float* x, int64_t height, int64_t width, float* out);

@@ -65,7 +65,7 @@ const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const
 }
 
 void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const Weights& weights,
-              const Framed& in, int64_t height, int64_t width, float* out) {
+              const Fused& fused, const Framed& in, int64_t height, int64_t width, float* out) {
   const int64_t depth = in.depth;
   const int64_t all = weights.groups * weights.filters;
   const int64_t products = winograd.products * winograd.products;
@@ -134,11 +134,14 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
       for (int64_t n = 0; n < runs.size(run); ++n) {
         const int64_t window = steps.begin(step) + runs.begin(run) + n;
         const int64_t row = windows.row(window), column = windows.column(window);
-        const int64_t place = (windows.image(window) * height + row) * width + column;
-        winograd.outputs_of(sums + n * width_of_sums, a_sum, weights.bias + filter,
-                            tile.filters, out + place * all + filter, width * all, all,
-                            std::min(windows.side, height - row),
-                            std::min(windows.side, width - column));
+        const int64_t pixel = (windows.image(window) * height + row) * width + column;
+        const int64_t place = pixel * all + filter;
+        const int64_t rows = std::min(windows.side, height - row);
+        const int64_t columns = std::min(windows.side, width - column);
+        winograd.outputs_of(sums + n * width_of_sums, a_sum, weights.bias + filter, tile.filters,
+                            out + place, width * all, all, rows, columns);
+        for (int64_t line = 0; line < rows; ++line)
+          kernel.after(fused, out, place + line * width * all, columns, all, tile.filters);
       }
     });
   }

@@ -15,4 +15,4 @@ const Winograd* winograd_for(const Kernel& kernel, const Weights& weights, const
 
 // out: (images, height, width, groups * filters).
 void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const Weights& weights,
-              const Framed& in, int64_t height, int64_t width, float* out);
+              const Fused& fused, const Framed& in, int64_t height, int64_t width, float* out);

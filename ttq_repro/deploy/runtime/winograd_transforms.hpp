@@ -28,8 +28,6 @@ void apply_both(const Number* in, Number* out) {
   UNROLLED for (int i = 0; i < TO; ++i) apply<MATRIX>(half + i * FROM, 1, out + i * TO, 1);
 }
 
-void write(const Vector& vector, float* to) { std::memcpy(to, &vector, sizeof vector); }
-
 template <int M, int R>
 struct Transformations {
   static constexpr Minimal<M, R> minimal{};

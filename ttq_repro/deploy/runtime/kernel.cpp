@@ -5,6 +5,7 @@
 #include "winograd_matrices.hpp"
 #include "kernel.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 
@@ -99,30 +100,52 @@ Vector read(const float* from) {
 
 void write(const Vector& vector, float* to) { std::memcpy(to, &vector, sizeof vector); }
 
+// Keeps NaN, as torch does. For numbers and vectors.
+template <typename Number>
+Number rectified(const Number& x) {
+  return x < Number{} ? Number{} : x;
+}
+
+void normalize(const float* from, int64_t pixels, int64_t channels, const float* factor,
+               const float* offset, float* to) {
+  for (int64_t pixel = 0; pixel < pixels; ++pixel, from += channels, to += channels) {
+    int64_t c = 0;
+    for (; c + LANES <= channels; c += LANES)
+      write(rectified(read(factor + c) * read(from + c) + read(offset + c)), to + c);
+    for (; c < channels; ++c) to[c] = rectified(factor[c] * from[c] + offset[c]);
+  }
+}
+
 // Writes the sums of one row of an incomplete block, the last one. Not inlined into every loop that
 // may end with it, which would make compilation ten times as long.
 [[gnu::noinline]] void put_incomplete(const float* base, const float* scale, const Vector* sums,
-                                      float* out, int64_t filters) {
+                                      const float* residual, bool relu, float* out,
+                                      int64_t filters) {
   for (int64_t filter = 0; filter < filters; ++filter) {
-    out[filter] = base[filter] + scale[filter] * sums[filter / LANES][filter % LANES];
+    float value = base[filter] + scale[filter] * sums[filter / LANES][filter % LANES];
+    if (residual) value += residual[filter];
+    out[filter] = relu ? rectified(value) : value;
   }
 }
 
 // Writes the sums of one row and block to the output; `first` is the first filter of the block.
 [[gnu::always_inline]] inline void put(const Tile& tile, int row, int64_t first,
                                        const Vector* sums) {
-  float* out = tile.out + row * tile.out_step + first;
+  const int64_t place = row * tile.out_step + first;
+  float* out = tile.out + place;
   const float* base = tile.add ? out : tile.bias + first;
+  const float* residual = tile.residual ? tile.residual + place : nullptr;
   const float* scale = tile.scale + first;
   const int64_t left = tile.filters - first;
   if (left < FILTERS_PER_BLOCK) {
     Vector spilled[VECTORS];
     UNROLLED for (int v = 0; v < VECTORS; ++v) spilled[v] = sums[v];
-    return put_incomplete(base, scale, spilled, out, left);
+    return put_incomplete(base, scale, spilled, residual, tile.relu, out, left);
   }
   UNROLLED for (int v = 0; v < VECTORS; ++v) {
-    const Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
-    write(value, out + v * LANES);
+    Vector value = read(base + v * LANES) + read(scale + v * LANES) * sums[v];
+    if (residual) value += read(residual + v * LANES);
+    write(tile.relu ? rectified(value) : value, out + v * LANES);
   }
 }
 
@@ -209,7 +232,6 @@ void unpack(const uint32_t* words, int64_t blocks, int64_t depth, const float* l
   }
 }
 
-#include "fused.hpp"
 #include "winograd_transforms.hpp"
 
 }  // namespace
@@ -218,4 +240,4 @@ constexpr int BLOCKS = SUMS / (ROWS * VECTORS);
 constexpr int64_t LEAST_TILES = 8;
 constexpr int64_t MOST_DEPTH = 4096;  // 256 KiB of weights per block.
 const Kernel KERNEL = {ROWS,    BLOCKS, LEAST_TILES * ROWS, BLOCKS * MOST_DEPTH,
-                       compute_rows<ROWS>, unpack, before, after, WINOGRADS, std::size(WINOGRADS)};
+                       compute_rows<ROWS>, unpack, normalize, WINOGRADS, std::size(WINOGRADS)};

@@ -12,7 +12,17 @@ constexpr int FILTERS_PER_BLOCK = 16;
 constexpr int MOST_ROWS = 16;
 constexpr int DEPTH_UNIT = 32;
 
-struct Tile {
+// Where outputs go, and what is done to them on the way. All begins at the first filter.
+struct Outputs {
+  const float* bias;
+  const float* residual;  // Added to the outputs, in whose layout it is, or null.
+  bool relu;              // Whether ReLU comes last.
+  float* out;             // At the first row.
+  int64_t out_step;       // Floats from one row to the next.
+  int64_t filters;        // Number of filters; the last block may be incomplete.
+};
+
+struct Tile : Outputs {
   // The k-th input of a row is rows[row][k / stretch * step + k % stretch]. The inputs of a linear
   // layer are one stretch; the window of a convolution has one stretch for each of its lines.
   const float* rows[MOST_ROWS];
@@ -22,11 +32,7 @@ struct Tile {
   const float* levels;    // Four.
   const float* unpacked;  // The output of Kernel::unpack for words and levels, or null.
   const float* scale;     // From the first filter on.
-  const float* bias;      // From the first filter on; the base unless `add` is set.
-  bool add;               // Whether out itself is the base.
-  float* out;             // At the first row and filter.
-  int64_t out_step;       // Floats from one row to the next.
-  int64_t filters;        // Number of filters; the last block may be incomplete.
+  bool add;               // Whether the base is out itself, and not the bias.
 };
 
 // A convolution at stride one by Winograd's minimal filtering (winograd_matrices.hpp). Windows of
@@ -44,23 +50,11 @@ struct Winograd {
   void (*weights)(const uint32_t* words, int64_t blocks, int64_t channels, const float* levels,
                   float* to, int64_t step);
 
-  // Transforms the sums of a window, the n-th of which are at `sums + n * step`, into outputs, and
-  // adds the bias. Writes only `rows` rows and `columns` columns, as the last windows hang over the
-  // edge.
-  void (*outputs_of)(const float* sums, int64_t step, const float* bias, int64_t filters,
-                     float* out, int64_t out_line, int64_t out_step, int64_t rows,
-                     int64_t columns);
-};
-
-// What a convolution does besides. By default, nothing.
-struct Fused {
-  // By channel. Unless they are null, relu(factor * x + offset) takes the place of the input x.
-  const float* factor = nullptr;
-  const float* offset = nullptr;
-  // Added to the output, in whose layout it is, or null.
-  const float* residual = nullptr;
-  // Whether ReLU comes last.
-  bool relu = false;
+  // Transforms the sums of a window, the n-th of which are at `sums + n * step`, into outputs.
+  // Writes only `rows` rows, `out_line` floats apart, and `columns` columns, as the last windows hang
+  // over the edge.
+  void (*outputs_of)(const float* sums, int64_t step, const Outputs& outputs, int64_t out_line,
+                     int64_t rows, int64_t columns);
 };
 
 // The kernel for one instruction set.
@@ -74,13 +68,9 @@ struct Kernel {
   // of a block, with the number of inputs rounded up to a multiple of DEPTH_UNIT.
   void (*unpack)(const uint32_t* words, int64_t blocks, int64_t depth, const float* levels,
                  float* unpacked);
-  // Replaces inputs, (pixels, channels), by what the convolution takes in their place. They start at
-  // `channel` of all channels.
-  void (*before)(const Fused& fused, float* x, int64_t pixels, int64_t channels, int64_t channel);
-  // Finishes outputs: `filters` of each of some pixels, whose `all` filters lie side by side, the
-  // first of them at `place` in the output.
-  void (*after)(const Fused& fused, float* out, int64_t place, int64_t pixels, int64_t all,
-                int64_t filters);
+  // to = relu(factor * from + offset) by channel, of (pixels, channels). `to` may be `from`.
+  void (*normalize)(const float* from, int64_t pixels, int64_t channels, const float* factor,
+                    const float* offset, float* to);
   // Null if minimal filtering is not faster.
   const Winograd* winograd = nullptr;
   int winograds = 0;

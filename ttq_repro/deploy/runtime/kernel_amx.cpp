@@ -142,10 +142,16 @@ void put(const Tile& tile, int rows, int64_t first, const float* sums) {
   const __mmask16 there = left < FILTERS_PER_BLOCK ? (1 << left) - 1 : 0xFFFF;
   const __m512 scale = _mm512_maskz_loadu_ps(there, tile.scale + first);
   for (int row = 0; row < rows; ++row) {
-    float* out = tile.out + row * tile.out_step + first;
+    const int64_t place = row * tile.out_step + first;
+    float* out = tile.out + place;
     const __m512 base = _mm512_maskz_loadu_ps(there, tile.add ? out : tile.bias + first);
     const __m512 sum = _mm512_loadu_ps(sums + row * FILTERS_PER_BLOCK);
-    _mm512_mask_storeu_ps(out, there, _mm512_fmadd_ps(scale, sum, base));
+    __m512 value = _mm512_fmadd_ps(scale, sum, base);
+    if (tile.residual)
+      value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(there, tile.residual + place));
+    // In this order, the result is NaN if the value is.
+    if (tile.relu) value = _mm512_max_ps(_mm512_setzero_ps(), value);
+    _mm512_mask_storeu_ps(out, there, value);
   }
 }
 
@@ -155,6 +161,7 @@ void compute_packed(Tile tile, int rows) {
     kernel_avx512.compute(tile, some);
     std::copy(tile.rows + some, tile.rows + ROWS, tile.rows);
     tile.out += some * tile.out_step;
+    if (tile.residual) tile.residual += some * tile.out_step;
   }
 }
 
@@ -216,6 +223,6 @@ void compute(const Tile& tile, int rows) {
 
 // Rows are split once for all blocks of a task, whose weights should stay in a cache of 2 MiB.
 const Kernel kernel_amx = {
-    ROWS, 8, 4, 20'000, compute<false>, unpack, kernel_avx512.before, kernel_avx512.after};
+    ROWS, 8, 4, 20'000, compute<false>, unpack, kernel_avx512.normalize};
 const Kernel kernel_amx_one_pass = {
-    ROWS, 8, 4, 20'000, compute<true>, unpack, kernel_avx512.before, kernel_avx512.after};
+    ROWS, 8, 4, 20'000, compute<true>, unpack, kernel_avx512.normalize};

@@ -23,9 +23,14 @@ void pad(int threads, const Kernel& kernel, const Images& in, const Fused& fused
     std::memset(to, 0, sizeof(float) * border);
     std::memset(to + border + inner, 0, sizeof(float) * (whole - border - inner));
     to += border;
+    const auto normalize = [&](const float* from) {
+      kernel.normalize(from, in.width, depth, fused.factor + channel, fused.offset + channel, to);
+    };
     if (in.strides[1] == 1 && in.strides[3] == depth) {
-      std::memcpy(to, from, sizeof(float) * inner);
-    } else if (in.strides[1] == 1) {  // One of several groups.
+      fused.factor ? normalize(from) : void(std::memcpy(to, from, sizeof(float) * inner));
+      return;
+    }
+    if (in.strides[1] == 1) {  // One of several groups.
       for (int64_t column = 0; column < in.width; ++column)
         std::memcpy(to + column * depth, from + column * in.strides[3], sizeof(float) * depth);
     } else {
@@ -33,6 +38,6 @@ void pad(int threads, const Kernel& kernel, const Images& in, const Fused& fused
         for (int64_t column = 0; column < in.width; ++column)
           to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
     }
-    kernel.before(fused, to, in.width, depth, channel);
+    if (fused.factor) normalize(to);
   });
 }

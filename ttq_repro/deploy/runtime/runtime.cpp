@@ -88,6 +88,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
       tile.levels = weights.levels + 4 * term;
       tile.scale = weights.scales + term * all + filter;
       tile.add = term > 0;
+      tile.relu = fused.relu && term + 1 == weights.terms;
       if (unpacks) {
         float* const unpacked = scratch.floats(count * unit);
         kernel.unpack(tile.words, count, weights.depth, tile.levels, unpacked);
@@ -98,12 +99,10 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
         const int64_t height = tiles.size(number);
         set_rows(tile, group, row, height);
         tile.out = out + row * all + filter;
+        if (term + 1 == weights.terms) tile.residual = fused.residual_at(row * all + filter);
         kernel.compute(tile, static_cast<int>(height));
       }
     }
-    const int64_t top = tiles.begin(runs.begin(index));
-    const int64_t height = tiles.begin(runs.begin(index + 1)) - top;
-    kernel.after(fused, out, top * all + filter, height, all, tile.filters);
   });
 }
 
@@ -170,7 +169,7 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
     const int64_t place = parts.begin(part) * pixels * weights->groups * weights->filters;
     float* const to = out + place;
     Fused own = *fused;
-    if (own.residual) own.residual += place;
+    own.residual = fused->residual_at(place);
     if (winograd) {
       convolve(threads, kernel, *winograd, *weights, own,
                {padded.get(), some.images, image, line, depth}, height, width, to);

@@ -20,6 +20,19 @@ struct Images {
   int64_t kernel[2], stride[2], padding[2];
 };
 
+// What a convolution does besides. By default, nothing.
+struct Fused {
+  // By channel. Unless they are null, relu(factor * x + offset) takes the place of the input x.
+  const float* factor = nullptr;
+  const float* offset = nullptr;
+  // Added to the output, in whose layout it is, or null.
+  const float* residual = nullptr;
+  // Whether ReLU comes last.
+  bool relu = false;
+
+  const float* residual_at(int64_t place) const { return residual ? residual + place : nullptr; }
+};
+
 // The highest exact level whose instructions this processor has; levels are numbered in the order
 // of build.py.
 int64_t ternary_level();

@@ -136,12 +136,11 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
         const int64_t row = windows.row(window), column = windows.column(window);
         const int64_t pixel = (windows.image(window) * height + row) * width + column;
         const int64_t place = pixel * all + filter;
-        const int64_t rows = std::min(windows.side, height - row);
-        const int64_t columns = std::min(windows.side, width - column);
-        winograd.outputs_of(sums + n * width_of_sums, a_sum, weights.bias + filter, tile.filters,
-                            out + place, width * all, all, rows, columns);
-        for (int64_t line = 0; line < rows; ++line)
-          kernel.after(fused, out, place + line * width * all, columns, all, tile.filters);
+        const Outputs outputs{weights.bias + filter, fused.residual_at(place), fused.relu,
+                              out + place,           all,                      tile.filters};
+        winograd.outputs_of(sums + n * width_of_sums, a_sum, outputs, width * all,
+                            std::min(windows.side, height - row),
+                            std::min(windows.side, width - column));
       }
     });
   }

@@ -61,20 +61,28 @@ struct Transformations {
     }
   }
 
-  static void outputs_of(const float* sums, int64_t step, const float* bias, int64_t filters,
-                         float* out, int64_t out_line, int64_t out_step, int64_t rows,
-                         int64_t columns) {
-    for (int64_t first = 0; first < filters; first += LANES) {
-      const int64_t left = filters - first;
-      Vector in[N * N], done[M * M], base = {};
+  static void outputs_of(const float* sums, int64_t step, const Outputs& to, int64_t out_line,
+                         int64_t rows, int64_t columns) {
+    for (int64_t first = 0; first < to.filters; first += LANES) {
+      const int64_t count = std::min<int64_t>(to.filters - first, LANES);
+      const auto some = [=](const float* from) {
+        if (count == LANES) return read(from + first);
+        Vector vector = {};
+        std::memcpy(&vector, from + first, sizeof(float) * count);
+        return vector;
+      };
+      Vector in[N * N], done[M * M];
       UNROLLED for (int n = 0; n < N * N; ++n) in[n] = read(sums + n * step + first);
       apply_both<minimal.out>(in, done);
-      std::memcpy(&base, bias + first, sizeof(float) * (left < LANES ? left : LANES));
+      const Vector bias = some(to.bias);
       for (int64_t row = 0; row < rows; ++row) {
         for (int64_t column = 0; column < columns; ++column) {
-          const Vector value = done[row * M + column] + base;
-          float* to = out + row * out_line + column * out_step + first;
-          left < LANES ? void(std::memcpy(to, &value, sizeof(float) * left)) : write(value, to);
+          const int64_t place = row * out_line + column * to.out_step;
+          Vector value = done[row * M + column] + bias;
+          if (to.residual) value += some(to.residual + place);
+          if (to.relu) value = rectified(value);
+          float* const out = to.out + place + first;
+          count < LANES ? void(std::memcpy(out, &value, sizeof(float) * count)) : write(value, out);
         }
       }
     }

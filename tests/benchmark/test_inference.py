@@ -147,13 +147,13 @@ def test_a_gpu_has_a_table_of_its_own(request_: Config) -> None:
     assert float(float32["weights, MB"]) > 15 * float(ours["weights, MB"])
 
 
-def test_one_pass_leaves_the_level_as_it_was() -> None:
+def test_one_pass_leaves_the_kernel_as_it_was() -> None:
     class Found:
-        level = "amx"
+        kernel = "amx"
         used: ClassVar[list[str]] = []
 
-        def use(self, level: str) -> None:
-            self.used.append(level)
+        def use(self, kernel: str) -> None:
+            self.used.append(kernel)
 
     def fail(_: Tensor) -> Tensor:
         raise ZeroDivisionError

@@ -37,8 +37,8 @@ ONE_PASS = "amx_one_pass"
 PACKAGES = ("torch", "onnxruntime", "openvino")
 CAPTION = (
     "Time of one call, all engines interleaved in one process: median and 95% interval, which "
-    "covers one session only. {hardware}, {threads} thread(s), {date}; {versions}; runtime at "
-    "level {level}. Memory that torch's engines free is kept for their next call "
+    "covers one session only. {hardware}, {threads} thread(s), {date}; {versions}; runtime "
+    "with kernel {kernel}. Memory that torch's engines free is kept for their next call "
     "(ttq_repro.allocator), as the other engines do. Percent: relative to the fastest float32 "
     "engine in the same round. Weights are random, at sparsity 0.5; batch norm is folded; "
     "AlexNet-BN's first and last layer are float. "
@@ -111,7 +111,7 @@ def networks_table(request: Config) -> Table:
         threads=threads,
         date=date.today().isoformat(),
         versions=", ".join(f"{name} {_version(name)}" for name in PACKAGES if _version(name)),
-        level=found.level,
+        kernel=found.kernel,
     )
     return Table(caption, HEADER, rows, " ".join(notes))
 
@@ -132,7 +132,7 @@ def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, E
 
 
 def _in_one_pass(found: Runtime, network: nn.Module, images: Tensor) -> Tensor:
-    exact = found.level
+    exact = found.kernel
     found.use(ONE_PASS)
     try:
         return network(images)

@@ -108,7 +108,7 @@ def _stays_packed(weights: Weights) -> bool:
     if weights != "auto":
         return weights == "packed"
     found = runtime()
-    return found is not None and found.level != "portable"
+    return found is not None and found.kernel != "portable"
 
 
 class PackedWeight(nn.Module):

@@ -81,7 +81,7 @@ def test_a_library_outlives_its_compiler(tmp_path: Path, compiler: Path) -> None
 def test_without_a_writable_cache_each_process_compiles_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "Runtime", lambda path: SimpleNamespace(level="amx", path=path))
+    monkeypatch.setattr(build, "Runtime", lambda path: SimpleNamespace(kernel="amx", path=path))
     monkeypatch.setattr(build, "KEPT", tmp_path / "compiler" / "not a folder")
     found = runtime.__wrapped__()
     assert found.path.name.startswith("ternary-")
@@ -188,7 +188,7 @@ def test_without_a_compiler_there_are_the_same_logits(tmp_path: Path) -> None:
 
 
 def test_without_vector_instructions_there_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "Runtime", lambda _: SimpleNamespace(level="portable"))
+    monkeypatch.setattr(build, "Runtime", lambda _: SimpleNamespace(kernel="portable"))
     monkeypatch.setattr(build, "compile_library", lambda folder: folder)
     once = functools.cache(runtime.__wrapped__)
     with pytest.warns(UserWarning, match="unpacked .* has no vector instructions") as seen:

@@ -1,4 +1,4 @@
-"""The C++ kernels against torch in float64, at every level that this processor supports."""
+"""The C++ kernels against torch in float64, all that this processor supports."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from tests.deploy.runtime.weights import (
     random_input,
 )
 from ttq_repro.deploy.runtime import runtime
-from ttq_repro.deploy.runtime.build import LEVELS, ROUNDING
+from ttq_repro.deploy.runtime.build import KERNELS, ROUNDING
 from ttq_repro.deploy.runtime.codes import Codes, Fused, Window
 
 RUNTIME = runtime()
 if RUNTIME is None:
     pytest.skip("needs a C++ compiler", allow_module_level=True)
-BEST = RUNTIME.level
+BEST = RUNTIME.kernel
 linear, conv2d = torch.ops.ternary.linear, torch.ops.ternary.conv2d
 
 
 @pytest.fixture(params=RUNTIME.supported)
-def _level(request: pytest.FixtureRequest) -> Iterator[None]:
+def _kernel(request: pytest.FixtureRequest) -> Iterator[None]:
     RUNTIME.use(request.param)
     yield
     RUNTIME.use(BEST)
 
 
-@pytest.fixture(params=[level for level in RUNTIME.supported if "amx" not in level])
-def _plain_levels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The levels at which saving multiplications pays."""
+@pytest.fixture(params=[kernel for kernel in RUNTIME.supported if "amx" not in kernel])
+def _plain_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The kernels for which saving multiplications pays."""
     RUNTIME.use(request.param)
     yield
     RUNTIME.use(BEST)
 
 
-on_every_level = pytest.mark.usefixtures("_level")
+by_every_kernel = pytest.mark.usefixtures("_kernel")
 
 sizes = st.integers(1, 3)
 pairs = st.tuples(sizes, sizes)
@@ -64,12 +64,12 @@ def close(ours: Tensor, exact: Tensor, size: Tensor) -> None:
     assert ours.shape == exact.shape
     error = (ours.double() - exact).abs() / size
     allowed = {"amx": 3 * 2**-16, "amx_one_pass": 1.01 * 2**-7}.get(
-        RUNTIME.level, 8 * torch.finfo(torch.float32).eps
+        RUNTIME.kernel, 8 * torch.finfo(torch.float32).eps
     )
     assert error.numel() == 0 or error.max() < allowed
 
 
-@on_every_level
+@by_every_kernel
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -86,7 +86,7 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
     close(linear(x, *codes), exact_linear(x, codes), size)
 
 
-@on_every_level
+@by_every_kernel
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -134,7 +134,7 @@ def test_conv2d(
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-@on_every_level
+@by_every_kernel
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -171,9 +171,9 @@ def test_conv2d_by_minimal_filtering(
     close(conv2d(x, *codes, *window, *fused), exact, {3: 1, 5: 2}[size] * largest)
 
 
-@pytest.mark.usefixtures("_plain_levels")
+@pytest.mark.usefixtures("_plain_kernels")
 def test_a_transformed_window_shares_what_is_not_finite() -> None:
-    """Only levels that save multiplications show this; outputs far from it do not change."""
+    """Only kernels that save multiplications show this; outputs far from it do not change."""
     codes = random_codes(16 * 9, 20)
     x = random_input(1, 16, 12, 12)
     x[0, 3, 0, 0] = torch.inf
@@ -182,7 +182,7 @@ def test_a_transformed_window_shares_what_is_not_finite() -> None:
     assert out[:, :, 4:].isfinite().all()
 
 
-@on_every_level
+@by_every_kernel
 def test_leading_dimensions_and_empty_batches_of_linear() -> None:
     codes = random_codes(7, 20)
     x = random_input(2, 3, 7).transpose(0, 1)
@@ -193,14 +193,14 @@ def test_leading_dimensions_and_empty_batches_of_linear() -> None:
     assert empty.shape == (0, 20, 4, 4)
 
 
-@on_every_level
+@by_every_kernel
 def test_weights_that_are_all_zero_leave_the_bias() -> None:
     codes = random_codes(9, 33)._replace(levels=torch.zeros(1, 4))
     out = linear(random_input(5, 9), *codes)
     assert torch.equal(out, codes.bias.expand(5, -1))
 
 
-@on_every_level
+@by_every_kernel
 def test_numbers_that_are_not_finite_stay_in_their_rows() -> None:
     """Within their rows they spread as in torch, because 0 x infinity is not finite either."""
     codes = random_codes(8, 20)._replace(levels=torch.tensor([[-1.0, 0.0, 1.0, 0.0]]))
@@ -244,21 +244,21 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert all(map(torch.equal, shared, outputs()))
 
 
-def test_a_call_is_computed_at_one_level() -> None:
-    """Even if other threads switch levels meanwhile, also between images of the batch."""
-    levels = ["portable", BEST]
+def test_a_call_is_computed_by_one_kernel() -> None:
+    """Even if other threads switch kernels meanwhile, also between images of the batch."""
+    kernels = ["portable", BEST]
     codes, x = random_codes(9 * 9, 20), random_input(60, 9, 40, 40)
     window = Window((3, 3), (2, 2), (1, 1), 1)
     expected = []
-    for level in levels:
-        RUNTIME.use(level)
+    for kernel in kernels:
+        RUNTIME.use(kernel)
         expected.append(conv2d(x, *codes, *window))
     ended = threading.Event()
 
     def switch() -> None:
         while not ended.is_set():
-            for level in levels:
-                RUNTIME.use(level)
+            for kernel in kernels:
+                RUNTIME.use(kernel)
 
     thread = threading.Thread(target=switch)
     thread.start()
@@ -351,7 +351,7 @@ def test_what_cannot_be_fused_is_named(fused: Fused, message: str) -> None:
         conv2d(random_input(1, 6, 4, 4), *GOOD, *window, *fused)
 
 
-@on_every_level
+@by_every_kernel
 def test_fused_operations_keep_nan() -> None:
     codes, x = random_codes(1, 20), torch.full((1, 1, 1, 1), torch.nan)
     fused = Fused(torch.ones(2, 1), torch.ones(1, 20, 1, 1), True)
@@ -365,15 +365,15 @@ def test_inputs_of_another_type_are_refused() -> None:
         linear(torch.tensor(1.0), *GOOD)
 
 
-def test_a_level_beyond_the_processor_is_refused() -> None:
-    exact = [level for level in RUNTIME.supported if level in LEVELS]
-    assert list(LEVELS)[: len(exact)] == exact
+def test_a_kernel_beyond_the_processor_is_refused() -> None:
+    exact = [kernel for kernel in RUNTIME.supported if kernel in KERNELS]
+    assert list(KERNELS)[: len(exact)] == exact
     assert exact[-1] == BEST
     assert set(RUNTIME.supported) - set(exact) == {
-        level for level, like in ROUNDING.items() if like in exact
+        kernel for kernel, like in ROUNDING.items() if like in exact
     }
-    with pytest.raises(ValueError, match="level=sse: this processor supports portable"):
+    with pytest.raises(ValueError, match="kernel=sse: this processor supports portable"):
         RUNTIME.use("sse")
-    for number in (-1, len(LEVELS) + len(ROUNDING)):
-        with pytest.raises(RuntimeError, match=f"ternary: this processor has no level {number}"):
+    for number in (-1, len(KERNELS) + len(ROUNDING)):
+        with pytest.raises(RuntimeError, match=f"ternary: this processor has no kernel {number}"):
             torch.ops.ternary.use(number)

@@ -28,7 +28,7 @@ from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
 #: Terms (see codes.Codes) per layer of each method; methods without an entry need one.
 TERMS = {"ttq_per_filter": 2}
 #: Of the logits; AMX computes three bfloat16 products in place of one in float32.
-ROUNDING = 1e-5 if (found := runtime()) and found.level == "amx" else 2e-6
+ROUNDING = 1e-5 if (found := runtime()) and found.kernel == "amx" else 2e-6
 #: Methods with more than four levels.
 TOO_MANY = {"dorefa_8bit", "deep_compression"}
 
@@ -119,11 +119,11 @@ def test_layers_that_the_runtime_does_not_cover(module: nn.Module, layer: Layer)
     assert covers(nn.Conv2d(4, 4, 3, 2, 1, groups=2), LAYER)
 
 
-@pytest.mark.parametrize(("level", "stays"), [("avx2", True), ("portable", False), (None, False)])
+@pytest.mark.parametrize(("kernel", "stays"), [("avx2", True), ("portable", False), (None, False)])
 def test_auto_stays_packed_where_there_are_vector_instructions(
-    level: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
+    kernel: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = SimpleNamespace(level=level) if level else None
+    found = SimpleNamespace(kernel=kernel) if kernel else None
     monkeypatch.setattr(loading, "runtime", lambda: found)
     network = build(packed(trained()))
     assert bool(packed_layers(network)) == stays

@@ -31,13 +31,13 @@ EXTRA = {
     "operators": [f"-I{TORCH / 'include'}"],
 }
 LINK = ["-shared", "-fopenmp", f"-L{TORCH / 'lib'}", "-ltorch_cpu"]
-#: The instruction sets that have a kernel, with the compiler flags of each. LEVELS followed by
-#: ROUNDING has the order of KERNELS in runtime.cpp.
-LEVELS: dict[str, list[str]] = {"portable": []}
+#: The kernels, one for each instruction set, with their compiler flags. Followed by those of
+#: ROUNDING, this is the order of KERNELS in runtime.cpp.
+KERNELS: dict[str, list[str]] = {"portable": []}
 if platform.machine() in ("x86_64", "AMD64"):
     AMX = ["-mavx512f", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]
-    LEVELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
-#: Levels that round to bfloat16 where others are exact, each with the level whose instructions it
+    KERNELS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f"], "amx": AMX}
+#: Kernels that round to bfloat16 where others are exact, each with the one whose instructions it
 #: uses. They are never the default.
 ROUNDING = {"amx_one_pass": "amx"}
 #: Timeout of one compiler call in seconds; with sanitizers on a busy machine it takes minutes.
@@ -49,26 +49,27 @@ class Runtime:
     """The compiled runtime. Creating it registers its operators with torch.
 
     Attributes:
-        supported: the levels of ``LEVELS`` and ``ROUNDING`` that this processor can run.
-        level: the level in use, initially the last of ``LEVELS`` that is supported.
+        supported: the kernels of ``KERNELS`` and ``ROUNDING`` that this processor can run.
+        kernel: the one in use, initially the last of ``KERNELS`` that is supported.
     """
 
     def __init__(self, path: Path) -> None:
         torch.ops.load_library(str(path))
-        self.supported = list(LEVELS)[: torch.ops.ternary.level() + 1]
-        self.level = self.supported[-1]
-        self.supported += [level for level, like in ROUNDING.items() if like in self.supported]
+        self.supported = list(KERNELS)[: torch.ops.ternary.best_kernel() + 1]
+        self.kernel = self.supported[-1]
+        self.supported += [kernel for kernel, like in ROUNDING.items() if like in self.supported]
 
-    def use(self, level: str) -> None:
-        """Switch to another level.
+    def use(self, kernel: str) -> None:
+        """Switch to another kernel.
 
         Raises:
             ValueError: this processor does not have its instructions.
         """
-        if level not in self.supported:
-            raise ValueError(f"level={level}: this processor supports {', '.join(self.supported)}")
-        torch.ops.ternary.use([*LEVELS, *ROUNDING].index(level))
-        self.level = level
+        if kernel not in self.supported:
+            supported = ", ".join(self.supported)
+            raise ValueError(f"kernel={kernel}: this processor supports {supported}")
+        torch.ops.ternary.use([*KERNELS, *ROUNDING].index(kernel))
+        self.kernel = kernel
 
 
 @functools.cache
@@ -85,7 +86,7 @@ def runtime() -> Runtime | None:
         reason = f"no C++ runtime, {error.cmd[0]}: {error.stderr.strip()[-200:]}"
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         reason = f"no C++ runtime, {error}"
-    if found is None or found.level == "portable":
+    if found is None or found.kernel == "portable":
         warnings.warn(f"ternary layers are unpacked to float32 in every call ({reason})")
     return found
 
@@ -113,8 +114,8 @@ def compile_library(folder: Path) -> Path:
     program, *own = shlex.split(os.environ.get("CXX") or "g++")
     compiler = [program, *own, *FLAGS]
     units = [(source, source, extra) for source, extra in EXTRA.items()]
-    for level, instructions in LEVELS.items():
-        units.append(("kernel_amx" if level == "amx" else "kernel", level, instructions))
+    for kernel, instructions in KERNELS.items():
+        units.append(("kernel_amx" if kernel == "amx" else "kernel", kernel, instructions))
     sources = [source.read_bytes() for source in sorted(SOURCES.glob("*.[ch]pp"))]
     of_sources = _hash(*sources, repr((own, FLAGS, units, LINK, torch.__version__)).encode())
     try:

@@ -161,8 +161,8 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
   return out;
 }
 
-void use(int64_t level) {
-  STD_TORCH_CHECK(ternary_use(level), "ternary: this processor has no level ", level);
+void use(int64_t kernel) {
+  STD_TORCH_CHECK(ternary_use(kernel), "ternary: this processor has no kernel ", kernel);
 }
 
 }  // namespace
@@ -174,6 +174,6 @@ STABLE_TORCH_LIBRARY_IMPL(ternary, CPU, library) {
 
 // Without a tensor among the arguments, there is no device to choose an implementation by.
 STABLE_TORCH_LIBRARY_IMPL(ternary, CompositeExplicitAutograd, library) {
-  library.impl("level", TORCH_BOX(&ternary_level));
+  library.impl("best_kernel", TORCH_BOX(&ternary_best_kernel));
   library.impl("use", TORCH_BOX(&use));
 }

@@ -23,8 +23,8 @@ WINDOW = "int[2] kernel, int[2] stride, int[2] padding, int groups"
 FUSED = "Tensor? norm=None, Tensor? residual=None, bool relu=False"
 TAGS = (torch.Tag.pt2_compliant_tag,)
 # Which kernels the C++ runtime can use on this processor, and which it is to use: see build.py.
-LIBRARY.define("level() -> int")
-LIBRARY.define("use(int level) -> ()")
+LIBRARY.define("best_kernel() -> int")
+LIBRARY.define("use(int kernel) -> ()")
 LIBRARY.define(f"linear(Tensor x, {WEIGHTS}) -> Tensor", tags=TAGS)
 LIBRARY.define(f"conv2d(Tensor x, {WEIGHTS}, {WINDOW}, {FUSED}) -> Tensor", tags=TAGS)
 

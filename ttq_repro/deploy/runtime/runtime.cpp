@@ -43,8 +43,8 @@ bool has_tiles() {
 }
 #endif
 
-// Each call reads it only once, so that all of the call is computed at one level.
-std::atomic<int64_t> current_level = ternary_level();
+// Each call reads it only once, so that all of the call is computed by one kernel.
+std::atomic<int64_t> current_kernel = ternary_best_kernel();
 
 // Where unpacking is faster, a task has up to this many tiles, and the weights of a block of filters
 // are unpacked once for all of them.
@@ -108,7 +108,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
 
 }  // namespace
 
-int64_t ternary_level() {
+int64_t ternary_best_kernel() {
 #if defined(__x86_64__)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
   if (!__builtin_cpu_supports("avx512f")) return 1;
@@ -118,12 +118,12 @@ int64_t ternary_level() {
 #endif
 }
 
-bool ternary_use(int64_t level) {
-  // The levels after the exact ones use the instructions of the last of these.
+bool ternary_use(int64_t kernel) {
+  // The kernels after the exact ones use the instructions of the last of these.
   constexpr int64_t LAST_EXACT = 3;
-  const bool exists = level >= 0 && level < std::ssize(KERNELS);
-  if (!exists || std::min(level, LAST_EXACT) > ternary_level()) return false;
-  current_level = level;
+  const bool exists = kernel >= 0 && kernel < std::ssize(KERNELS);
+  if (!exists || std::min(kernel, LAST_EXACT) > ternary_best_kernel()) return false;
+  current_kernel = kernel;
   return true;
 }
 
@@ -135,12 +135,12 @@ void ternary_linear(int threads, const Weights* weights, const float* x, int64_t
   const auto set_rows = [=](Tile& tile, int64_t, int64_t first, int64_t count) {
     for (int64_t row = 0; row < count; ++row) tile.rows[row] = x + (first + row) * depth;
   };
-  run(threads, *KERNELS[current_level], *weights, Fused{}, tile, rows, out, set_rows);
+  run(threads, *KERNELS[current_kernel], *weights, Fused{}, tile, rows, out, set_rows);
 }
 
 void ternary_conv2d(int threads, const Weights* weights, const Images* in, const Fused* fused,
                     const float* x, int64_t height, int64_t width, float* out) {
-  const Kernel& kernel = *KERNELS[current_level];
+  const Kernel& kernel = *KERNELS[current_kernel];
   const Winograd* winograd = winograd_for(kernel, *weights, *in, height, width);
   const int64_t side = winograd ? winograd->outputs : 1;
   const int64_t depth = in->channels / weights->groups;

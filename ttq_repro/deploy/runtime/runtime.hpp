@@ -33,13 +33,13 @@ struct Fused {
   const float* residual_at(int64_t place) const { return residual ? residual + place : nullptr; }
 };
 
-// The highest exact level whose instructions this processor has; levels are numbered in the order
-// of build.py.
-int64_t ternary_level();
+// The last exact kernel whose instructions this processor has. Kernels are numbered in the order of
+// build.py.
+int64_t ternary_best_kernel();
 
-// Sets the level of later calls, in all threads; initially it is that of ternary_level(). Returns
-// false, and changes nothing, if this processor lacks its instructions or there is no such level.
-bool ternary_use(int64_t level);
+// Sets the kernel of later calls, in all threads; initially it is that of ternary_best_kernel(). Returns
+// false, and changes nothing, if this processor lacks its instructions or there is no such kernel.
+bool ternary_use(int64_t kernel);
 
 // x: (rows, depth). out: (rows, filters).
 void ternary_linear(int threads, const Weights* weights, const float* x, int64_t rows, float* out);

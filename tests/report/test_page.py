@@ -203,6 +203,16 @@ def test_the_answer_tells_what_became_of_the_first_network(judgement: Judgement,
     assert f"TTQ's error minus full precision's is +0.64 points in the paper; {says}\n" in text
 
 
+def test_the_answer_shows_what_a_shorter_schedule_gives() -> None:
+    claim = BY_ID["ttq-beats-full-precision-resnet32"]
+    ours = Estimate.around(0.11, 1, None)
+    text = answer(with_one(Judgement(claim, Verdict.NOT_RUN, ours, "short, bf16")))
+    says = f"- {claim.text}: +0.11 (n=1; short, bf16)\n\nThe verdicts on all"
+    assert f"A shorter schedule decides nothing. It gives these differences:\n\n{says}" in text
+    decided = answer(with_one(Judgement(claim, Verdict.UNDECIDED, ours, "paper, bf16")))
+    assert "A shorter schedule decides" not in decided
+
+
 def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:
     sizes = [
         replace(one, verdict=Verdict.BY_CONSTRUCTION) if one.claim.by_construction else one

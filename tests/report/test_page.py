@@ -208,7 +208,10 @@ def test_the_answer_shows_what_a_shorter_schedule_gives() -> None:
     ours = Estimate.around(0.11, 1, None)
     text = answer(with_one(Judgement(claim, Verdict.NOT_RUN, ours, "short, bf16")))
     says = f"- {claim.text}: +0.11 (n=1; short, bf16)\n\nThe verdicts on all"
-    assert f"A shorter schedule decides nothing. It gives these differences:\n\n{says}" in text
+    assert (
+        f"A shorter schedule decides nothing. It gives these differences, in points:\n\n{says}"
+        in text
+    )
     decided = answer(with_one(Judgement(claim, Verdict.UNDECIDED, ours, "paper, bf16")))
     assert "A shorter schedule decides" not in decided
 

@@ -120,14 +120,13 @@ def _first(judgement: Judgement) -> str:
 
 def _shorter(judgements: Sequence[Judgement]) -> str:
     """What a shorter schedule says about claims, all of differences, that are not run."""
-    told = [
+    told = "".join(
         f"- {one.claim.text}: {_ours(one)}\n"
         for one in judgements
         if one.verdict is Verdict.NOT_RUN and one.ours
-    ]
-    if not told:
-        return ""
-    return f"A shorter schedule decides nothing. It gives these differences:\n\n{''.join(told)}\n"
+    )
+    intro = "A shorter schedule decides nothing. It gives these differences, in points:"
+    return f"{intro}\n\n{told}\n" if told else ""
 
 
 def paper_number(claim: Claim) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from torch import nn
 
 from tests.conftest import TINY
 from tests.deploy.networks import packed, trained
@@ -216,11 +217,16 @@ def test_a_deep_grey_picture_is_seen_as_it_looks(model: Path, tmp_path: Path) ->
     assert torch.equal(*seen)
 
 
-def test_images_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [30, 1])
+def test_images_of_a_size_that_the_network_does_not_take_are_named(
+    side: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, made = tmp_path / "net.safetensors", packed(trained())
-    path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, size=(30, 30)))))
-    with pytest.raises(UserError, match=r"net\.safetensors: fails on .*photo\.png at 30 x 30"):
+    path.write_bytes(serialize(replace(made, inputs=replace(made.inputs, size=(side, side)))))
+    told = rf"net\.safetensors: fails on .*photo\.png at {side} x {side}"
+    with pytest.raises(UserError, match=told):
         predict({"model": str(path), "image": str(picture(tmp_path / "photo.png")), "top": 1})
+    assert capsys.readouterr().err == "", "the error says it all"
 
 
 @pytest.mark.parametrize("top", [0, -3])
@@ -239,11 +245,12 @@ def test_no_classes_to_print_are_refused(top: int) -> None:
     ],
 )
 def test_a_lack_of_memory_is_not_the_files_fault(error: Exception) -> None:
-    def network(_: torch.Tensor) -> torch.Tensor:
-        raise error
+    class Network(nn.Module):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise error
 
     with pytest.raises(UserError) as caught:
-        logits_of(network, torch.zeros(1, 3, 8, 9), model="net.safetensors", of="photo.png")
+        logits_of(Network(), torch.zeros(1, 3, 8, 9), model="net.safetensors", of="photo.png")
     said = "net.safetensors: not enough memory for photo.png at 8 x 9 pixels"
     assert (type(caught.value), str(caught.value)) == (UserError, said)
 

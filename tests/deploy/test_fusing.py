@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from tests.deploy.networks import ARCHITECTURES, images, packed, relative_difference, trained
-from ttq_repro.deploy.fusing import fused
+from ttq_repro.deploy.architecture import traced
+from ttq_repro.deploy.fusing import fuse
 from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.runtime import PackedConv2d, runtime
 
@@ -46,36 +47,62 @@ def test_a_batch_norm_that_is_not_folded_is_taken_over_before_a_convolution() ->
 
 
 class _Shared(nn.Module):
-    """Everything that could be taken over is needed elsewhere, too."""
+    """What could be taken over is needed elsewhere, too, or is not a sum of two tensors."""
 
-    def __init__(self, convolution: nn.Module) -> None:
+    def __init__(self, first: PackedConv2d, second: PackedConv2d) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(16)
-        self.relu = nn.ReLU()
-        self.convolution = convolution
+        self.norm1, self.norm2 = nn.BatchNorm2d(16), nn.BatchNorm2d(16)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.first, self.second = first, second
 
     def forward(self, x: Tensor) -> Tensor:
-        normalized = self.norm(x)
-        rectified = self.relu(normalized)
-        out = self.convolution(rectified)
-        return F.relu(out + x) + out + rectified
+        rectified = self.relu1(self.norm1(x))
+        out = self.first(rectified)
+        normalized = self.norm2(F.relu(out + x) + out + rectified)
+        last = self.second(self.relu2(normalized))
+        return (last + last + 1) * normalized
 
 
 def test_what_others_read_is_left_alone() -> None:
-    (_, convolution, *_) = (
-        m for m in loaded("preactivation", fold=True).modules() if isinstance(m, PackedConv2d)
-    )
-    convolution.norm, convolution.relu = None, False
-    network = _Shared(convolution).eval()
-    network.norm.running_mean.fill_(-0.5)
+    packed_ones = [
+        module
+        for module in loaded("preactivation", fold=True).modules()
+        if isinstance(module, PackedConv2d)
+    ]
+    first, second = packed_ones[:2]
+    for convolution in (first, second):
+        convolution.norm, convolution.relu = None, False
+    network = _Shared(first, second).eval()
+    for norm in (network.norm1, network.norm2):
+        assert norm.running_mean is not None
+        norm.running_mean.fill_(-0.5)
     x = torch.randn(2, 16, 6, 6)
-    expected = network(x)
-    made = fused(network)
-    assert relative_difference(made(x), expected) < 1e-6
-    assert convolution.norm is None
-    assert not convolution.relu
+    with torch.inference_mode():
+        expected = network(x)
+        assert relative_difference(fuse(network, traced(network))(x), expected) < 1e-6
+    assert first.norm is second.norm is None
+    assert not first.relu
+    assert not second.relu
 
 
 def test_dense_convolutions_return_what_packed_ones_read() -> None:
     stem = loaded("preactivation", fold=True).get_submodule("stem.0")
     assert stem(images()).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_tracing_leaves_other_networks_to_other_threads() -> None:
+    other = nn.Linear(2, 2)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            # As another thread might do meanwhile.
+            assert other(torch.zeros(2)).shape == (2,)
+            return self.layer(x)
+
+    model = Model()
+    assert [str(node.target) for node in traced(model).nodes] == ["images", "layer", "output"]
+    assert model(torch.tensor(-1.0)) == 0, "its layers compute again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -96,7 +96,7 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
     """
     modules = dict(network.named_modules())
     found = {}
-    for node in fx.symbolic_trace(network).graph.nodes:
+    for node in traced(network).nodes:
         if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm):
             source = node.args[0]
             if (
@@ -106,6 +106,31 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
             ):
                 found[source.target] = node.target
     return found
+
+
+def traced(network: nn.Module) -> fx.Graph:
+    """What a network of ``ttq_repro.models`` calls; its layers are those modules without children.
+
+    ``torch.fx.symbolic_trace`` replaces ``nn.Module.__call__`` while it traces, for all threads, so
+    that others could not compute meanwhile. This only gives the layers of ``network`` another
+    ``forward`` for the moment.
+    """
+    graph = fx.Graph()
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    layers = {n: module for n, module in network.named_modules() if not any(module.children())}
+    try:
+        for name, layer in layers.items():
+            layer.forward = _recorder(tracer, name)
+        out = network(fx.Proxy(graph.placeholder("images"), tracer))
+    finally:
+        for layer in layers.values():
+            del layer.forward
+    graph.output(out.node)
+    return graph
+
+
+def _recorder(tracer: fx.proxy.TracerBase, name: str) -> Callable[[fx.Proxy], fx.Proxy]:
+    return lambda x: tracer.create_proxy("call_module", name, (x,), {})
 
 
 def scale_and_shift(norm: _BatchNorm) -> tuple[Tensor, Tensor]:

@@ -9,22 +9,22 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from ttq_repro.deploy.architecture import scale_and_shift
-from ttq_repro.deploy.runtime import PackedConv2d, PackedLinear
+from ttq_repro.deploy.runtime import PackedConv2d
 
 Modules = dict[str, nn.Module]
 
 
-def fused(network: nn.Module) -> fx.GraphModule:
+def fuse(network: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     """A network whose packed convolutions do what would otherwise pass over their images again.
 
-    Each takes over the sum with a residual and the ReLU after it, and the batch norm with ReLU
-    before it, as pre-activation networks have, if nothing else reads the values between them.
+    Each takes over the sum with a residual and the ReLU that follow it, and the batch norm with
+    ReLU that precede it, if nothing else reads the values between them.
 
     Args:
-        network: in evaluation mode. Its packed convolutions are changed, and become part of the
-            result.
+        network: in evaluation mode. Its layers, of which packed convolutions are changed, become
+            those of the result. It calls each of them once, and adds only tensors of equal shapes.
+        graph: what the network calls. It is changed, too.
     """
-    graph = _Tracer().trace(network)
     modules = dict(network.named_modules())
     for node in list(graph.nodes):
         if isinstance(_module(node, modules), nn.Identity):
@@ -34,15 +34,8 @@ def fused(network: nn.Module) -> fx.GraphModule:
         if isinstance(convolution, PackedConv2d):
             _take_over_what_precedes(node, convolution, modules)
             _take_over_what_follows(node, convolution, modules)
+    # The modules that GraphModule makes to hold the layers are in training mode.
     return fx.GraphModule(network, graph, type(network).__name__).eval()
-
-
-class _Tracer(fx.Tracer):
-    """Looks into the modules of a model, but into no layer."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        packed = isinstance(module, PackedConv2d | PackedLinear)
-        return packed or super().is_leaf_module(module, name)
 
 
 def _take_over_what_precedes(node: fx.Node, convolution: PackedConv2d, modules: Modules) -> None:

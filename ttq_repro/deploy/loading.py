@@ -11,10 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
 from ttq_repro.checks import check_choice
-from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots
+from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots, traced
 from ttq_repro.deploy.bits import unpack_bits
 from ttq_repro.deploy.format import parse
-from ttq_repro.deploy.fusing import fused
+from ttq_repro.deploy.fusing import fuse
 from ttq_repro.deploy.packed import Layer, PackedNetwork
 from ttq_repro.deploy.runtime import PackedConv2d, covers, packed_layer, runtime
 from ttq_repro.errors import PackedFileError, UserError
@@ -81,6 +81,7 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
     """
     check_choice("weights", weights, Weights)
     network = skeleton(packed.architecture, packed.arguments)
+    graph = traced(network)
     factors = _fill(network, packed)
     for layer, codes, stored in zip(packed.layers, packed.codes, packed.levels, strict=True):
         module = network.get_submodule(layer.name)
@@ -99,8 +100,8 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
         parametrize.register_parametrization(module, "weight", weight, unsafe=True)
     network.eval().requires_grad_(False)
     if any(isinstance(module, PackedConv2d) for module in network.modules()):
-        # The convolutions that stay dense should return what packed ones read.
-        return fused(network.to(memory_format=torch.channels_last))
+        # Then dense convolutions return the memory format that packed ones read without reordering.
+        return fuse(network.to(memory_format=torch.channels_last), graph)
     return network
 
 

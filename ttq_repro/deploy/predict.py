@@ -47,7 +47,8 @@ def logits_of(network: nn.Module, images: Tensor, *, model: str, of: str) -> Ten
     """
     try:
         with torch.inference_mode():
-            logits: Tensor = network(images)
+            # Called itself, a torch.fx.GraphModule would print an error before raising it.
+            logits: Tensor = network.forward(images)
     except (MemoryError, RuntimeError) as error:
         told = f"{of} at {' x '.join(map(str, images.shape[2:]))} pixels"
         if lacks_memory(error):

@@ -49,15 +49,17 @@ def test_every_method_computes_the_same_packed(method: str, fold: bool) -> None:
     assert relative_difference(network(images()), expected) < ROUNDING
 
 
+@pytest.mark.parametrize("fold", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_computes_the_same_packed(name: str) -> None:
-    made = packed(trained(name), name, fold=True)
+def test_every_architecture_computes_the_same_packed(name: str, fold: bool) -> None:
+    made = packed(trained(name), name, fold=fold)
     expected = build(made, "unpacked")(images())
     assert relative_difference(build(made, "packed")(images()), expected) < ROUNDING
 
 
-def test_other_precisions_and_copies_compute_the_same() -> None:
-    network = build(packed(trained()), "packed")
+@pytest.mark.parametrize("fold", [False, True])
+def test_other_precisions_and_copies_compute_the_same(fold: bool) -> None:
+    network = build(packed(trained(), fold=fold), "packed")
     expected = network(images())
     assert torch.equal(pickle.loads(pickle.dumps(network))(images()), expected)
     double = copy.deepcopy(network).double()(images().double())
@@ -69,7 +71,7 @@ def test_on_a_gpu_convolutions_keep_a_dense_weight_that_goes_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As far as this can be tested without a GPU."""
-    network = build(packed(trained()), "packed")
+    network = build(packed(trained(), fold=True), "packed")
     expected = network(images())
     keys = network.state_dict().keys()
     monkeypatch.setattr(layers, "_is_for_cudnn", lambda _: True)

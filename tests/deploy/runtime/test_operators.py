@@ -89,6 +89,12 @@ def test_torch_s_own_way_to_compute_them() -> None:
         assert out.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_a_norm_of_another_type_leaves_the_type_of_the_input() -> None:
+    """As under autocast."""
+    fused = Fused(norm=torch.ones(2, 3))
+    assert fused.before(random_input(1, 3, 2, 2).bfloat16()).dtype == torch.bfloat16
+
+
 class Storages(TorchDispatchMode):
     """Records the bytes of every storage that operators return, by address."""
 

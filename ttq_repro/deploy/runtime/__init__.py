@@ -1,6 +1,6 @@
 """Ternary layers that compute from packed weights: a C++ runtime for CPUs, Triton for GPUs."""
 
 from ttq_repro.deploy.runtime.build import Runtime, runtime
-from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear, covers, packed_layer
+from ttq_repro.deploy.runtime.layers import PackedConv2d, covers, packed_layer
 
-__all__ = ["PackedConv2d", "PackedLinear", "Runtime", "covers", "packed_layer", "runtime"]
+__all__ = ["PackedConv2d", "Runtime", "covers", "packed_layer", "runtime"]

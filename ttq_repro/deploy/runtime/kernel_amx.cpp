@@ -219,10 +219,15 @@ void compute(const Tile& tile, int rows) {
   TILE_RELEASE();
 }
 
+// Those of AVX-512 themselves would have to be read from its kernel while the library is loaded, by
+// code compiled for AMX.
+void normalize(const float* from, int64_t pixels, int64_t channels, const float* factor,
+               const float* offset, float* to) {
+  kernel_avx512.normalize(from, pixels, channels, factor, offset, to);
+}
+
 }  // namespace
 
 // Rows are split once for all blocks of a task, whose weights should stay in a cache of 2 MiB.
-const Kernel kernel_amx = {
-    ROWS, 8, 4, 20'000, compute<false>, unpack, kernel_avx512.normalize};
-const Kernel kernel_amx_one_pass = {
-    ROWS, 8, 4, 20'000, compute<true>, unpack, kernel_avx512.normalize};
+const Kernel kernel_amx = {ROWS, 8, 4, 20'000, compute<false>, unpack, normalize};
+const Kernel kernel_amx_one_pass = {ROWS, 8, 4, 20'000, compute<true>, unpack, normalize};

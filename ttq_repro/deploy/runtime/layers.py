@@ -81,7 +81,7 @@ class PackedConv2d(_PackedLayer):
     channels_last.
 
     Attributes:
-        norm, relu: as in ``codes.Fused``.
+        norm, relu: as in ``codes.Fused``. Initially nothing is fused.
     """
 
     norm: Tensor | None
@@ -115,7 +115,7 @@ class PackedConv2d(_PackedLayer):
         return self.__dict__ | {"_dense": None}
 
     def extra_repr(self) -> str:
-        return f"{len(self.bias)}, {self.window}"
+        return f"{len(self.bias)}, {self.window}, norm={self.norm is not None}, relu={self.relu}"
 
 
 def _is_for_torch(x: Tensor) -> bool:

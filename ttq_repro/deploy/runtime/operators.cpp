@@ -99,15 +99,15 @@ Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, co
   return out;
 }
 
-// A tensor of the strides of `out`, which is in the memory format channels_last.
-Tensor like(const Tensor& out, const Tensor& tensor) {
-  STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == ScalarType::Float &&
-                      tensor.sizes().equals(out.sizes()),
-                  "ternary: the residual of shape ", text(tensor.sizes()),
-                  " should be float32 of shape ", text(out.sizes()));
-  return tensor.strides().equals(out.strides())
-             ? tensor
-             : torch::stable::contiguous(tensor, torch::headeronly::MemoryFormat::ChannelsLast);
+// The residual in the layout of `out`, which is in the memory format channels_last.
+Tensor checked_residual(const Tensor& residual, const Tensor& out) {
+  STD_TORCH_CHECK(residual.is_cpu() && residual.scalar_type() == ScalarType::Float,
+                  "ternary: the residual should be float32 on the CPU");
+  STD_TORCH_CHECK(residual.sizes().equals(out.sizes()), "ternary: the residual has shape ",
+                  text(residual.sizes()), ", the output has shape ", text(out.sizes()));
+  return residual.strides().equals(out.strides())
+             ? residual
+             : torch::stable::contiguous(residual, torch::headeronly::MemoryFormat::ChannelsLast);
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const Tensor& scales,
@@ -154,8 +154,11 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
     fused.factor = floats(*norm);
     fused.offset = fused.factor + in.channels;
   }
-  const std::optional<Tensor> added = residual ? std::optional(like(out, *residual)) : std::nullopt;
-  if (added) fused.residual = floats(*added);
+  std::optional<Tensor> added;
+  if (residual) {
+    added = checked_residual(*residual, out);
+    fused.residual = floats(*added);
+  }
   ternary_conv2d(torch::stable::get_num_threads(), &weights, &in, &fused, floats(x), places[0],
                  places[1], static_cast<float*>(out.data_ptr()));
   return out;

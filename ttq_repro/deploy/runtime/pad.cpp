@@ -23,14 +23,10 @@ void pad(int threads, const Kernel& kernel, const Images& in, const Fused& fused
     std::memset(to, 0, sizeof(float) * border);
     std::memset(to + border + inner, 0, sizeof(float) * (whole - border - inner));
     to += border;
-    const auto normalize = [&](const float* from) {
-      kernel.normalize(from, in.width, depth, fused.factor + channel, fused.offset + channel, to);
-    };
-    if (in.strides[1] == 1 && in.strides[3] == depth) {
-      fused.factor ? normalize(from) : void(std::memcpy(to, from, sizeof(float) * inner));
-      return;
-    }
-    if (in.strides[1] == 1) {  // One of several groups.
+    const bool in_order = in.strides[1] == 1 && in.strides[3] == depth;
+    if (in_order) {
+      if (fused.factor == nullptr) std::memcpy(to, from, sizeof(float) * inner);
+    } else if (in.strides[1] == 1) {  // One of several groups.
       for (int64_t column = 0; column < in.width; ++column)
         std::memcpy(to + column * depth, from + column * in.strides[3], sizeof(float) * depth);
     } else {
@@ -38,6 +34,8 @@ void pad(int threads, const Kernel& kernel, const Images& in, const Fused& fused
         for (int64_t column = 0; column < in.width; ++column)
           to[column * depth + c] = from[c * in.strides[1] + column * in.strides[3]];
     }
-    if (fused.factor) normalize(to);
+    if (fused.factor)
+      kernel.normalize(in_order ? from : to, in.width, depth, fused.factor + channel,
+                       fused.offset + channel, to);
   });
 }

@@ -88,7 +88,8 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
       tile.levels = weights.levels + 4 * term;
       tile.scale = weights.scales + term * all + filter;
       tile.add = term > 0;
-      tile.relu = fused.relu && term + 1 == weights.terms;
+      const bool last = term + 1 == weights.terms;
+      tile.relu = last && fused.relu;
       if (unpacks) {
         float* const unpacked = scratch.floats(count * unit);
         kernel.unpack(tile.words, count, weights.depth, tile.levels, unpacked);
@@ -99,7 +100,7 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
         const int64_t height = tiles.size(number);
         set_rows(tile, group, row, height);
         tile.out = out + row * all + filter;
-        if (term + 1 == weights.terms) tile.residual = fused.residual_at(row * all + filter);
+        if (last) tile.residual = fused.residual_at(row * all + filter);
         kernel.compute(tile, static_cast<int>(height));
       }
     }

@@ -82,7 +82,11 @@ struct Transformations {
           if (to.residual) value += some(to.residual + place);
           if (to.relu) value = rectified(value);
           float* const out = to.out + place + first;
-          count < LANES ? void(std::memcpy(out, &value, sizeof(float) * count)) : write(value, out);
+          if (count == LANES) {
+            write(value, out);
+          } else {
+            std::memcpy(out, &value, sizeof(float) * count);
+          }
         }
       }
     }

@@ -57,4 +57,5 @@ def page_faults(folder: Path) -> list[int]:
 def test_a_step_uses_the_memory_of_the_step_before(tmp_path: Path) -> None:
     # A new process, as earlier tests have trained in this one.
     first, *others = in_new_process(page_faults, tmp_path)
-    assert sum(others[-STEPS:]) < first / 5
+    # Where every step has to get its memory anew, the sum is several times the first step's.
+    assert sum(others[-STEPS:]) < first / 2

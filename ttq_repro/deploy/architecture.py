@@ -97,14 +97,10 @@ def normalized_layers(network: nn.Module) -> dict[str, str]:
     modules = dict(network.named_modules())
     found = {}
     for node in traced(network).nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm):
-            source = node.args[0]
-            if (
-                source.op == "call_module"
-                and isinstance(modules[source.target], QUANTIZABLE)
-                and len(source.users) == 1
-            ):
-                found[source.target] = node.target
+        if isinstance(called(node, modules), _BatchNorm):
+            (source,) = node.all_input_nodes
+            if isinstance(called(source, modules), QUANTIZABLE) and len(source.users) == 1:
+                found[str(source.target)] = str(node.target)
     return found
 
 
@@ -127,6 +123,11 @@ def traced(network: nn.Module) -> fx.Graph:
             del layer.forward
     graph.output(out.node)
     return graph
+
+
+def called(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
+    """The one of ``modules``, by their names, that a node calls; None if it calls none."""
+    return modules[str(node.target)] if node.op == "call_module" else None
 
 
 def _recorder(tracer: fx.proxy.TracerBase, name: str) -> Callable[[fx.Proxy], fx.Proxy]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from ttq_repro.deploy.architecture import scale_and_shift
+from ttq_repro.deploy.architecture import called, scale_and_shift
 from ttq_repro.deploy.runtime import PackedConv2d
 
 Modules = dict[str, nn.Module]
@@ -27,10 +27,10 @@ def fuse(network: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     """
     modules = dict(network.named_modules())
     for node in list(graph.nodes):
-        if isinstance(_module(node, modules), nn.Identity):
+        if isinstance(called(node, modules), nn.Identity):
             _replace(node, *node.all_input_nodes)
     for node in list(graph.nodes):
-        convolution = _module(node, modules)
+        convolution = called(node, modules)
         if isinstance(convolution, PackedConv2d):
             _take_over_what_precedes(node, convolution, modules)
             _take_over_what_follows(node, convolution, modules)
@@ -43,7 +43,7 @@ def _take_over_what_precedes(node: fx.Node, convolution: PackedConv2d, modules: 
     if not _is_relu(rectified, modules) or len(rectified.users) > 1:
         return
     (normalized,) = rectified.all_input_nodes
-    norm = _module(normalized, modules)
+    norm = called(normalized, modules)
     if not isinstance(norm, nn.BatchNorm2d) or len(normalized.users) > 1:
         return
     convolution.norm = torch.stack(scale_and_shift(norm)).float()
@@ -76,9 +76,4 @@ def _replace(node: fx.Node, by: fx.Node) -> None:
 
 
 def _is_relu(node: fx.Node, modules: Modules) -> bool:
-    return node.target is F.relu or isinstance(_module(node, modules), nn.ReLU)
-
-
-def _module(node: fx.Node, modules: Modules) -> nn.Module | None:
-    """The module that a node calls, if it calls one."""
-    return modules[str(node.target)] if node.op == "call_module" else None
+    return node.target is F.relu or isinstance(called(node, modules), nn.ReLU)

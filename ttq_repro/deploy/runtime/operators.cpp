@@ -76,9 +76,13 @@ Tensor empty(const Sizes& sizes, const Sizes& strides) {
   return Tensor(handle);
 }
 
+void check_float(const Tensor& tensor, const char* name) {
+  STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == ScalarType::Float, "ternary: the ",
+                  name, " should be float32 on the CPU");
+}
+
 void check_input(const Tensor& x, int64_t dimensions) {
-  STD_TORCH_CHECK(x.is_cpu() && x.scalar_type() == ScalarType::Float,
-                  "ternary: the input should be float32 on the CPU");
+  check_float(x, "input");
   STD_TORCH_CHECK(x.dim() >= dimensions, "ternary: the input has shape ", text(x.sizes()));
 }
 
@@ -101,8 +105,7 @@ Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, co
 
 // The residual in the layout of `out`, which is in the memory format channels_last.
 Tensor checked_residual(const Tensor& residual, const Tensor& out) {
-  STD_TORCH_CHECK(residual.is_cpu() && residual.scalar_type() == ScalarType::Float,
-                  "ternary: the residual should be float32 on the CPU");
+  check_float(residual, "residual");
   STD_TORCH_CHECK(residual.sizes().equals(out.sizes()), "ternary: the residual has shape ",
                   text(residual.sizes()), ", the output has shape ", text(out.sizes()));
   return residual.strides().equals(out.strides())

@@ -56,7 +56,7 @@ sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few m
 		$(RUN) -m pytest tests/deploy/runtime/test_kernels.py tests/deploy/runtime/test_layers.py \
 		-s --timeout 1800
 
-soak: setup ## inject faults hundreds of times, about an hour; writes results/benchmarks/faults
+soak: setup ## inject faults thousands of times, about an hour; writes results/benchmarks/faults
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/faults --soak --timeout 5400
 
 dashboard: setup ## the wandb workspace as JSON; with an API key, also save it (ENTITY=team)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttq_repro.report.captions import captioned, error_of, notes_on
+from ttq_repro.report.captions import by_seed, captioned, error_of, notes_on
 from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
@@ -34,7 +34,8 @@ def ablations(cells: list[Cell], workspace: Workspace) -> Table:
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block, workspace)]
     found = [one for block in shown for one in block]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found))
+    references = (by_seed(one, block) for block in shown for one in block if _is_baseline(one))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found, *references))
 
 
 def _rows(block: list[CellRecords], workspace: Workspace) -> list[list[str]]:

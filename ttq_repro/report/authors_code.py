@@ -25,8 +25,8 @@ CAPTION = (
 )
 PARENT = " They start from a full-precision network of {epochs} epochs, whose error is {error}."
 WITH_LOG = (
-    " Pale: the released log, one run of {theirs} epochs of two passes each, stretched to the "
-    "length of ours; the test error of its last epoch is {error:.2f}%."
+    " Pale: the released log, one run of {theirs} epochs of two passes each, drawn over the "
+    "width of ours; the test error of its last epoch is {error:.2f}%."
 )
 FEWER = (
     " Our runs make {share:.0%} of its passes: the shapes of the curves can be compared, but not "

@@ -9,7 +9,12 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
-from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
+from ttq_repro.report.seeds import (
+    CellRecords,
+    error_over_seeds,
+    machines,
+    record_path,
+)
 from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 
@@ -91,6 +96,25 @@ def trailing_of(one: CellRecords) -> str:
     """The mean of the last eighth of a cell's epochs, over its seeds."""
     errors = [100 * record.test_error["trailing"] for record in one.records.values()]
     return f"{mean(errors):.2f}" if errors else NOTHING
+
+
+def by_seed(reference: CellRecords, block: Iterable[CellRecords]) -> str:
+    """The errors of ``reference`` that differences in its block start from.
+
+    Empty if the mean that a table shows says as much, because all cells have the same seeds.
+    """
+    ours = set(reference.records)
+    common = [seeds for one in block if one is not reference and (seeds := ours & set(one.records))]
+    if all(seeds == ours for seeds in common):
+        return ""
+    errors = (
+        f"{100 * reference.records[seed].test_error['final']:.2f} (seed {seed})"
+        for seed in sorted(set().union(*common))
+    )
+    return (
+        f"{reference.name} ({reference.cell.setting}), from which others differ seed by seed: "
+        f"{', '.join(errors)}"
+    )
 
 
 def notes_on(found: Sequence[CellRecords], *own: str) -> str:

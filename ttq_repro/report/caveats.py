@@ -11,16 +11,35 @@ from ttq_repro.runs.record import Record
 SCALES = {"positive_scale": "W_p", "negative_scale": "W_n"}
 #: How many scales are named at most, so that a failed run does not fill a page.
 NAMED = 3
+#: Runs with a parent that finished later see the images in an order, and in views, of their own;
+#: those before saw what their parent of the same seed had seen.
+OWN_VIEWS_SINCE = "2026-11-28T10"
 
 
 def caveats(found: Iterable[CellRecords]) -> list[str]:
-    """One line for each seed that has caveats."""
-    return [
-        f"{one.name}, seed {seed} ({one.cell.setting}): {'; '.join(reasons)}"
+    """One line for each seed that has caveats, and one if not all runs saw the images alike."""
+    seeds = {
+        f"{one.name}, seed {seed} ({one.cell.setting})": record
         for one in found
         for seed, record in sorted(one.records.items())
+    }
+    lines = [
+        f"{name}: {'; '.join(reasons)}"
+        for name, record in seeds.items()
         if (reasons := list(_reasons(record)))
     ]
+    own_views = {name: _has_own_views(record) for name, record in seeds.items() if record.parent}
+    if len(set(own_views.values())) > 1:
+        own = ", ".join(name for name, is_own in own_views.items() if is_own)
+        lines.append(
+            f"{own}: saw the images in another order and other crops than the parent did; earlier "
+            "runs, until 28 November 2026, saw the same"
+        )
+    return lines
+
+
+def _has_own_views(record: Record) -> bool:
+    return str(record.provenance["finished"]) > OWN_VIEWS_SINCE
 
 
 def _reasons(record: Record) -> Iterator[str]:

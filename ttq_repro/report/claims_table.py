@@ -17,7 +17,9 @@ CAPTION = (
     "interval lies within the accepted range, not reproduced if all of it lies outside, and "
     "undecided otherwise; a single seed decides nothing. Only runs at the `paper` budget decide. A "
     "number beside a claim that is not run comes from a shorter budget, at which a claim about a "
-    "direction may have held or failed. The intervals are for a number of seeds fixed in advance; "
+    "direction may have held or failed. TTQ's schedule in its first epochs was changed twice after "
+    "errors at that budget had been seen; the ablations show both, and `ttq_repro/paper/claims.py` "
+    "lists this and every change of a rule by date. The intervals are for a number of seeds fixed in advance; "
     "adding seeds until a claim is decided makes them optimistic. Seeds trained on CPUs and on "
     "GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart the two are."
 )
@@ -121,11 +123,14 @@ def _first(judgement: Judgement) -> str:
 def _shorter(judgements: Sequence[Judgement]) -> str:
     """What a shorter schedule says about claims, all of differences, that are not run."""
     told = "".join(
-        f"- {one.claim.text}: {_ours(one)}\n"
+        f'- "{one.claim.text}": {_ours(one)}\n'
         for one in judgements
         if one.verdict is Verdict.NOT_RUN and one.ours
     )
-    intro = "A shorter schedule decides nothing. It gives these differences, in points:"
+    intro = (
+        "A shorter schedule decides nothing. It gives these differences between errors, in "
+        "points, where each claim needs a negative one:"
+    )
     return f"{intro}\n\n{told}\n" if told else ""
 
 

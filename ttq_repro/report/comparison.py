@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
+from ttq_repro.report.captions import by_seed, captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
@@ -33,11 +33,16 @@ PARENT, CONTROL = REFERENCES = "full_precision", "control"
 
 def comparison(cells: list[Cell], workspace: Workspace) -> Table:
     """One row per method at the setting at which most have a record, then at other settings."""
-    blocks = by_setting(cells, workspace, lambda one: one.cell.labels["method"] in REFERENCES)
+    blocks = by_setting(cells, workspace, _is_reference)
     shown = [of_one_lineage(block, workspace) for block in blocks]
     rows = [row for block in shown for row in _rows(block)]
     found = [one for block in shown for one in block]
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found))
+    references = (by_seed(one, block) for block in shown for one in block if _is_reference(one))
+    return Table(captioned(CAPTION, cells[0]), HEADER, rows, notes_on(found, *references))
+
+
+def _is_reference(one: CellRecords) -> bool:
+    return one.cell.labels["method"] in REFERENCES
 
 
 def _rows(block: list[CellRecords]) -> list[list[str]]:

@@ -22,8 +22,8 @@ CAPTION = (
     "training. From left to right: the latent weights; normalized by the largest magnitude, "
     "with the threshold ±t; the intermediate ternary weights, negative, zero or positive; the "
     "final ones, with the trained scales. Before training the latent weights are those of the "
-    "full-precision network and both scales are 1. The horizontal axes of the latent weights "
-    "before and after training differ."
+    "full-precision network and both scales are 1. Before and after training, the axes of the "
+    "latent weights differ."
 )
 STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")
 SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}

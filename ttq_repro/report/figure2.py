@@ -20,8 +20,8 @@ CAPTION = (
     "Figure 2: trained scales (above) and shares of negative, zero and positive weights (below, "
     "from bottom to top) by epoch, ResNet-20 on CIFAR-10: the first and the last quantized "
     "convolution and the fully connected layer. Lines are means over seeds, bands ± s.d. (below: "
-    "of each boundary)."
-    " Training starts from W_p = W_n = 1 and full-precision weights."
+    "of each boundary). Training starts from W_p = W_n = 1 and full-precision weights; the first "
+    "values are those after one epoch."
 )
 #: Positions among the quantized layers, in the network's order.
 PANELS = (0, -2, -1)

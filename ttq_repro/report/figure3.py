@@ -86,5 +86,5 @@ def _draw_log(axes: Axes, log: released_log.ReleasedLog, ours: int) -> None:
     trailing = mean(last_eighth(errors.tolist()))
     label = f"TTQ, {released_log.NAME}: {errors[-1]:.2f}, {trailing:.2f}"
     x = style.epochs_laid_over(len(errors), ours)
-    _draw(axes, x, errors[None], label=label, color=style.SKY)
+    _draw(axes, x, errors[None], label=label, color=style.PURPLE)
     style.second_epoch_axis(axes, ours, len(errors), released_log.NAME)

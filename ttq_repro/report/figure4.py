@@ -20,7 +20,7 @@ CAPTION = (
     " gives the accuracy of the final epoch, never of the best one."
 )
 LOG_CAPTION = (
-    " The released log is one run of the authors' code, stretched to the length of our schedule."
+    " The released log is one run of the authors' code, drawn over the width of our schedule."
 )
 #: For each of our metrics, the title of its panel and the log's column.
 PANELS = {
@@ -51,7 +51,7 @@ def plot(found: list[CellRecords], log: released_log.ReleasedLog | None = None) 
         if log is not None:
             theirs = 100 * (1 - log[column])
             label = f"TTQ, {released_log.NAME}: {theirs[-1]:.1f}"
-            style.laid_over(axes, theirs, accuracy.shape[-1], label, color=style.SKY)
+            style.laid_over(axes, theirs, accuracy.shape[-1], label, color=style.PURPLE)
         style.epoch_axis(axes)
         axes.set_title(f"{name} images")
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

@@ -33,8 +33,8 @@ PASSES = 2
 BLOCKS_PER_STAGE = 3
 NAME = "released log"
 CAPTION = (
-    " The released log is one run of the authors' code, whose epochs are two passes over the data; "
-    f"its first {PAPER_EPOCHS} epochs are stretched to the length of our schedule."
+    f" The released log is one run of the authors' code. Its first {PAPER_EPOCHS} epochs, of two "
+    "passes over the data each, are drawn over the width of our schedule."
 )
 
 

@@ -57,12 +57,19 @@ def write_results_readme(
 
 
 def _links(home: Path, folder: str) -> list[str]:
-    """Links to the tables of a folder, except the claims table, which is linked above."""
+    """Links to the tables of a folder, except the claims table, which is linked above.
+
+    With the first sentence of each caption.
+    """
     files = in_order((home / folder).glob("*.md"))
-    return [f"- [{path.stem}]({folder}/{path.name})" for path in files if path.stem != CLAIMS_TABLE]
+    return [
+        f"- [{path.stem}]({folder}/{path.name}): {alternative(path.read_text())}"
+        for path in files
+        if path.stem != CLAIMS_TABLE
+    ]
 
 
 def _figure(caption: Path) -> str:
-    """A link to a figure, with the first sentence of its caption."""
-    shows = alternative(caption.read_text())
-    return f"- [{caption.stem}](figures/{caption.stem}.png): {shows}"
+    """Links to a figure and its caption, with the caption's first sentence."""
+    image = f"[{caption.stem}](figures/{caption.stem}.png)"
+    return f"- {image} ([caption](figures/{caption.name})): {alternative(caption.read_text())}"

@@ -83,16 +83,23 @@ def by_setting(
 ) -> list[list[CellRecords]]:
     """The cells of the setting at which most have a record, then one list per other setting.
 
-    From other settings come the cells with a record and the references that they are compared with;
-    a setting that has only references is left out.
+    From other settings come the cells with a record, those that are not among the cells of the
+    settings before, and the references that both are compared with; a setting that has only
+    references is left out.
     """
     most = at_one_setting(cells, workspace)
+    titles = {one.title for one in most}
     blocks = [most]
     for setting in dict.fromkeys(cell.setting for cell in cells):
         if setting == most[0].cell.setting:
             continue
         block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
-        shown = [one for one in block if one.records or is_reference(one)]
+        shown = [
+            one
+            for one in block
+            if one.records or is_reference(one) or one.title not in titles
+        ]
+        titles |= {one.title for one in shown}
         if not all(map(is_reference, shown)):
             blocks.append(shown)
     return blocks

@@ -16,7 +16,7 @@ from ttq_repro.report.seeds import CellRecords
 WIDTH = 5.5
 
 #: Colors that color-blind readers can tell apart (Okabe and Ito).
-BLACK, GREY, BLUE, SKY = "#000000", "#707070", "#0072B2", "#56B4E9"
+BLACK, GREY, BLUE, PURPLE = "#000000", "#707070", "#0072B2", "#CC79A7"
 ORANGE, VERMILLION, GREEN = "#E69F00", "#D55E00", "#009E73"
 
 #: Colors of W_n, zero and W_p in every figure.
@@ -102,7 +102,7 @@ def second_epoch_axis(axes: Axes, ours: int, theirs: int, of: str) -> None:
 
 def error_axis(axes: Axes, name: str) -> None:
     """Make the vertical axis logarithmic, as errors (in %) span a decade in training."""
-    axes.set(yscale="log", ylabel=f"{name} (%)")
+    axes.set(yscale="log", ylabel=f"{name} (%), log scale")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())

@@ -13,6 +13,7 @@ from PIL import Image
 from ttq_repro.data.load import load_data
 from ttq_repro.data.share import Share
 from ttq_repro.data.source import DataSource
+from ttq_repro.data.store import StoredSplit
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.config import compose_config
 
@@ -131,6 +132,23 @@ def test_processes_share_the_batches_of_one(augmentation: list[str], photographs
     assert torch.equal(own, images[1::2])
 
 
+def test_evaluation_reads_the_photographs_of_its_share_alone(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = load(photographs)
+    read: list[int] = []
+
+    def reading(split: StoredSplit, index: int) -> bytes:
+        read.append(index)
+        return own(split, index)
+
+    own = StoredSplit.__getitem__
+    monkeypatch.setattr(StoredSplit, "__getitem__", reading)
+    images, labels = next(iter(source.test_loader(Share(1, 2))))
+    assert read == list(range(1, len(labels), 2))
+    assert len(images) == len(read) > 0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_epoch_counts_that_is_set_after_the_iterator_is_made(
     photographs: Path, workers: int
@@ -208,7 +226,7 @@ def test_the_released_augmentation_is_a_choice(photographs: Path, tmp_path: Path
 
 
 def test_a_crop_larger_than_what_it_is_cut_from_is_named(photographs: Path) -> None:
-    with pytest.raises(UserError, match=r"^data\.augmentation.*NoneType"):
+    with pytest.raises(UserError, match=r"^data\.augmentation=None: stands for several options"):
         load(photographs, "data.augmentation=null")
     with pytest.raises(
         UserError, match=r"^data\.augmentation at data\.crop=40: 32 x 32 pixels are too small"

@@ -39,6 +39,33 @@ def test_without_a_compiler_a_network_runs_all_the_same() -> None:
     assert warning.startswith("compiling failed, the network runs uncompiled: ")
 
 
+def test_each_size_of_batch_keeps_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a resumed run would use another one than the run that was not interrupted.
+
+    That compiles for any size once it has seen two, with other loops and other roundings.
+    """
+    used: list[int] = []
+    graphs: list[fx.GraphModule] = []
+
+    def backend(graph: fx.GraphModule, *_: Any, **__: Any) -> Callable[..., Any]:
+        number = len(graphs)
+        graphs.append(graph)
+
+        def run(*inputs: Any) -> Any:
+            used.append(number)
+            return graph.forward(*inputs)
+
+        return run
+
+    monkeypatch.setattr(compilation, "lookup_backend", lambda _: backend)
+    torch.compiler.reset()
+    network = nn.Linear(2, 3)
+    Compilation(torch.device("cpu"), pytest.fail).apply(network)
+    for batch in (4, 3, 4):
+        network(torch.zeros(batch, 2))
+    assert used == [0, 1, 0]
+
+
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_library_that_a_killed_compiler_left_incomplete_is_compiled_again(
     ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

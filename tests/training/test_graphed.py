@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from tests.training import sharing
-from tests.training.sharing import BATCH, config_of
+from tests.training.sharing import BATCH, TRAIN, config_of
 from ttq_repro.cuda_graph import WARM_UP_CALLS
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
-from ttq_repro.training import fit, graphed
+from ttq_repro.training import compilation, fit, graphed
 from ttq_repro.training.compilation import Compilation
 from ttq_repro.training.fit import Fitted
 from ttq_repro.training.graphed import GraphedClassifier, classifier
@@ -115,6 +115,23 @@ def test_graphs_are_recorded_anew_where_an_epoch_changes_what_they_know(
     monkeypatch.setattr(graphed, "capture", capture)
     trained(method, tmp_path)
     assert recorded.count("_both_passes") == times
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_the_short_last_batch_is_not_worth_compiling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def backend(graph: fx.GraphModule, inputs: list[Any], **_: Any) -> Callable[..., Any]:
+        sizes.extend(len(one) for one in inputs if isinstance(one, Tensor) and one.dim() == 4)
+        return graph.forward
+
+    monkeypatch.setattr(compilation, "lookup_backend", lambda _: backend)
+    torch.compiler.reset()
+    assert trained("full_precision", tmp_path, compile=True).execution["compiled"]
+    assert BATCH in sizes
+    assert TRAIN % BATCH not in sizes
 
 
 def test_a_plain_run_is_neither_compiled_nor_replayed(

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from ttq_repro.data.statistics import ChannelStatistics, channel_statistics
 
+#: Into how many parts images are divided to be counted.
+PARTS = 100
+
 
 @dataclass(frozen=True)
 class ImageArrays:
@@ -58,8 +61,8 @@ class ImageArrays:
 
     def channel_statistics(self) -> ChannelStatistics:
         """The statistics of the training images."""
-        return channel_statistics(
-            np.stack(
-                [np.bincount(self.train_images[..., c].ravel(), minlength=256) for c in range(3)]
-            )
-        )
+        counts = np.zeros((3, 256), np.int64)
+        # In parts, as bincount makes eight bytes of each value.
+        for part in np.array_split(self.train_images, PARTS):
+            counts += [np.bincount(part[..., c].ravel(), minlength=256) for c in range(3)]
+        return channel_statistics(counts)

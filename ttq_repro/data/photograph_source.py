@@ -132,7 +132,9 @@ class TrainBatches(Dataset[Batch]):
         chosen = self._order[self.batches[batch]]
         random = self._random(epoch, VIEWS, batch)
         view = partial(self.augmentation, crop=self.crop, random=random)
-        return _batch(self.photographs, chosen, self.share, view, self.crop)
+        own = range(len(chosen))[self.share.of(len(chosen))]
+        images = _images(self.photographs, chosen, own, view, self.crop)
+        return images, torch.from_numpy(self.photographs.labels[chosen])
 
     def _random(self, epoch: int, *stream: int) -> np.random.Generator:
         # Not (seed, epoch, *stream): to numpy (1, 2) and (1, 2, 0) are the same seed.
@@ -154,17 +156,19 @@ class CenterBatches(Dataset[Batch]):
     def __getitem__(self, batch: int) -> Batch:
         stop = min((batch + 1) * TEST_BATCH, len(self.photographs))
         chosen = np.arange(batch * TEST_BATCH, stop)
-        return _batch(self.photographs, chosen, self.share, center_crop, self.crop)
+        own = chosen[self.share.of(len(chosen))]
+        images = _images(self.photographs, own, range(len(own)), center_crop, self.crop)
+        return images, torch.from_numpy(self.photographs.labels[chosen])
 
 
-def _batch(
+def _images(
     photographs: StoredSplit,
     chosen: np.ndarray,
-    share: Share,
+    own: range,
     view: Callable[[int, int], View],
     crop: int,
-) -> Batch:
-    own = range(len(chosen))[share.of(len(chosen))]
+) -> Tensor:
+    """The views of the photographs at the places ``own`` among the ``chosen`` ones."""
     images = torch.empty((len(own), crop, crop, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     places = iter(images)
     for number, index in enumerate(chosen):
@@ -174,7 +178,7 @@ def _batch(
             seen = view(photograph.height, photograph.width)
             if number in own:
                 next(places).copy_(_resize(_pixels(photograph), seen, crop))
-    return images, torch.from_numpy(photographs.labels[chosen])
+    return images
 
 
 def _pixels(photograph: Image.Image) -> Tensor:

@@ -178,11 +178,12 @@ def kmeans(values: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
         sizes = bounds.diff()
         moved = torch.where(sizes > 0, sums[bounds].diff() / sizes, centroids)
         empty = (sizes == 0).nonzero().squeeze(1)
-        distance = (values - moved.repeat_interleave(sizes)).abs()
-        farthest = distance.topk(min(len(empty), len(values)))
-        apart = farthest.indices[farthest.values > 0]
-        moved[empty[: len(apart)]] = values[apart]
-        moved = moved.sort().values
+        if len(empty):
+            distance = (values - moved.repeat_interleave(sizes)).abs()
+            farthest = distance.topk(min(len(empty), len(values)))
+            apart = farthest.indices[farthest.values > 0]
+            moved[empty[: len(apart)]] = values[apart]
+            moved = moved.sort().values
         if torch.equal(moved, centroids):
             break
         centroids = moved

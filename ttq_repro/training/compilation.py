@@ -56,7 +56,9 @@ class Compilation:
 
     def apply(self, network: nn.Module) -> None:
         """Have the network compiled at its first call; the keys of its state dict do not change."""
-        network.compile(backend=self._compile)
+        # Dynamo would use what it compiles for the short last batch of the first epoch for all
+        # batches after it. A resumed run, which begins without, could then round differently.
+        network.compile(backend=self._compile, dynamic=False)
 
     def _compile(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         inductor: Callable[..., Any] = lookup_backend("inductor")

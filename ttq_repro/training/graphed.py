@@ -36,8 +36,8 @@ class GraphedClassifier(Classifier):
     A step of a small network consists of hundreds of kernels of a few microseconds each, less than
     Python takes to launch them. The optimizer stays outside the graph, where Lightning and
     schedules can reach it; it needs only a few kernels for all parameters together. A batch of
-    another size, at the end of an epoch, is launched kernel by kernel. Evaluation is replayed as
-    well, and runs uncompiled.
+    another size, at the end of an epoch, is launched kernel by kernel and runs uncompiled, as it is
+    not worth a compilation of its own. Evaluation is replayed as well, and runs uncompiled.
 
     If a quantizer acts at the start of an epoch, graphs are recorded again after it, as a graph
     does not contain Python's branches. Code that waits for the GPU, for example to read the value
@@ -77,6 +77,10 @@ class GraphedClassifier(Classifier):
         if whole and self.graphed and self._passes is None:
             self._passes = self._recorded(self._both_passes, *batch)
         self._replayed = whole and self.graphed
+        if not whole:
+            self._train_count += len(batch[1])
+            inputs = self.normalized(batch[0])
+            return self.loss_of(inputs, self.network.forward(inputs), batch[1])
         if not self._replayed:
             return super().training_step(batch, number)
         assert self._passes is not None

@@ -137,8 +137,7 @@ class Classifier(pl.LightningModule):
                 "test_loss": self._total(self._test_loss).item() / len(self.correct),
                 "test_error": 1 - self.correct.float().mean().item(),
                 "learning_rate": self._learning_rate,
-            },
-            prog_bar=True,
+            }
         )
         if self._test_in_top5:
             hits = self._total(torch.cat(self._test_in_top5))

@@ -5,7 +5,7 @@
 VENV   ?= .venv
 PYTHON ?= python3
 # A stand-in data set has a short schedule of its own.
-BUDGET ?= $(if $(DATA),short,paper)
+BUDGET ?= $(if $(filter-out cifar10 ilsvrc12%,$(DATA)),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
@@ -13,12 +13,21 @@ FALSE := 0 no off false
 # The folder of results/ and outputs/; by default this checkout, whose recorded runs are not trained
 # again. Never taken from the environment, where other tools use that name.
 IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),'workspace="$(WORKSPACE)"')
-REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
+REPRODUCE = $(MISTYPED)$(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE) \
-	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]') \
+	$(if $(OVERRIDES),'overrides=[$(subst $(SPACE),$(COMMA),$(foreach one,$(OVERRIDES),"$(one)"))]')
+
+COMMA := ,
+SPACE := $(subst ,, )
+# A variable with a mistyped name would be ignored, and the run be another one, for hours.
+KNOWN := BUDGET SEEDS PRECISION DEVICES JOBS DATA DATA_DIR WORKSPACE DRY_RUN MEASURE DEPTHS METHODS \
+	CHANGES OVERRIDES AUTHORS_LOG VENV PYTHON CXX
+GIVEN := $(foreach word,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(word))))
+MISTYPED = $(if $(filter-out $(KNOWN),$(GIVEN)),$(error $(filter-out $(KNOWN),$(GIVEN)): no such variable; known are $(KNOWN)))
 
 ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figure1 figure2 figure3 \
 	figure4 figure5 figure6 ablations best-ternary authors-code)
@@ -71,9 +80,13 @@ readme: setup ## update the generated parts of README.md and docs/
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
+quickstart: BUDGET = smoke
+quickstart: DATA = digits
+quickstart: DATA_DIR =
+quickstart: DEPTHS = 20,32
+quickstart: METHODS = full_precision,ttq
 quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, no download
-	$(RUN) scripts/reproduce.py artifact=table1 budget=smoke dataset=digits \
-		'+only.depth=[20,32]' '+only.method=[full_precision,ttq]'
+	$(REPRODUCE) artifact=table1
 
 reproduce-table1: ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 reproduce-table2: ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)
@@ -94,15 +107,15 @@ $(ARTIFACTS): reproduce-%: setup
 	$(REPRODUCE) artifact=$(subst -,_,$*)
 
 reproduce-equality: setup ## fast training in bf16 against float32, over seeds (BUDGET=short SEEDS=3)
-	@# One after another, the second even if the first fails.
-	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; \
+	@# One after another, the second even if the first fails, but not if it is interrupted.
+	$(REPRODUCE) artifact=equality precision=bf16; bf16=$$?; [ $$bf16 -ne 130 ] || exit 130; \
 		$(REPRODUCE) artifact=equality precision=fp32 && exit $$bf16
 
 benchmark: setup ## training speed against a typical script, minutes (results/benchmarks)
-	$(RUN) scripts/benchmark.py
+	$(RUN) scripts/benchmark.py $(IN_WORKSPACE)
 
 benchmark-inference: setup ## inference speed of packed against float networks, 10 minutes (results/benchmarks)
-	$(RUN) scripts/benchmark_inference.py
+	$(RUN) scripts/benchmark_inference.py $(IN_WORKSPACE)
 
 sizes: setup ## bytes on disk by part, and operations, of every network (results/benchmarks)
-	$(RUN) scripts/sizes.py
+	$(RUN) scripts/sizes.py $(IN_WORKSPACE)

@@ -193,6 +193,11 @@ def test_what_cannot_be_asked_for_is_one_line(override: str, said: str, tmp_path
         ),
         ("+only.depth=[]", "only={'depth': []}: no cell of the artifact has all of these labels"),
         (
+            "+only.depth=[[20,32]]",
+            "only.depth=[20, 32]: the artifact has no such cell at this budget; known are 20, 32, "
+            "44, 56",
+        ),
+        (
             "+only.change=[t002]",
             "only.change: the cells have no such label; they have depth, method, title",
         ),
@@ -216,6 +221,13 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
         "make reproduce-table1 BUDGET=smoke DEPTHS=20 PRECISION=bf16 DATA=digits WORKSPACE=... "
         "METHODS=ttq"
     )
+
+
+def test_the_command_of_a_trial_has_its_overrides() -> None:
+    ask = compose_config("reproduce", ["precision=bf16", "+only.depth=[20]", "+only.method=[ttq]"])
+    ask["overrides"] = ["data.pad=0", "recipe.schedule.milestones=[5,6]"]
+    (command,) = commands(cells_of(ask, "paper"))
+    assert " OVERRIDES='data.pad=0 recipe.schedule.milestones=[5,6]' METHODS=ttq" in command
 
 
 @pytest.mark.parametrize("artifact", choices("artifact"))

@@ -51,6 +51,14 @@ def test_a_place_where_it_cannot_be_written_is_named(out: str, why: str, tmp_pat
     assert (tmp_path / "notes.txt").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("entity", 2024), ("project", 2024), ("project", None), ("project", "")]
+)
+def test_a_name_that_is_none(key: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{key}={value}: must (be text|not be empty)"):
+        dashboard(request(tmp_path, **{key: value}))
+
+
 def test_a_key_needs_an_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     with pytest.raises(UserError, match="entity=null"):

@@ -80,6 +80,12 @@ def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
         ({"DRY_RUN": "no", "MEASURE": "0"}, {"dry_run": False, "measure": False}),
         ({"DATA_DIR": "my data"}, {"data_dir": "my data"}),
         ({"AUTHORS_LOG": "their logs"}, {"authors_log": "their logs"}),
+        ({"DATA": "cifar10"}, {"dataset": "cifar10", "budget": "paper"}),
+        ({"DATA_DIR": "a=b c=d"}, {"data_dir": "a=b c=d"}),
+        (
+            {"OVERRIDES": "data.pad=0 recipe.schedule.milestones=[5,6]"},
+            {"overrides": ["data.pad=0", "recipe.schedule.milestones=[5,6]"]},
+        ),
     ],
 )
 def test_every_variable_is_an_override(
@@ -88,6 +94,29 @@ def test_every_variable_is_an_override(
     (call,) = asked("reproduce-figure3", **variables)
     config = compose_config("reproduce", call)
     assert {key: config[key] for key in overrides} == overrides
+
+
+def test_a_mistyped_variable_is_named() -> None:
+    """Ignored, it would cost hours: DEPTH=20 trains all depths."""
+    command = ["make", "-n", "reproduce-table1", "DEPTH=20", "SEEDS=2"]
+    path = {"PATH": os.environ["PATH"]}
+    told = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert "DEPTH: no such variable; known are BUDGET SEEDS" in told.stderr
+
+
+def test_the_quick_start_is_digits_whatever_the_environment_says() -> None:
+    told = subprocess.run(
+        ["make", "-n", "quickstart", "JOBS=2"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": "/images", "BUDGET": "paper"},
+        capture_output=True,
+        text=True,
+    )
+    call = shlex.split(told.stdout.partition("scripts/reproduce.py ")[2].replace("\\\n", " "))
+    config = compose_config("reproduce", call)
+    given = ("dataset", "budget", "data_dir", "jobs")
+    assert [config[key] for key in given] == ["digits", "smoke", None, 2]
 
 
 def test_float32_is_trained_even_if_bfloat16_failed(tmp_path: Path) -> None:

@@ -91,6 +91,19 @@ def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -
         raise ValueError(wanted)
 
 
+def check_text(argument: str, value: str) -> None:
+    """Refuse a value that is not text, or is empty.
+
+    Raises:
+        TypeError: the value is not text.
+        ValueError: the text is empty.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {value!r}")
+    if not value:
+        raise ValueError(f"{argument} must not be empty")
+
+
 def check_path(argument: str, value: str | os.PathLike[str]) -> None:
     """Refuse a value that is not a path, such as a number, a list, None or an empty string.
 

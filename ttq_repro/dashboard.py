@@ -9,7 +9,7 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from ttq_repro.checks import check_option, check_path
+from ttq_repro.checks import check_option, check_path, check_text
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT, write_out
 from ttq_repro.runs.config import Config
@@ -34,19 +34,22 @@ def dashboard(request: Config) -> None:
 
     Raises:
         UserError: ``out`` is not a path that ends in .json or cannot be written, the key is
-            malformed, or there is a key but no ``entity`` that owns the project.
+            malformed, ``entity`` or ``project`` is not a name, or there is a key but no ``entity``.
     """
     check_option("out", request["out"], check_path)
     path = Path(request["out"])
     if path.suffix != ".json":
         raise UserError(f"out={path}: must end in .json")
-    workspace = build(request["entity"] or "entity", request["project"])
+    entity, project = request["entity"], request["project"]
+    for key, value in (("entity", entity or "entity"), ("project", project)):
+        check_option(key, value, check_text)
+    workspace = build(entity or "entity", project)
     write_out(path, json.dumps(as_json(workspace), indent=1).encode())
     print(f"written to {path}")
     if not has_key(Workspace(ROOT)):
         print("not saved to the server: no API key; run `wandb login`")
         return
-    if request["entity"] is None:
+    if entity is None:
         raise UserError("entity=null: name the user or team that owns the project")
     print(f"saved: {workspace.save().url}")
 

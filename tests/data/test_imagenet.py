@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from scipy.io import loadmat, savemat
 
 from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
 from ttq_repro.data.imagenet import find_root, list_images
@@ -83,6 +84,19 @@ def test_a_label_that_is_no_class_is_named(photographs: Path, flat: dict[str, st
 def test_a_damaged_development_kit_is_named(photographs: Path, flat: dict[str, str]) -> None:
     write_devkit(photographs, [IDS[name] for name in flat.values()])
     (photographs / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"ILSVRC2012_devkit_t12/data: not a readable"):
+        list_images(photographs, 3)
+
+
+def test_a_flipped_bit_in_a_compressed_development_kit_is_named(
+    photographs: Path, flat: dict[str, str]
+) -> None:
+    write_devkit(photographs, [IDS[name] for name in flat.values()])
+    meta = photographs / "ILSVRC2012_devkit_t12" / "data" / "meta.mat"
+    savemat(meta, {"synsets": loadmat(meta)["synsets"]}, do_compression=True)
+    content = bytearray(meta.read_bytes())
+    content[-20] ^= 1
+    meta.write_bytes(content)
     with pytest.raises(DataError, match=r"ILSVRC2012_devkit_t12/data: not a readable"):
         list_images(photographs, 3)
 

@@ -167,10 +167,14 @@ def test_a_damaged_record_is_planned_and_trained_again(
     first = execute(run)
     workspace.lock(run).write_bytes(b"\xff not a lock's content")
     truncate(workspace.record(run), chance)
+    damaged = workspace.record(run).read_bytes()
     assert [planned.done for planned in make_plan([run], workspace).runs] == [False]
     said: list[str] = []
     assert execute(run, say=said.append).weights_sha256 == first.weights_sha256
     assert any("seed1.json: not a readable record" in line for line in said)
+    kept = workspace.record(run).with_name("seed1.unreadable")
+    assert kept.read_bytes() == damaged, "it may be sound, but of a later version"
+    assert any(str(kept) in line for line in said)
 
 
 def test_damaged_weights_of_a_parent_are_refused(tiny_run: MakeRun, chance: random.Random) -> None:

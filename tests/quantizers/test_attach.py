@@ -53,7 +53,7 @@ def test_first_and_last(policy: FirstLast | None, chosen: list[str]) -> None:
     assert (reasons["0"] == "first layer") == ("0" not in chosen)
     assert (reasons["3"] == "last layer") == ("3" not in chosen)
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith("parametr"):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             values = len(module.weight.unique())
             assert (values <= 3) == (name in chosen), name
 
@@ -189,6 +189,21 @@ def test_a_factory_of_something_else() -> None:
     model = network()
     with pytest.raises(TypeError, match=r"^the factory made a ReLU, not a quantizer$"):
         quantize_(model, nn.ReLU)  # type: ignore[arg-type]
+    assert not quantized_layers(model)
+
+
+def test_a_factory_that_changes_its_mind() -> None:
+    model, made = network(), iter([TTQ(), nn.ReLU()])
+    with pytest.raises(TypeError, match=r"^the factory made a ReLU, not a quantizer$"):
+        quantize_(model, lambda: next(made))  # type: ignore[arg-type, return-value]
+    assert not quantized_layers(model)
+
+
+def test_a_factory_of_a_single_quantizer() -> None:
+    """Its scales would be those of all layers."""
+    model, one = network(), TTQ()
+    with pytest.raises(ValueError, match=r"^the factory made the same quantizer twice"):
+        quantize_(model, lambda: one)
     assert not quantized_layers(model)
 
 

@@ -120,6 +120,12 @@ def test_an_option_without_a_default_is_added_and_named_among_the_known() -> Non
         ("train_parent=1", "train_parent=1: must be true or false, got 1"),
         ("logger.csv=null", "logger.csv=None: must be true or false, got None"),
         ("data.pad=x", "data.pad=x: must be a number, got 'x'"),
+        ("recipe.epochs=null", "recipe.epochs=None: must be a number, got None"),
+        ("data.images.train=null", "data.images.train=None: must be a number, got None"),
+        (
+            "data.images=5",
+            "data.images=5: stands for several options, data.images.train, data.images.val",
+        ),
         ("trainer.workers=x", "trainer.workers=x: must be a number, got 'x'"),
         ("recipe.epochs=true", "recipe.epochs=True: must be a number, got True"),
         ("recipe.optimizer.lr=fast", "recipe.optimizer.lr=fast: must be a number, got 'fast'"),

@@ -154,6 +154,19 @@ class Deep(Mine):
         self.insert(0, nn.MaxPool2d(64))
 
 
+class Flat(Mine):
+    """A network that normalizes vectors where it has images."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.insert(0, nn.BatchNorm1d(3))
+
+
+def not_a_module(num_classes: int) -> list[int]:
+    """No network at all."""
+    return [num_classes]
+
+
 def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
     mine = ["model.name=mine", f"model._target_={__name__}.Mine", "~model.depth"]
     record = execute(tiny_run(*mine, "~model.preactivation", "quantizer=ttq"))
@@ -166,6 +179,8 @@ def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
     [
         ("Features", "for one image it returns an output of shape (1, 4), not (1, 10)"),
         ("Deep", "it cannot take images of 32 x 32: "),
+        ("Flat", "it cannot take images of 32 x 32: ValueError: expected 2D or 3D input"),
+        ("not_a_module", "a list is no torch.nn.Module"),
     ],
 )
 def test_a_model_that_does_not_suit_its_images_is_named(

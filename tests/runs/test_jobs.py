@@ -14,7 +14,7 @@ import torch
 from tests.conftest import TINY
 from tests.processes import children, script, started, wait_for, wait_for_file
 from tests.records import results
-from ttq_repro.errors import DataError, TrainingError
+from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.runs import jobs as module
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.jobs import train_all
@@ -98,6 +98,18 @@ def test_a_failed_run_leaves_its_memory_to_the_next(
     monkeypatch.setattr(module, "execute", train)
     assert len(train_all([tiny_run("quantizer=twn"), tiny_run("quantizer=ttq")])) == 2
     assert len(held) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_bad_option_is_named_before_the_first_run(
+    jobs: int, tiny_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A parent may train for hours before its child is looked at."""
+    child = tiny_run("quantizer=ttq", "parent=auto", "quantizer.tie=foo")
+    assert child.parent is not None
+    with pytest.raises(UserError, match="tie must be one of"):
+        train_all([child.parent, child], jobs)
+    assert "run 1 of 2" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

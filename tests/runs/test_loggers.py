@@ -200,9 +200,40 @@ def test_online_needs_a_key_before_anything_is_trained(
         execute(tiny_run("logger.wandb=online"))
 
 
-def test_an_option_that_wandb_refuses_is_one_line(tiny_run: Callable[..., Run]) -> None:
-    with pytest.raises(UserError, match=r"^logger: Invalid project name 'a/b'"):
-        execute(tiny_run("logger.wandb=offline", "logger.project=a/b"))
+@pytest.mark.parametrize(
+    ("project", "said"),
+    [
+        ("a/b", ": Invalid project name 'a/b'"),
+        ("2024", ", or WANDB_... in the environment: project: Input should be a valid string"),
+    ],
+)
+def test_an_option_that_wandb_refuses_is_one_line(
+    project: str, said: str, tiny_run: Callable[..., Run]
+) -> None:
+    with pytest.raises(UserError, match=rf"^logger{said}") as refused:
+        execute(tiny_run("logger.wandb=offline", f"logger.project={project}"))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_setting_in_the_environment_that_wandb_refuses_is_one_line(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "off")
+    with pytest.raises(UserError, match=r"^logger, or WANDB_... in the environment: mode: Input"):
+        execute(tiny_run("logger.wandb=offline"))
+
+
+def test_long_options_are_cut_to_what_wandb_takes_as_a_tag(tiny_run: Callable[..., Run]) -> None:
+    drops = "[5,10,15,20,25,30,35,40,45,50,55,60,65,70,75,80]"
+    run = tiny_run("recipe=smoke", "recipe.epochs=1", "logger.wandb=offline")
+    long = tiny_run(
+        "recipe=paper", "recipe.epochs=1", f"recipe.schedule.milestones={drops}",
+        "logger.wandb=offline",
+    )  # fmt: skip
+    assert max(map(len, run.options), default=0) <= 64 < max(map(len, long.options))
+    said: list[str] = []
+    execute(long, say=said.append)
+    assert len(history_of(read_back(folder_offered(said)))) == 1
 
 
 def test_a_run_that_failed_is_one_in_wandb_too(

@@ -115,7 +115,9 @@ def test_without_a_parent_there_is_no_teacher(tiny_run: MakeRun) -> None:
         ("{weight: 1.5, temperature: 4}", r"weight must lie in \(0, 1\], got 1\.5"),
         ("{weight: 0.5, temperature: 0}", "temperature must be above 0, got 0"),
         ("{weight: 0.5}", "temperature"),
-        ("{weight: much, temperature: 4}", "str"),
+        ("{weight: much, temperature: 4}", "weight must be a number, got 'much'"),
+        ("{weight: 0.5, temperature: inf}", "temperature must be finite, got inf"),
+        ("{weight: true, temperature: 4}", "weight must be a number, got True"),
     ],
 )
 def test_bad_options_are_named(given: str, said: str, tiny_run: MakeRun) -> None:

@@ -75,6 +75,13 @@ def test_a_warm_up_goes_without_drops() -> None:
         recipe("recipe=paper_warm_up", "recipe.schedule.milestones=50")
 
 
+@pytest.mark.parametrize("epoch", ["80.5", "-5", "abc", "0"])
+def test_a_drop_that_is_at_no_epoch(epoch: str) -> None:
+    """The schedule would never come to it."""
+    with pytest.raises(UserError, match=r"^recipe\.schedule\.milestones=.*: must be a whole num"):
+        recipe("recipe=paper", f"recipe.schedule.milestones=[82,123,{epoch}]")
+
+
 def test_the_parents_schedule_is_that_of_he_et_al() -> None:
     values = [round(rate, 6) for rate in rates(recipe("recipe=paper"), 2)]
     assert values == [0.1] * 82 + [0.01] * 41 + [0.001] * 41

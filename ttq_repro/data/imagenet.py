@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from pathlib import Path
 
 from ttq_repro.data.folder import class_folders, images_in, is_image, list_split, visible
@@ -149,5 +150,9 @@ def _devkit_truth(truth: Path, meta: Path) -> dict[str, str]:
         return {
             f"ILSVRC2012_val_{number:08d}": names[int(line)] for number, line in enumerate(lines, 1)
         }
-    except (OSError, ValueError, KeyError, IndexError, MatReadError) as error:
+    except (
+        # The last two: of damaged compressed files, and of files of MATLAB 7.3.
+        *(OSError, ValueError, KeyError, IndexError, MatReadError),
+        *(zlib.error, NotImplementedError),
+    ) as error:
         raise DataError(f"{truth.parent}: not a readable development kit ({error})") from None

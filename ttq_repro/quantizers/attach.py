@@ -102,9 +102,9 @@ def quantize_(
         The decision about every convolution and linear layer, in the order of the model.
 
     Raises:
-        ValueError: the policy chooses no layer, or one layer twice; or a chosen layer is already
-            quantized, or its weight is not a parameter of the layer, not initialized, empty or not
-            finite.
+        ValueError: the policy chooses no layer, or one layer twice; or the factory makes one
+            quantizer twice; or a chosen layer is already quantized, or its weight is not a
+            parameter of the layer, not initialized, empty or not finite.
         TypeError: a module is not a convolution or linear layer, a weight is not floating point,
             or the factory is a quantizer or does not make quantizers.
     """
@@ -134,8 +134,11 @@ def quantize_(
             f"every layer needs a quantizer of its own: pass {kind} or lambda: {kind}(...)"
         )
     quantizers = [factory() for _ in chosen]
-    if not isinstance(quantizers[0], Quantizer):
-        raise TypeError(f"the factory made a {type(quantizers[0]).__name__}, not a quantizer")
+    for quantizer in quantizers:
+        if not isinstance(quantizer, Quantizer):
+            raise TypeError(f"the factory made a {type(quantizer).__name__}, not a quantizer")
+    if len(set(quantizers)) < len(quantizers):
+        raise ValueError("the factory made the same quantizer twice; every layer needs its own")
     originals = {one.module: _weight(one.module).detach().clone() for one in chosen}
     try:
         for decision, quantizer in zip(chosen, quantizers, strict=True):

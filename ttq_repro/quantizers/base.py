@@ -29,9 +29,9 @@ class Quantizer(nn.Module):
         """The code (level index) of every weight in evaluation; None if evaluation uses floats.
 
         Shape of ``latent``; int8, or int16 for methods with codes beyond ±127 (DoReFa at 8 bits,
-        Deep Compression). Code 0 always means a weight of zero, and no other code does; the codes
-        of the lower levels are negative, those of the upper ones positive. Methods of at most three
-        levels use only -1, 0 and 1.
+        Deep Compression). Code 0 always means a weight of zero. The codes of negative levels are
+        negative, those of positive ones positive; a level that becomes zero keeps its code. Methods
+        of at most three levels use only -1, 0 and 1.
         """
         return None
 

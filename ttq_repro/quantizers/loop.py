@@ -48,9 +48,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimizer, each with its learning rate and weight decay.
 
-    Weight decay applies to the weights, latent or float, of the layers in ``decayed``, and to the
-    parameters that :meth:`Quantizer.decayed` lists: TTQ's scales decay; LSQ's step, SEQ's ranges,
-    batch norm and biases do not.
+    Weight decay applies to the weights, latent or float, of the layers in ``decayed``, and to those
+    parameters of their quantizers that :meth:`Quantizer.decayed` lists: TTQ's scales decay; LSQ's
+    step, SEQ's ranges, batch norm and biases do not.
 
     Each group learns at ``lr`` times a factor, which is 1 except for BinaryConnect and
     TernaryConnect with ``rate_scaling``. The factor is meant for the gradient alone: weight decay
@@ -58,7 +58,7 @@ def parameter_groups(
     Adam, which normalizes L2 together with the gradient).
 
     Args:
-        decayed: the classes of layers whose weights decay.
+        decayed: the classes of layers that decay.
     """
     layers = {layer.module: layer for layer in quantized_layers(network)}
     decays: set[nn.Parameter] = set()

@@ -31,7 +31,7 @@ def smallest(weight: Tensor, count: int) -> Tensor:
 
     A threshold alone cannot guarantee the number: weights of equal magnitude (in bfloat16 there are
     many) all fall on the same side. Here the threshold is the ``count``-th smallest magnitude, and
-    of the weights that equal it the first ones in memory order are taken. No shape depends on
+    of the weights that equal it the first ones in row-major order are taken. No shape depends on
     values, so that this compiles into one graph. Unlike a sort, it takes linear time.
 
     Args:

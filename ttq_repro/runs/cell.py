@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def _selected(chosen: list[Cell]) -> str:
 
 def _command(cell: Cell, seeds: int) -> str:
     """The command that trains the cells of an artifact that agree in all but a selector."""
-    config = cell.run.config
+    config, overrides = cell.run.config, " ".join(cell.request["overrides"])
     variables = {
         "BUDGET": cell.budget,
         "DEPTHS": cell.labels.get("depth"),
@@ -85,6 +86,7 @@ def _command(cell: Cell, seeds: int) -> str:
         "DATA": cell.request["dataset"],
         "SEEDS": seeds if seeds > 1 else None,
         "DATA_DIR": None if config["data"]["root"] is None else "...",
+        "OVERRIDES": shlex.quote(overrides) if overrides else None,
         "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
     }
     artifact = cell.request["artifact"]["name"].replace("_", "-")
@@ -159,11 +161,11 @@ def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
                 f"only.{label}: the cells have no such label; they have {', '.join(labels)}"
             )
         wanted = values if isinstance(values, list) else [values]
-        known = {entry[label] for entry in entries if label in entry}
+        known = [entry[label] for entry in entries if label in entry]
         if unknown := [value for value in wanted if value not in known]:
             raise UserError(
                 f"only.{label}={unknown[0]}: the artifact has no such cell at this budget; "
-                f"known are {', '.join(sorted(map(str, known)))}"
+                f"known are {', '.join(sorted(set(map(str, known))))}"
             )
         entries = [entry for entry in entries if entry.get(label) in wanted]
     if not entries:

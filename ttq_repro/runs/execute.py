@@ -119,6 +119,11 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
             f"replaces its record ({100 * replaced[-1]['final']:.2f}% test error in the final "
             "epoch), and the new numbers may differ"
         )
+    elif workspace.record(run).is_file():
+        # It is not only damage that makes a record unreadable, but also another version's schema.
+        aside = workspace.record(run).with_suffix(".unreadable")
+        workspace.record(run).replace(aside)
+        warn(f"{run.name}: its unreadable record is kept as {aside}")
     say(
         f"{run.name}: {counted(run.epochs, 'epoch')} on {data.name} ({data.source})"
         + (", resuming from its checkpoint" if checkpoint.is_file() else "")

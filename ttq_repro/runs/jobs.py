@@ -13,6 +13,7 @@ from functools import partial
 import torch
 
 from ttq_repro.errors import TrainingError, UserError, headline
+from ttq_repro.runs.check import check_run
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -33,8 +34,11 @@ def train_all(runs: Sequence[Run], jobs: int = 1) -> dict[str, str]:
         process was lost, or its parent failed.
 
     Raises:
-        UserError: something that the user has to fix before any run can continue.
+        UserError: something that the user has to fix before any run can continue. Options are
+            checked before the first run starts.
     """
+    for run in {run.identity: run for run in runs}.values():
+        check_run(run)
     return _one_by_one(runs) if jobs == 1 else _side_by_side(runs, jobs)
 
 

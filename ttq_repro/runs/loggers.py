@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from pydantic_core import ValidationError
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from ttq_repro.errors import UserError, headline
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.wandb_run import finishing, link_trained, start, wandb_id
 from ttq_repro.runs.workspace import Workspace
+
+#: The most characters of a tag that wandb accepts.
+LONGEST_TAG = 64
 
 
 @contextmanager
@@ -27,7 +31,8 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     wandb folder; both start with the earlier epochs.
 
     Raises:
-        UserError: wandb refuses an option, such as the name of the project.
+        UserError: wandb refuses an option, such as the name of the project, or a setting in the
+            environment.
     """
     folder = workspace.scratch(run)
     config = run.config["logger"]
@@ -38,6 +43,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
+    tags = [run.dataset, run.model, run.quantizer, run.config["recipe"]["name"], *run.options]
     # Started here rather than by the logger, which passes an option that wandb warns about.
     start_in = partial(
         start,
@@ -47,7 +53,7 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
         dir=folder,
         group=config["group"] or run.identity,
         name=run.label,
-        tags=[run.dataset, run.model, run.quantizer, run.config["recipe"]["name"], *run.options],
+        tags=[tag[:LONGEST_TAG] for tag in tags],
         config=run.public_config,
         resume="allow",
     )
@@ -55,6 +61,9 @@ def loggers(run: Run, workspace: Workspace, say: Callable[[str], Any]) -> Iterat
         wandb_run = start_in(mode=config["wandb"])
     except wandb.errors.UsageError as error:
         raise UserError(f"logger: {headline(error)}") from None
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"logger, or WANDB_... in the environment: {told}") from None
     except wandb.errors.CommError as error:
         say(f"warning: logger.wandb={config['wandb']}: {headline(error)}; logged offline instead")
         wandb_run = start_in(mode="offline")

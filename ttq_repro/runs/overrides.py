@@ -21,6 +21,8 @@ WORDS_TOO = {"trainer.progress"}
 #: Options that have no default, and nodes whose options are checked where they are read.
 WITHOUT_DEFAULT = {"data.held_out"}
 CHECKED_ELSEWHERE = {"recipe", "only"}
+#: Nodes that may be null, or whose options may: they are checked by the class that takes them.
+NULL_TOO = {"distillation", "quantizer"}
 
 
 def check_keys(value: Any, usual: Any, key: str = "") -> None:
@@ -51,8 +53,8 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
     """Compare the types in a config, or in its node ``key``, with those without overrides.
 
     Raises:
-        UserError: a boolean or a number was replaced by something else. `no` is a string, and every
-            string is true.
+        UserError: a boolean, a number or a node was replaced by something else. `no` is a string,
+            and every string is true.
     """
     if isinstance(value, list) and isinstance(usual, list):
         value, usual = dict(enumerate(value)), dict(enumerate(usual))
@@ -63,8 +65,12 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
     elif isinstance(usual, bool):
         if key not in WORDS_TOO:
             check_option(key, value, check_flag)
-    elif isinstance(usual, int | float) and value is not None:
-        check_option(key, value, check_number)
+    elif isinstance(usual, int | float):
+        if value is not None or key.partition(".")[0] not in NULL_TOO:
+            check_option(key, value, check_number)
+    elif isinstance(usual, dict) and key.partition(".")[0] not in CHECKED_ELSEWHERE | NULL_TOO:
+        known = ", ".join(_path(key, name) for name in usual)
+        raise UserError(f"{key}={value}: stands for several options, {known}")
 
 
 def _path(key: str, name: Any) -> str:

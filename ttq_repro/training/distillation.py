@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttq_repro.checks import check_number
+
 
 class Distillation:
     r"""A loss that learns from a trained network's logits as well as from the labels.
@@ -26,10 +28,13 @@ class Distillation:
         temperature: T, above 0.
 
     Raises:
-        ValueError: weight or temperature is out of range.
+        TypeError: weight or temperature is not a number.
+        ValueError: one of them is out of range.
     """
 
     def __init__(self, teacher: nn.Module, *, weight: float, temperature: float) -> None:
+        check_number("weight", weight)
+        check_number("temperature", temperature)
         if not 0 < weight <= 1:
             raise ValueError(f"weight must lie in (0, 1], got {weight}")
         if not temperature > 0:

@@ -18,11 +18,14 @@ def build_network(config: dict[str, Any], parent: dict[str, torch.Tensor] | None
     """The float network of a run, with its parent's weights if it has one.
 
     Raises:
-        UserError: there is no such network, or the weights belong to another one.
+        UserError: there is no such network, it is no ``nn.Module``, or the weights belong to
+            another one.
     """
     torch.manual_seed(config["seed"])
     classes = config["data"]["num_classes"]
     network = instantiated("model", _named(config["model"]), num_classes=classes)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model: a {type(network).__name__} is no torch.nn.Module")
     if parent is not None:
         try:
             network.load_state_dict(parent)

@@ -50,6 +50,8 @@ class Recipe:
         if self.schedule["_target_"] == DROPS:
             drops = self.schedule["milestones"]
             check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
+            for epoch in drops:
+                check_option("recipe.schedule.milestones", epoch, check_whole, 1)
         if self.schedule["_target_"] == ONE_CYCLE:
             _check_rate("recipe.schedule.max_lr", self.schedule["max_lr"])
         check_option("recipe.decay", self.decay, check_choice, DECAYED)

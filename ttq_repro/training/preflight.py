@@ -81,8 +81,8 @@ def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> Non
     training = network.training
     try:
         logits = network.eval()(torch.zeros(1, 3, height, width))
-    except RuntimeError as error:
-        told = headline(error)
+    except Exception as error:  # The class may be the user's.
+        told = headline(error, with_class=not isinstance(error, RuntimeError))
         raise UserError(f"model: it cannot take images of {height} x {width}: {told}") from None
     finally:
         network.train(training)

@@ -34,11 +34,18 @@ class Table:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Table:
-        """Read the files of :meth:`write`; a CSV file alone has neither caption nor note."""
-        with (folder / f"{name}.csv").open(newline="") as stream:
-            header, *rows = csv.reader(stream)
+        """Read the files of :meth:`write`; a CSV file alone has neither caption nor note.
+
+        Raises:
+            ValueError: they are not the files of a table; the message names them.
+        """
         path = folder / f"{name}.md"
-        text = path.read_text() if path.is_file() else ""
+        try:
+            with (folder / f"{name}.csv").open(newline="") as stream:
+                header, *rows = csv.reader(stream)
+            text = path.read_text() if path.is_file() else ""
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{folder / name}: not a table ({error})") from None
         caption, note = text.partition("\n| ")[0], text.rpartition("|\n")[2]
         return cls(caption.strip(), header, rows, note.strip())
 

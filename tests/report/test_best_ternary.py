@@ -8,7 +8,6 @@ from tests.cells import cells, put
 from tests.report.plain_records import trained
 from ttq_repro.report.best_ternary import best_ternary
 from ttq_repro.runs.cell import Cell
-from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace
 
 CHOSEN = "twn_distilled"
@@ -32,7 +31,7 @@ def test_what_is_chosen_on_images_held_out_is_tested(workspace: Workspace) -> No
         for method, error in zip(("full_precision", "control", CHOSEN), errors, strict=True):
             cell = place["test", method]
             put(workspace, cell, trained(cell, seed, error))
-    table = best_ternary(planned, workspace, CHOSEN)
+    table = best_ternary(planned, workspace)
     rows = {row[0]: row[2:] for row in table.rows}
     assert len(rows) == 14
     assert rows["full precision"] == ["10.00 (n=1)", "10.50 ± 0.10 (n=3)", "-", "-"]
@@ -47,11 +46,9 @@ def test_what_is_chosen_on_images_held_out_is_tested(workspace: Workspace) -> No
     assert rows["SEQ"] == ["9.50 (n=1)", "-", "-", "-"]
     assert rows["TTQ"] == ["not run", "-", "-", "-"]
     assert "does not have the lowest" not in table.note
-    note = best_ternary(planned, workspace, "seq").note
-    assert (
-        "`artifact.options.chosen=seq` does not have the lowest held-out error; `twn_distilled` has"
-        in note
-    )
+    put(workspace, place["selection", "ttq"], trained(place["selection", "ttq"], 1, 0.08))
+    note = best_ternary(planned, workspace).note
+    assert f"- `{CHOSEN}` is tested, but does not have the lowest held-out error; `ttq` has" in note
 
 
 @pytest.mark.parametrize("on_gpu", COMPARED)
@@ -63,7 +60,7 @@ def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], workspace: Works
         kind = "CUDA" if (stage, method) == on_gpu else "CPU"
         cell = place[stage, method]
         put(workspace, cell, trained(cell, 1, provenance={"accelerator": f"{kind}Accelerator"}))
-    rows = {row[0]: row for row in best_ternary(planned, workspace, CHOSEN).rows}
+    rows = {row[0]: row for row in best_ternary(planned, workspace).rows}
     assert rows["TWN, distilled (chosen)"][1].endswith(", CPU and GPU")
     assert "GPU" not in rows["SEQ"][1]
 
@@ -72,9 +69,9 @@ def test_nothing_is_chosen_before_it_was_compared(workspace: Workspace) -> None:
     planned = cells("best_ternary")
     place = by_place(planned)
     put(workspace, place["test", CHOSEN], trained(place["test", CHOSEN], 1))
-    table = best_ternary(planned, workspace, CHOSEN)
+    table = best_ternary(planned, workspace)
     assert "TWN, distilled" in [row[0] for row in table.rows]
-    assert "no method has been chosen by its held-out error yet; `artifact" in table.note
+    assert f"- `{CHOSEN}` is tested, but has not been chosen by its held-out error" in table.note
 
 
 def test_one_seed_has_no_interval(workspace: Workspace) -> None:
@@ -82,7 +79,7 @@ def test_one_seed_has_no_interval(workspace: Workspace) -> None:
     place = by_place(planned)
     for method, error in (("full_precision", 0.1), (CHOSEN, 0.09)):
         put(workspace, place["test", method], trained(place["test", method], 1, error))
-    rows = {row[0]: row[2:] for row in best_ternary(planned, workspace, CHOSEN).rows}
+    rows = {row[0]: row[2:] for row in best_ternary(planned, workspace).rows}
     assert rows["TWN, distilled"][2] == "-1.00 (n=1)"
 
 
@@ -90,12 +87,12 @@ def test_a_method_asked_for_alone_is_compared_with_nothing(workspace: Workspace)
     planned = [cell for cell in cells("best_ternary") if cell.labels["method"] == CHOSEN]
     cell = by_place(planned)["test", CHOSEN]
     put(workspace, cell, trained(cell, 1, 0.09))
-    (row,) = best_ternary(planned, workspace, CHOSEN).rows
+    (row,) = best_ternary(planned, workspace).rows
     assert row[2:] == ["not run", "9.00 (n=1)", "-", "-"]
 
 
 def test_without_records_nothing_is_made_up(workspace: Workspace) -> None:
-    text = best_ternary(cells("best_ternary"), workspace, CHOSEN).markdown()
+    text = best_ternary(cells("best_ternary"), workspace).markdown()
     assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
     assert text.count("not run") == 13 + 3 + 1, "held out, tested, and the command"
 
@@ -104,14 +101,13 @@ def test_caveats_name_the_stage_of_a_run(workspace: Workspace) -> None:
     planned = cells("best_ternary")
     cell = by_place(planned)["selection", CHOSEN]
     put(workspace, cell, trained(cell, 1, provenance={"dirty": True}))
-    note = best_ternary(planned, workspace, CHOSEN).note
+    note = best_ternary(planned, workspace).note
     assert f"- TWN, distilled, selection, seed 1 ({cell.setting}): trained from a" in note
 
 
-def test_what_is_tested_is_what_is_chosen() -> None:
-    artifact = compose_config("reproduce", ["artifact=best_ternary"])["artifact"]
-    tested = [cell["method"] for cell in artifact["cells"] if cell["stage"] == "test"]
-    assert tested == ["full_precision", artifact["options"]["chosen"], "control"]
+def test_one_method_is_tested() -> None:
+    tested = [method for stage, method in by_place(cells("best_ternary")) if stage == "test"]
+    assert tested == ["full_precision", CHOSEN, "control"]
 
 
 def test_the_control_differs_from_what_is_chosen_in_its_quantizer_alone() -> None:

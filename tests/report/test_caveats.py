@@ -73,3 +73,20 @@ def test_a_run_in_place_of_another() -> None:
         LEAD.format(1) + "trained from a checkout with uncommitted changes; replaces earlier runs "
         "of this seed whose weights were lost (error: 8.00 and 8.12)"
     ]
+
+
+def test_runs_that_saw_other_images_than_those_beside_them() -> None:
+    parent = {"identity": "parent-1", "weights_sha256": "p"}
+    before, after = ({"finished": f"2026-11-{day}T08:00:00+00:00"} for day in (28, 29))
+    first, second = ({"parent": parent, "provenance": when} for when in (before, after))
+    assert of(first, second) == [
+        LEAD.format(2) + "saw the images in another order and other crops than the parent did; "
+        "earlier runs, until 28 November 2026, saw the same"
+    ]
+    assert of(first, first) == of(second, second) == []
+    assert of(first, {"provenance": after}) == [], "it has no parent"
+
+
+def test_all_processes_that_trained_a_run_count() -> None:
+    (line,) = of({"provenance": {"dirty": False, "earlier": [{"dirty": True}]}})
+    assert "uncommitted changes" in line

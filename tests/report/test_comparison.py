@@ -152,3 +152,19 @@ def test_what_is_to_be_known_of_a_run_stands_below(workspace: Workspace) -> None
 def test_digits_never_pass_for_a_result(workspace: Workspace) -> None:
     text = comparison(compared("smoke", "dataset=digits"), workspace).markdown()
     assert "Not the paper's numbers" in text
+
+
+def test_differences_of_fewer_seeds_name_the_errors_they_start_from(workspace: Workspace) -> None:
+    planned = parent, control, ttq = compared()
+    for seed, error in ((1, 0.1), (2, 0.12), (3, 0.08)):
+        put(workspace, parent, trained(parent, seed, error, weights_sha256="p"))
+    for seed in (1, 2):
+        put(workspace, ttq, child(ttq, seed, 0.11))
+    put(workspace, control, child(control, 2, 0.09))
+    notes = comparison(planned, workspace).note.splitlines()
+    name = f"- full precision (the parent) ({parent.setting}), from which others differ"
+    assert notes[0] == f"{name} seed by seed: 10.00 (seed 1), 12.00 (seed 2)"
+    for cell in (control, ttq):
+        for seed in (1, 2, 3):
+            put(workspace, cell, child(cell, seed, 0.11))
+    assert comparison(planned, workspace).note == "", "the mean shown is what they differ from"

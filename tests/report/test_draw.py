@@ -77,3 +77,16 @@ def test_what_overrides_make_other_runs_of_is_not_drawn_as_the_result(
     record(identity=asked.identity, config=asked.config).write(path)
     drawn = draw(changed, workspace)
     assert drawn.endswith(f"written to {tmp_path / home}")
+
+
+def test_another_config_of_the_papers_data_is_not_drawn_as_the_result(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Both are ILSVRC12, and would have the same files."""
+    for dataset, home in (("ilsvrc12", "results"), ("ilsvrc12_authors_code", "outputs")):
+        request = compose_config(
+            "reproduce", ["artifact=table4", f"dataset={dataset}", f"workspace={tmp_path}"]
+        )
+        (cell,) = cells_of(request, "paper")
+        put(workspace, cell, alexnet(cell))
+        assert draw(request, workspace).endswith(f"written to {tmp_path / home}")

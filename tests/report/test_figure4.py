@@ -35,7 +35,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(
     planned = cells("figure4", "paper")
     put(workspace, planned[3], trained(planned[3], 1))
     text = figure4(planned, workspace, str(tmp_path)).markdown()
-    assert "stretched to the length of our schedule" in text
+    assert "drawn over the width of our schedule" in text
     released = ReleasedLog.read(tmp_path, log.name)
     axes = plot([CellRecords(planned[3], {1: trained(planned[3], 1)})], released).axes
     for panel, final in zip(axes, (57.9, 47.9), strict=True):
@@ -44,7 +44,7 @@ def test_the_released_log_lies_beside_results_on_ilsvrc12(
         assert theirs.get_xdata()[-1] == 80
     stand_in = cells("figure4", "short", "dataset=imagenette")
     put(workspace, stand_in[3], trained(stand_in[3], 1))
-    assert "stretched" not in figure4(stand_in, workspace, str(tmp_path)).markdown()
+    assert "drawn over" not in figure4(stand_in, workspace, str(tmp_path)).markdown()
 
 
 def test_a_stand_in_says_so(workspace: Workspace) -> None:

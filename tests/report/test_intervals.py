@@ -9,6 +9,7 @@ import pytest
 
 from ttq_repro.report.intervals import (
     difference_of_groups,
+    level_over_seeds,
     over_seeds,
     over_seeds_and_images,
 )
@@ -59,6 +60,26 @@ def test_the_interval_of_two_groups_covers_the_truth() -> None:
         assert interval is not None
         covered += interval[0] <= 0 <= interval[1]
     assert covered / 800 > 0.95 - 2 * math.sqrt(0.95 * 0.05 / 800)
+
+
+def test_a_level_of_seeds_that_agree_by_chance_is_not_certain() -> None:
+    """As above, and one seed that fails on other images alone changes nothing by itself."""
+    seeds = np.zeros((2, 1000))
+    seeds[0, :20] = seeds[1, 500:520] = 1
+    estimate = level_over_seeds(seeds)
+    half_width = 12.7062 * math.sqrt(20 / 1000**2 / 2)
+    assert (estimate.value, estimate.count) == (0.02, 2)
+    assert estimate.interval == pytest.approx((0.02 - half_width, 0.02 + half_width), rel=1e-4)
+    assert level_over_seeds(seeds[:1]).interval is None
+
+
+def test_a_level_of_seeds_that_differ_is_students() -> None:
+    seeds = np.zeros((3, 100))
+    for seed, wrong in enumerate((8, 9, 40)):
+        seeds[seed, :wrong] = 100
+    level, students = level_over_seeds(seeds), over_seeds([8.0, 9.0, 40.0])
+    assert (level.value, level.count) == (pytest.approx(students.value), 3)
+    assert level.interval == pytest.approx(students.interval)
 
 
 def test_images_that_all_seeds_share_widen_the_interval() -> None:

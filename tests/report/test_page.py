@@ -19,6 +19,7 @@ from ttq_repro.report.page import (
     alternative,
     markdown,
     read_figures,
+    read_files,
     read_tables,
     title,
     write_page,
@@ -37,7 +38,7 @@ def with_one(judgement: Judgement) -> list[Judgement]:
 
 
 def test_every_claim_is_on_the_page(tmp_path: Path) -> None:
-    page = write_page(tmp_path, NOT_RUN, RunList(), [], []).read_text()
+    page = write_page(tmp_path, NOT_RUN, RunList(), read_files(tmp_path), [], []).read_text()
     for claim in CLAIMS:
         assert f'id="{claim.id}"' in page
     assert "No run has been recorded yet" in page
@@ -53,7 +54,9 @@ def test_tables_figures_and_benchmarks_are_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "figures" / "figure3.png").write_bytes(b"small")
     (tmp_path / "figures" / "figure3.svg").write_bytes(b"larger than that")
     (tmp_path / "figures" / "figure3.md").write_text("Figure 3: error & all.\n")
-    page = write_page(tmp_path, NOT_RUN, RunList(), [], ["skipped a.json: <damaged>"]).read_text()
+    page = write_page(
+        tmp_path, NOT_RUN, RunList(), read_files(tmp_path), [], ["skipped a.json: <damaged>"]
+    ).read_text()
     assert "<h3>Table 1</h3>" in page
     assert "A <strong>bold</strong> <code>caption</code>." in page
     assert "&lt;1&gt;" in page
@@ -77,10 +80,10 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
     lists = index.partition(answer(NOT_RUN))[2]
     links = [line for line in lists.splitlines() if line.startswith("- ")]
     assert links == [
-        "- [table1](tables/table1.md)",
-        "- [ablations](tables/ablations.md)",
-        "- [figure3](figures/figure3.png): Figure 3: error",
-        "- [sizes](benchmarks/sizes.md)",
+        "- [table1](tables/table1.md): Its units.",
+        "- [ablations](tables/ablations.md): Its units.",
+        "- [figure3](figures/figure3.png) ([caption](figures/figure3.md)): Figure 3: error",
+        "- [sizes](benchmarks/sizes.md): Its units.",
         "- table2: not run: `make x`",
     ]
 
@@ -113,7 +116,9 @@ def test_a_number_of_a_shorter_budget_stands_beside_a_claim_that_is_not_run(tmp_
     beside = Judgement(
         claim, Verdict.NOT_RUN, Estimate.around(11.19, 2, 0.3), "short, bf16", ("make x",)
     )
-    page = write_page(tmp_path, with_one(beside), RunList(), [], []).read_text()
+    page = write_page(
+        tmp_path, with_one(beside), RunList(), read_files(tmp_path), [], []
+    ).read_text()
     row = page.partition(f'id="{claim.id}"')[2].partition("</tr>")[0]
     assert 'class="beside"' in row
     assert "11.19% [10.89%, 11.49%]" in row
@@ -207,11 +212,11 @@ def test_the_answer_shows_what_a_shorter_schedule_gives() -> None:
     claim = BY_ID["ttq-beats-full-precision-resnet32"]
     ours = Estimate.around(0.11, 1, None)
     text = answer(with_one(Judgement(claim, Verdict.NOT_RUN, ours, "short, bf16")))
-    says = f"- {claim.text}: +0.11 (n=1; short, bf16)\n\nThe verdicts on all"
+    says = f'- "{claim.text}": +0.11 (n=1; short, bf16)\n\nThe verdicts on all'
     assert (
-        f"A shorter schedule decides nothing. It gives these differences, in points:\n\n{says}"
-        in text
-    )
+        "A shorter schedule decides nothing. It gives these differences between errors, in points, "
+        f"where each claim needs a negative one:\n\n{says}"
+    ) in text
     decided = answer(with_one(Judgement(claim, Verdict.UNDECIDED, ours, "paper, bf16")))
     assert "A shorter schedule decides" not in decided
 
@@ -260,12 +265,12 @@ def test_runs_show_their_origin(tmp_path: Path) -> None:
         )  # fmt: skip
     assert len(runs) == 2
     (of_net,) = runs
-    assert of_net.config == "data.name=cifar10\nrecipe.epochs=30"
+    assert of_net.options == ["data.name=cifar10", "recipe.epochs=30"]
     assert [row.seed for row in of_net.trained] == [1, 2]
     row = of_net.trained[0]
     assert (row.final, row.minutes, row.hardware) == ("11.19", "2.5", "a CPU")
     assert (row.commit, row.parent) == (f"{'c' * 10}, uncommitted changes", "e" * 12)
-    page = write_page(tmp_path, NOT_RUN, runs, [], []).read_text()
+    page = write_page(tmp_path, NOT_RUN, runs, read_files(tmp_path), [], []).read_text()
     assert "from 2\n    runs of <code>ttq_repro</code>: 2 on cifar10. Every number" in page
     assert "recipe.epochs=30" in page
 
@@ -274,7 +279,7 @@ def test_runs_are_counted_by_data_set(tmp_path: Path) -> None:
     runs = RunList()
     for place, dataset in enumerate(("cifar10", "imagenette", "cifar10")):
         runs.add(record(identity=f"net-{place}", config={"data": {"name": dataset}}))
-    page = write_page(tmp_path, NOT_RUN, runs, [], []).read_text()
+    page = write_page(tmp_path, NOT_RUN, runs, read_files(tmp_path), [], []).read_text()
     assert ": 2 on cifar10, 1 on imagenette (not the paper&#39;s data). Every" in page
 
 
@@ -296,3 +301,31 @@ def test_names_as_headings(name: str, expected: str) -> None:
 
 def test_markdown_is_escaped_first() -> None:
     assert markdown("a `<b>` **c**") == "a <code>&lt;b&gt;</code> <strong>c</strong>"
+
+
+def test_a_file_that_is_no_table_is_named_and_left_out(tmp_path: Path) -> None:
+    table = Table("A caption.", ["a"], [["1"]])
+    table.write(tmp_path / "benchmarks", "sizes")
+    (tmp_path / "benchmarks" / "empty.csv").touch()
+    (tmp_path / "benchmarks" / "binary.csv").write_bytes(bytes(range(256)))
+    with pytest.warns(UserWarning, match="skipped .*: not a table") as warned:
+        assert read_files(tmp_path).benchmarks == {"sizes": table}
+    named = {str(one.message).partition(": not a table")[0] for one in warned}
+    assert named == {f"skipped {tmp_path / 'benchmarks' / name}" for name in ("empty", "binary")}
+
+
+def test_of_a_resumed_run_every_commit_is_told() -> None:
+    runs = RunList()
+    earlier = [{"commit": "a" * 40, "dirty": True, "device": "cpu", "processor": "a CPU"}]
+    runs.add(record(provenance={"commit": "b" * 40, "earlier": earlier}))
+    ((row,),) = (one.trained for one in runs)
+    assert row.commit == f"{'a' * 10}, uncommitted changes; {'b' * 10}"
+
+
+def test_options_that_differ_between_seeds_are_not_shown_as_common() -> None:
+    runs = RunList()
+    for seed, compiled in ((1, True), (2, False)):
+        config = {"data": {"name": "cifar10"}, "trainer": {"compile": compiled, "plain": False}}
+        runs.add(record(seed=seed, config=config))
+    (one,) = runs
+    assert one.options == ["data.name=cifar10", "trainer.plain=False"]

@@ -32,14 +32,18 @@ HEADER = [
 REFERENCES = ("full_precision", "control")
 
 
-def best_ternary(cells: list[Cell], workspace: Workspace, chosen: str) -> Table:
-    """One row per method, all at the setting at which most of ``cells`` have a record."""
+def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
+    """One row per method, all at the setting at which most of ``cells`` have a record.
+
+    The chosen method is the ternary one that the artifact tests.
+    """
     found = of_one_lineage(at_one_setting(cells, workspace), workspace)
     held_out, tested = (
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
         for stage in ("selection", "test")
     )
     errors = _errors(held_out)
+    chosen = next((method for method in tested if method not in REFERENCES), None)
     rows = [
         _row(method, held_out.get(method), tested, is_chosen=method == chosen and method in errors)
         for method in dict.fromkeys([*held_out, *tested])
@@ -76,19 +80,16 @@ def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
     }
 
 
-def _choice(errors: dict[str, float], chosen: str) -> str:
-    """A note if the chosen method has no held-out error, or another one does better."""
+def _choice(errors: dict[str, float], chosen: str | None) -> str:
+    """A note if the tested method has no held-out error, or another one does better."""
+    if chosen is None:
+        return ""
     if chosen not in errors:
-        return (
-            "no method has been chosen by its held-out error yet; "
-            f"`artifact.options.chosen={chosen}` is only the initial value"
-        )
+        return f"`{chosen}` is tested, but has not been chosen by its held-out error yet"
     best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
-    return (
-        f"`artifact.options.chosen={chosen}` does not have the lowest held-out error; `{best}` has"
-    )
+    return f"`{chosen}` is tested, but does not have the lowest held-out error; `{best}` has"
 
 
 def _method(one: CellRecords) -> str:

@@ -51,7 +51,7 @@ def _reasons(record: Record) -> Iterator[str]:
     if scales := _not_positive(record):
         more = f" and {len(scales) - NAMED} more" if len(scales) > NAMED else ""
         yield f"scales not positive at the end: {', '.join(scales[:NAMED])}{more}"
-    if record.provenance.get("dirty"):
+    if any(stint.get("dirty") for stint in record.stints):
         yield "trained from a checkout with uncommitted changes"
     if replaced := record.provenance.get("replaces"):
         ends = " and ".join(f"{100 * one['final']:.2f}" for one in replaced)

@@ -19,9 +19,10 @@ CAPTION = (
     "number beside a claim that is not run comes from a shorter budget, at which a claim about a "
     "direction may have held or failed. TTQ's schedule in its first epochs was changed twice after "
     "errors at that budget had been seen; the ablations show both, and `ttq_repro/paper/claims.py` "
-    "lists this and every change of a rule by date. The intervals are for a number of seeds fixed in advance; "
-    "adding seeds until a claim is decided makes them optimistic. Seeds trained on CPUs and on "
-    "GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart the two are."
+    "lists this and every change of a rule by date. The intervals are for a number of seeds fixed "
+    "in advance; adding seeds until a claim is decided makes them optimistic. Seeds trained on "
+    "CPUs and on GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart "
+    "the two are."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.paper.rules import Error, Quantity
-from ttq_repro.report.intervals import Estimate, over_seeds, over_seeds_and_images
+from ttq_repro.report.intervals import (
+    Estimate,
+    level_over_seeds,
+    over_seeds,
+    over_seeds_and_images,
+)
 from ttq_repro.report.quantities import measure, outlier
 from ttq_repro.report.seeds import BySeed, CellRecords, records_of
 from ttq_repro.runs.record import Record, read_records, unpack_correct
@@ -33,7 +38,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         weights: the checksum of the network's weights.
-        parent: the network that it started from, and the checksum of the weights of that one.
+        parent: the run that it started from, and the checksum of that network's weights; None for
+            a network from no run of ours.
         machine: the kind of machine that trained it.
         correct, images: which of how many test images it gets right, as in the record.
         outlying: whether its final epoch is an outlier.
@@ -52,7 +58,7 @@ class Outcome(NamedTuple):
     @classmethod
     def of(cls, record: Record, quantities: Iterable[Quantity] = ()) -> Self:
         parent = None
-        if record.parent is not None:
+        if record.parent is not None and record.parent["identity"] is not None:
             key = RunKey(record.parent["identity"], record.seed)
             parent = key, record.parent["weights_sha256"]
         measured = {quantity: measure(record, quantity) for quantity in quantities}
@@ -137,9 +143,10 @@ def estimate(terms: Sequence[Term], seeds: Sequence[int], quantity: Quantity) ->
     interval then covers the choice of test images, too. The error of a single network is compared
     with the paper's, which is of the same images.
     """
-    if quantity == Error() and len(terms) > 1:
+    if quantity == Error():
         wrong = [sum(weight * one[s].wrong_images() for weight, one in terms) for s in seeds]
-        return over_seeds_and_images(100.0 * np.stack(wrong))
+        interval_of = over_seeds_and_images if len(terms) > 1 else level_over_seeds
+        return interval_of(100.0 * np.stack(wrong))
     return over_seeds(
         [sum(weight * one[s].values[quantity] for weight, one in terms) for s in seeds]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydra.utils import get_method
 
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.captions import file_name, not_run
+from ttq_repro.report.captions import PAPERS_DATASETS, file_name, not_run
 from ttq_repro.report.drawing import Drawing
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
@@ -17,8 +17,8 @@ def draw(request: Config, workspace: Workspace) -> str:
     """Draw an artifact and write its files.
 
     A result is drawn from all of its cells, at every budget of results and in either precision,
-    on whatever machine. A trial, or an artifact whose runs differ because of overrides, is drawn
-    from the requested cells only.
+    on whatever machine. A trial, or an artifact whose runs differ because of overrides or of
+    another config of the paper's data, is drawn from the requested cells only.
 
     Returns:
         The text to show in a terminal.
@@ -30,6 +30,8 @@ def draw(request: Config, workspace: Workspace) -> str:
     render = get_method(artifact["render"])
     cells = cells_of(request, request["budget"])
     own = request | {"overrides": []}
+    if cells[0].run.dataset in PAPERS_DATASETS:
+        own["dataset"] = None
     is_result = cells[0].run.is_result and all(
         cell.run.identity == usual.run.identity
         for cell, usual in zip(cells, cells_of(own, request["budget"]), strict=True)

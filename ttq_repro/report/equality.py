@@ -34,13 +34,14 @@ CAPTION = (
     "Training in mixed bfloat16 as the project does it by default, compiled or replayed as a "
     "CUDA graph, against float32: ResNet-20 on CIFAR-10, test error in %, mean ± s.d. over n "
     "seeds, of the final epoch (never the best one), on one kind of machine. The difference of "
-    "the means, in points, has Welch's 95% interval. Seeds are not paired: two runs of one seed "
-    "share their initialization and order of images, but their results are no more alike than "
-    "those of two different seeds. The two precisions agree if the whole interval lies within "
-    f"±{MARGIN}, even if it excludes 0, in which case they are not equal. Same as bf16: float32 "
-    "was compiled or replayed just as bf16 was; only the precision differs. Plain: float32 ran "
-    "kernel by kernel, neither compiled nor replayed. Below the table, by the same rule: CPUs "
-    "against GPUs, whose runs are pooled in other tables."
+    "the means, in points, has Welch's 95% interval; seeds that lie close together by chance count "
+    "as far apart as images that vary independently would make them. Seeds are not paired: two "
+    "runs of one seed share their initialization and order of images, but their results are no "
+    "more alike than those of two different seeds. The two precisions agree if the whole interval "
+    f"lies within ±{MARGIN}, even if it excludes 0, in which case they are not equal. Same as "
+    "bf16: float32 was compiled or replayed just as bf16 was; only the precision differs. Plain: "
+    "float32 ran kernel by kernel, neither compiled nor replayed. Below the table, by the same "
+    "rule: CPUs against GPUs, whose runs are pooled in other tables."
 )
 HEADER = [
     "method",

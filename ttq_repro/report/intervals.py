@@ -57,9 +57,24 @@ class Estimate:
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean of one value per seed, for numbers on the same test images as the paper's."""
+    """The mean of one value per seed."""
     half_width = _seed_half_width(np.asarray(values))
     return Estimate.around(float(np.mean(values)), len(values), half_width)
+
+
+def level_over_seeds(per_image: NDArray[np.float64]) -> Estimate:
+    """The mean error of one network, for comparison with an error on the same test images.
+
+    The variance of seeds that lie close together by chance is raised to that of images that vary
+    independently between seeds.
+
+    Args:
+        per_image: one value per test image, of shape (seeds, images).
+    """
+    seeds, half_width = len(per_image), None
+    if seeds > 1:
+        half_width = _quantile(seeds - 1) * math.sqrt(_variance_of_seeds(per_image) / seeds)
+    return Estimate.around(float(per_image.mean()), seeds, half_width)
 
 
 def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:

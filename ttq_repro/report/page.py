@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -40,16 +41,26 @@ class EmbeddedFigure(NamedTuple):
     caption: str
 
 
+class Files(NamedTuple):
+    """What the page shows of the files in results/."""
+
+    tables: dict[str, Table]
+    figures: list[EmbeddedFigure]
+    benchmarks: dict[str, Table]
+
+
 def write_page(
     home: Path,
     judgements: Sequence[Judgement],
     runs: RunList,
+    files: Files,
     not_run: Sequence[str],
     problems: Sequence[str],
 ) -> Path:
-    """Write ``report.html`` into ``home`` from its tables, figures and benchmarks.
+    """Write ``report.html`` into ``home``.
 
     Args:
+        files: those of :func:`read_files`.
         not_run: what cannot be drawn because none of its runs exist, one line each.
         problems: what could not be read or drawn, one line each.
     """
@@ -70,9 +81,7 @@ def write_page(
         },
         answer=answer(judgements),
         counts=subject_table(judgements),
-        tables=read_tables(home / "tables"),
-        figures=read_figures(home / "figures"),
-        benchmarks=read_tables(home / "benchmarks"),
+        **files._asdict(),
         differences=difference_table(),
         runs=runs,
         papers_datasets=PAPERS_DATASETS,
@@ -84,10 +93,23 @@ def write_page(
     return path
 
 
+def read_files(home: Path) -> Files:
+    """The files below ``home`` that the page shows; warns of those that cannot be read."""
+    tables, benchmarks = (read_tables(home / folder) for folder in ("tables", "benchmarks"))
+    return Files(tables, read_figures(home / "figures"), benchmarks)
+
+
 def read_tables(folder: Path) -> dict[str, Table]:
     """The tables of a folder by name."""
-    names = (path.stem for path in in_order(folder.glob("*.csv")))
-    return {name: Table.read(folder, name) for name in names if name != CLAIMS_TABLE}
+    tables = {}
+    for name in (path.stem for path in in_order(folder.glob("*.csv"))):
+        if name == CLAIMS_TABLE:
+            continue
+        try:
+            tables[name] = Table.read(folder, name)
+        except ValueError as error:
+            warnings.warn(f"skipped {error}")
+    return tables
 
 
 def read_figures(folder: Path) -> list[EmbeddedFigure]:
@@ -105,7 +127,7 @@ def read_figures(folder: Path) -> list[EmbeddedFigure]:
             EmbeddedFigure(
                 name,
                 f"data:{TYPES[image.suffix]};base64,{content}",
-                caption.read_text().strip() if caption.is_file() else name,
+                caption.read_text(errors="replace").strip() if caption.is_file() else name,
             )
         )
     return figures

@@ -16,7 +16,7 @@ from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.draw import draw
 from ttq_repro.report.figure6 import KERNELS
 from ttq_repro.report.ledger import Judgement, Ledger
-from ttq_repro.report.page import write_page
+from ttq_repro.report.page import read_files, write_page
 from ttq_repro.report.released_log import checked_folder
 from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
@@ -45,6 +45,13 @@ def report(request: Config) -> None:
         warnings.simplefilter("always", UserWarning)
         judgements, runs = _read(workspace, log)
         not_run, failed = _draw_all(workspace, log)
+        with workspace.drawing(workspace.results):
+            claims_table(judgements).write(workspace.results / "tables", "claims")
+            # Files whose runs are all gone are out of date. Those that could not be redrawn are
+            # kept: the reason may be a full disk.
+            for path, _ in before.items() & _drawn(workspace, all_but=failed).items():
+                path.unlink()
+            files = read_files(workspace.results)
     problems = [
         str(warning.message).replace(f"{workspace.root}/", "")
         for warning in caught
@@ -54,12 +61,7 @@ def report(request: Config) -> None:
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     with workspace.drawing(workspace.results):
-        claims_table(judgements).write(workspace.results / "tables", "claims")
-        # Files whose runs are all gone are out of date. Those that could not be redrawn are kept:
-        # the reason may be a full disk.
-        for path, _ in before.items() & _drawn(workspace, all_but=failed).items():
-            path.unlink()
-        page = write_page(workspace.results, judgements, runs, not_run, problems)
+        page = write_page(workspace.results, judgements, runs, files, not_run, problems)
         write_results_readme(workspace.results, judgements, runs, not_run)
         write_atomically(workspace.results / "answer.md", answer(judgements).encode())
     print(f"{summary(judgements)}\nwritten to {page}")

@@ -63,7 +63,7 @@ def _links(home: Path, folder: str) -> list[str]:
     """
     files = in_order((home / folder).glob("*.md"))
     return [
-        f"- [{path.stem}]({folder}/{path.name}): {alternative(path.read_text())}"
+        f"- [{path.stem}]({folder}/{path.name}): {_first_sentence(path)}"
         for path in files
         if path.stem != CLAIMS_TABLE
     ]
@@ -72,4 +72,8 @@ def _links(home: Path, folder: str) -> list[str]:
 def _figure(caption: Path) -> str:
     """Links to a figure and its caption, with the caption's first sentence."""
     image = f"[{caption.stem}](figures/{caption.stem}.png)"
-    return f"- {image} ([caption](figures/{caption.name})): {alternative(caption.read_text())}"
+    return f"- {image} ([caption](figures/{caption.name})): {_first_sentence(caption)}"
+
+
+def _first_sentence(path: Path) -> str:
+    return alternative(path.read_text(errors="replace"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,11 +28,14 @@ class RunRow(NamedTuple):
 
 @dataclass
 class Runs:
-    """The records of one identity: their common config, and one row per seed."""
+    """The records of one identity: one row per seed, and what their configs have in common.
+
+    Options that do not affect a result may differ between seeds.
+    """
 
     identity: str
     dataset: str
-    config: str
+    options: list[str]
     trained: list[RunRow] = field(default_factory=list)
 
 
@@ -46,10 +49,10 @@ class RunList:
         """Keep a record as a row."""
         dataset = record.config["data"]["name"]
         key, row = (dataset, record.identity), _row(record)
-        if key not in self._by_identity:
-            config = "\n".join(_flat(record.config))
-            self._by_identity[key] = Runs(record.identity, dataset, config)
-        self._by_identity[key].trained.append(row)
+        options = list(_flat(record.config))
+        runs = self._by_identity.setdefault(key, Runs(record.identity, dataset, options))
+        runs.options = [option for option in runs.options if option in options]
+        runs.trained.append(row)
 
     def __iter__(self) -> Iterator[Runs]:
         return iter(self._by_identity.values())
@@ -66,16 +69,24 @@ class RunList:
         return dict(counts)
 
 
-def _hardware(session: dict[str, Any]) -> str:
-    device, processor = session["device"], session["processor"]
+def _hardware(stint: dict[str, Any]) -> str:
+    device, processor = stint["device"], stint["processor"]
     return processor if device == "cpu" else f"{device}, {processor}"
+
+
+def _commit(stint: dict[str, Any]) -> str:
+    commit = stint.get("commit", "")[:10] or "unknown"
+    return f"{commit}, uncommitted changes" if stint.get("dirty") else commit
+
+
+def _each(told: Callable[[dict[str, Any]], str], record: Record) -> str:
+    """What is told of the processes that trained a run, without repetitions."""
+    return "; ".join(dict.fromkeys(map(told, record.stints)))
 
 
 def _row(record: Record) -> RunRow:
     source = record.provenance
     errors = {name: f"{100 * value:.2f}" for name, value in record.test_error.items()}
-    commit = source.get("commit", "")[:10] or "unknown"
-    sessions = [*source.get("earlier", []), source]
     if replaced := ", ".join(f"{100 * one['final']:.2f}" for one in source.get("replaces", [])):
         errors["final"] += f", replaces {replaced}"
     # Not the duration of the last process, as a run may have been stopped and resumed.
@@ -85,8 +96,8 @@ def _row(record: Record) -> RunRow:
         final=errors["final"],
         best=errors["best"],
         trailing=errors["trailing"],
-        commit=f"{commit}, uncommitted changes" if source.get("dirty") else commit,
-        hardware="; ".join(dict.fromkeys(map(_hardware, sessions))),
+        commit=_each(_commit, record),
+        hardware=_each(_hardware, record),
         torch=source["versions"]["torch"],
         minutes=f"{minutes:.1f}",
         finished=source["finished"][:10],

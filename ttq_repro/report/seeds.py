@@ -95,9 +95,7 @@ def by_setting(
             continue
         block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
         shown = [
-            one
-            for one in block
-            if one.records or is_reference(one) or one.title not in titles
+            one for one in block if one.records or is_reference(one) or one.title not in titles
         ]
         titles |= {one.title for one in shown}
         if not all(map(is_reference, shown)):

@@ -125,6 +125,11 @@ class Record:
         kind = self.provenance["accelerator"].removesuffix("Accelerator")
         return "GPU" if kind == "CUDA" else kind
 
+    @property
+    def stints(self) -> list[dict[str, Any]]:
+        """The provenance of each process that trained the run, in order of time."""
+        return [*self.provenance.get("earlier", []), self.provenance]
+
     def correct_images(self) -> NDArray[np.bool_]:
         """Which test images the final network gets right, in the order of the test set."""
         return unpack_correct(self.correct, self.test_images)

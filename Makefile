@@ -1,6 +1,7 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
 # To choose among their cells, if they have these: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
+# To change every run, which makes it a trial: OVERRIDES="data.pad=0 quantizer.threshold=0.1"
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -39,7 +40,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
-	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
+	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010 to choose among their cells; OVERRIDES=\"a=1 b=2\""
 
 setup: $(VENV)/.complete ## create .venv with everything pinned in requirements.lock
 

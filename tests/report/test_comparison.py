@@ -5,7 +5,7 @@ import pytest
 from tests.cells import cells, put
 from tests.records import record
 from tests.report.plain_records import child, trained
-from ttq_repro.report.compare import difference
+from ttq_repro.report.compare import Outcome, difference, mismatched, weights_of
 from ttq_repro.report.comparison import comparison
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
@@ -168,3 +168,13 @@ def test_differences_of_fewer_seeds_name_the_errors_they_start_from(workspace: W
         for seed in (1, 2, 3):
             put(workspace, cell, child(cell, seed, 0.11))
     assert comparison(planned, workspace).note == "", "the mean shown is what they differ from"
+
+
+def test_networks_of_ones_own_are_nobodys_parent() -> None:
+    """Runs with parent=PATH have a parent without an identity, each its own."""
+    runs = [
+        record(identity=f"net-{weights}", parent={"identity": None, "weights_sha256": weights})
+        for weights in "aab"
+    ]
+    outcomes = [Outcome.of(run) for run in runs]
+    assert mismatched(outcomes, weights_of(outcomes)) == []

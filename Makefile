@@ -1,7 +1,6 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
 # To choose among their cells, if they have these: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
-# To change every run, which makes it a trial: OVERRIDES="data.pad=0 quantizer.threshold=0.1"
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -14,21 +13,24 @@ FALSE := 0 no off false
 # The folder of results/ and outputs/; by default this checkout, whose recorded runs are not trained
 # again. Never taken from the environment, where other tools use that name.
 IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),'workspace="$(WORKSPACE)"')
-REPRODUCE = $(MISTYPED)$(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
+REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
 	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE) \
-	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]') \
-	$(if $(OVERRIDES),'overrides=[$(subst $(SPACE),$(COMMA),$(foreach one,$(OVERRIDES),"$(one)"))]')
+	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
-COMMA := ,
-SPACE := $(subst ,, )
-# A variable with a mistyped name would be ignored, and the run be another one, for hours.
+# A variable with a mistyped name would be ignored, and others trained than are meant, for hours.
 KNOWN := BUDGET SEEDS PRECISION DEVICES JOBS DATA DATA_DIR WORKSPACE DRY_RUN MEASURE DEPTHS METHODS \
-	CHANGES OVERRIDES AUTHORS_LOG VENV PYTHON CXX
+	CHANGES AUTHORS_LOG VENV PYTHON CXX
+# Of other programs; make passes all variables on.
+THEIRS := CUDA_% OMP_% TORCH% WANDB_%
+SPACE := $(subst ,, )
 GIVEN := $(foreach word,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(word))))
-MISTYPED = $(if $(filter-out $(KNOWN),$(GIVEN)),$(error $(filter-out $(KNOWN),$(GIVEN)): no such variable; known are $(KNOWN)))
+MISTYPED := $(filter-out $(KNOWN) $(KNOWN:%=%:) $(KNOWN:%=%+) $(THEIRS),$(GIVEN))
+ifneq ($(and $(filter reproduce-%,$(MAKECMDGOALS)),$(MISTYPED)),)
+$(error $(MISTYPED): no such variable; known are $(KNOWN))
+endif
 
 ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figure1 figure2 figure3 \
 	figure4 figure5 figure6 ablations best-ternary authors-code)
@@ -40,7 +42,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
-	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010 to choose among their cells; OVERRIDES=\"a=1 b=2\""
+	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
 setup: $(VENV)/.complete ## create .venv with everything pinned in requirements.lock
 
@@ -81,13 +83,9 @@ readme: setup ## update the generated parts of README.md and docs/
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
-quickstart: BUDGET = smoke
-quickstart: DATA = digits
-quickstart: DATA_DIR =
-quickstart: DEPTHS = 20,32
-quickstart: METHODS = full_precision,ttq
 quickstart: setup ## the whole Table 1 pipeline on embedded digits, in minutes, no download
-	$(REPRODUCE) artifact=table1
+	$(RUN) scripts/reproduce.py artifact=table1 budget=smoke dataset=digits $(IN_WORKSPACE) \
+		'+only.depth=[20,32]' '+only.method=[full_precision,ttq]'
 
 reproduce-table1: ## Table 1: ResNets on CIFAR-10, full precision, TTQ and the control
 reproduce-table2: ## Table 2: AlexNet-BN on ILSVRC12 (DATA=imagenette_full: ten classes of it)

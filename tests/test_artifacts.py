@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -225,9 +226,17 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
 
 def test_the_command_of_a_trial_has_its_overrides() -> None:
     ask = compose_config("reproduce", ["precision=bf16", "+only.depth=[20]", "+only.method=[ttq]"])
-    ask["overrides"] = ["data.pad=0", "recipe.schedule.milestones=[5,6]"]
+    ask["overrides"] = ["distillation={weight: 0.9, temperature: 4}", "logger.group='my group'"]
     (command,) = commands(cells_of(ask, "paper"))
-    assert " OVERRIDES='data.pad=0 recipe.schedule.milestones=[5,6]' METHODS=ttq" in command
+    python, script, *given = shlex.split(command)
+    assert (python, script) == ("python", "scripts/reproduce.py")
+    asked = compose_config("reproduce", given)
+    assert {key: asked[key] for key in ("budget", "precision", "only", "overrides")} == {
+        "budget": "paper",
+        "precision": "bf16",
+        "only": {"depth": [20], "method": ["ttq"]},
+        "overrides": ask["overrides"],
+    }
 
 
 @pytest.mark.parametrize("artifact", choices("artifact"))

@@ -21,7 +21,7 @@ from ttq_repro.data.cifar10 import ARCHIVE_FOLDER, load_cifar10
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.plan import make_plan
-from ttq_repro.runs.record import Record
+from ttq_repro.runs.record import SCHEMA, Record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.sealed import open_sealed
@@ -167,14 +167,20 @@ def test_a_damaged_record_is_planned_and_trained_again(
     first = execute(run)
     workspace.lock(run).write_bytes(b"\xff not a lock's content")
     truncate(workspace.record(run), chance)
-    damaged = workspace.record(run).read_bytes()
     assert [planned.done for planned in make_plan([run], workspace).runs] == [False]
     said: list[str] = []
     assert execute(run, say=said.append).weights_sha256 == first.weights_sha256
     assert any("seed1.json: not a readable record" in line for line in said)
-    kept = workspace.record(run).with_name("seed1.unreadable")
-    assert kept.read_bytes() == damaged, "it may be sound, but of a later version"
-    assert any(str(kept) in line for line in said)
+
+
+def test_a_record_of_another_version_is_not_overwritten(tiny_run: MakeRun) -> None:
+    run = tiny_run("recipe.epochs=1")
+    path = Workspace.of(run.config).record(run)
+    replace(execute(run), schema=SCHEMA + 1).write(path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"seed1\.json: not a readable record \(schema 3, .*away$"):
+        execute(run, say=lambda _: None)
+    assert path.read_bytes() == before
 
 
 def test_damaged_weights_of_a_parent_are_refused(tiny_run: MakeRun, chance: random.Random) -> None:

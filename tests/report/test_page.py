@@ -77,13 +77,15 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
     write_results_readme(tmp_path, NOT_RUN, RunList(), ["table2: not run: `make x`"])
     index = (tmp_path / "README.md").read_text()
     assert answer(NOT_RUN) in index
-    lists = index.partition(answer(NOT_RUN))[2]
-    links = [line for line in lists.splitlines() if line.startswith("- ")]
-    assert links == [
+    lists = index.partition("## Tables")[2]
+    assert [line for line in lists.splitlines() if line] == [
         "- [table1](tables/table1.md): Its units.",
         "- [ablations](tables/ablations.md): Its units.",
+        "## Figures",
         "- [figure3](figures/figure3.png) ([caption](figures/figure3.md)): Figure 3: error",
+        "## Measurements",
         "- [sizes](benchmarks/sizes.md): Its units.",
+        "## Not drawn",
         "- table2: not run: `make x`",
     ]
 
@@ -92,6 +94,8 @@ def test_the_index_answers_and_links_in_the_order_of_the_questions(tmp_path: Pat
     ("caption", "told"),
     [
         ("Figure 3: error. More.", "Figure 3: error"),
+        ("Figure 3: mean ± s.d. over seeds. More.", "Figure 3: mean ± s.d. over seeds"),
+        ("Bytes on disk.\n\n| a |\n| --- |\n| 1. 2 |\n", "Bytes on disk."),
         ("**Not ours: a `b`.** Figure 4: top-1. More.", "Not ours: a b. Figure 4: top-1"),
     ],
 )

@@ -79,6 +79,14 @@ def test_a_row_never_mixes_budgets(workspace: Workspace) -> None:
     assert other[3:] == ["9.00 (n=1)", "8.00", "8.87", "10.00 (n=1)", "9.00", "not run", "-"]
 
 
+def test_the_papers_budget_in_one_precision_is_enough(workspace: Workspace) -> None:
+    """A machine without bfloat16 has nothing to train again."""
+    settings = [resnet20("paper", f"precision={precision}") for precision in ("bf16", "fp32")]
+    put_errors(workspace, settings[1][0], 0.08)
+    (row,) = table1([*settings[0], *settings[1]], workspace).rows
+    assert row[1] == "paper, fp32"
+
+
 def test_other_beginnings_stand_below_the_table(workspace: Workspace) -> None:
     made = resnet20("paper", "precision=bf16")
     printed = next(cell for cell in made if cell.labels["method"] == "as_printed")

@@ -16,6 +16,7 @@ from tests.processes import children, script, started, wait_for, wait_for_file
 from tests.records import results
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.runs import jobs as module
+from ttq_repro.runs.check import check_run
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.jobs import train_all
 from ttq_repro.runs.run import Run
@@ -110,6 +111,20 @@ def test_a_bad_option_is_named_before_the_first_run(
     with pytest.raises(UserError, match="tie must be one of"):
         train_all([child.parent, child], jobs)
     assert "run 1 of 2" not in capsys.readouterr().out
+
+
+def test_a_check_that_breaks_costs_one_run(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an optimizer does that cannot be both fused and foreach."""
+    trained: list[str] = []
+    monkeypatch.setattr(module, "_in_this_process", lambda run: trained.append(run.quantizer))
+    both = ["+recipe.optimizer.fused=true", "+recipe.optimizer.foreach=true"]
+    odd = tiny_run("quantizer=twn", *both)
+    with pytest.raises(RuntimeError, match="fused"):
+        check_run(odd)
+    assert train_all([odd, tiny_run("quantizer=ttq")]) == {}
+    assert trained == ["twn", "ttq"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

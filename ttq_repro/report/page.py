@@ -145,7 +145,8 @@ def alternative(caption: str) -> str:
     With the warning in bold before it, if there is one.
     """
     warning, text = re.findall(r"^(\*\*.*?\*\* )?(.*)", caption, re.DOTALL)[0]
-    return re.sub(r"[`*]", "", warning + text.partition(". ")[0])
+    sentence, *_ = re.split(r"(?<!s\.d)\. |\n", text, maxsplit=1)
+    return re.sub(r"[`*]", "", warning + sentence)
 
 
 def markdown(text: str) -> Markup:

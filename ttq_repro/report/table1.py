@@ -33,7 +33,7 @@ ByMethod = dict[str, CellRecords]
 
 
 def table1(cells: list[Cell], workspace: Workspace) -> Table:
-    """One row for each depth at the first setting, the paper's, and at others with a record.
+    """For each depth, one row for each setting that has a record, and one for the first budget.
 
     A row never mixes budgets or precisions.
     """
@@ -45,15 +45,30 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
             if cell.labels["depth"] == depth:
                 found = by_setting.setdefault(cell.setting, {})
                 found[cell.labels["method"]] = found_of(cell, workspace)
-        first = next(iter(by_setting))
-        for setting, by_method in by_setting.items():
-            if setting != first and not any(one.records for one in by_method.values()):
-                continue
+        for setting in _settings(by_setting):
+            by_method = by_setting[setting]
             machines = (r.machine for one in by_method.values() for r in one.records.values())
             rows.append([str(depth), with_machines(setting, machines), *_row(depth, by_method)])
             shown += by_method.values()
     note = notes_on(shown, *map(_beside, shown))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
+
+
+def _settings(by_setting: dict[str, ByMethod]) -> list[str]:
+    """The settings that have a record; before them the first one, if its budget has none."""
+    recorded = [
+        setting
+        for setting, found in by_setting.items()
+        if any(one.records for one in found.values())
+    ]
+    first = next(iter(by_setting))
+    if _budget(by_setting[first]) not in {_budget(by_setting[setting]) for setting in recorded}:
+        recorded.insert(0, first)
+    return recorded
+
+
+def _budget(found: ByMethod) -> str:
+    return next(iter(found.values())).cell.budget
 
 
 def _beside(one: CellRecords) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ KEYS = ("experiment", "overrides", "budgets", "at", "precision")
 #: Labels by which a command chooses among cells, with their variables in the Makefile. It has one
 #: for ``depth``, too, but a set of depths and methods is not what two lists of them choose.
 SELECTORS = {"method": "METHODS", "change": "CHANGES"}
+#: The variables of the Makefile as options of ``scripts/reproduce.py``.
+OPTIONS = {
+    "BUDGET": "budget", "DEPTHS": "+only.depth", "PRECISION": "precision", "DEVICES": "devices",
+    "DATA": "dataset", "SEEDS": "seeds", "DATA_DIR": "data_dir", "WORKSPACE": "workspace",
+    "METHODS": "+only.method", "CHANGES": "+only.change",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def commands(cells: Iterable[Cell], seeds: int = 1) -> list[str]:
 
 
 def _selected(chosen: list[Cell]) -> str:
-    """The variable that selects cells that share a command, empty if it trains no others."""
+    """What selects cells that share a command, empty if it trains no others."""
     first = chosen[0]
     depth = first.labels.get("depth")
     entries = _at(first.request["artifact"], first.budget)
@@ -71,13 +78,13 @@ def _selected(chosen: list[Cell]) -> str:
     for label, variable in SELECTORS.items():
         values = dict.fromkeys(str(cell.labels.get(label)) for cell in chosen)
         if not {str(entry.get(label)) for entry in siblings} <= values.keys():
-            return f" {variable}={','.join(values)}"
+            return f" {_given(first, variable, ','.join(values))}"
     return ""
 
 
 def _command(cell: Cell, seeds: int) -> str:
     """The command that trains the cells of an artifact that agree in all but a selector."""
-    config, overrides = cell.run.config, " ".join(cell.request["overrides"])
+    config, artifact = cell.run.config, cell.request["artifact"]["name"]
     variables = {
         "BUDGET": cell.budget,
         "DEPTHS": cell.labels.get("depth"),
@@ -86,12 +93,21 @@ def _command(cell: Cell, seeds: int) -> str:
         "DATA": cell.request["dataset"],
         "SEEDS": seeds if seeds > 1 else None,
         "DATA_DIR": None if config["data"]["root"] is None else "...",
-        "OVERRIDES": shlex.quote(overrides) if overrides else None,
         "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
     }
-    artifact = cell.request["artifact"]["name"].replace("_", "-")
-    given = (f"{name}={value}" for name, value in variables.items() if value is not None)
-    return " ".join([f"make reproduce-{artifact}", *given])
+    given = [_given(cell, name, value) for name, value in variables.items() if value is not None]
+    if not (overrides := cell.request["overrides"]):
+        return " ".join([f"make reproduce-{artifact.replace('_', '-')}", *given])
+    given.append(shlex.quote(f"overrides=[{','.join(map(json.dumps, overrides))}]"))
+    return " ".join([f"python scripts/reproduce.py artifact={artifact}", *given])
+
+
+def _given(cell: Cell, variable: str, value: object) -> str:
+    """An option of a cell's command: a variable of make, which takes no overrides of trials."""
+    if not cell.request["overrides"]:
+        return f"{variable}={value}"
+    option = OPTIONS[variable]
+    return shlex.quote(f"{option}=[{value}]" if option.startswith("+only") else f"{option}={value}")
 
 
 def cells_of(request: Config, budget: str) -> list[Cell]:

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ttq_repro.data.share import WHOLE
+from ttq_repro.errors import UserError
 from ttq_repro.files import remove_leftovers
 from ttq_repro.humanize import counted
 from ttq_repro.runs.check import check_run
@@ -18,7 +19,7 @@ from ttq_repro.runs.distributed import train_distributed
 from ttq_repro.runs.failures import as_training_error
 from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.outcome import replaced_records
-from ttq_repro.runs.record import Record, read_record
+from ttq_repro.runs.record import OtherSchemaError, Record, read_record
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.train import data_of, train_share
 from ttq_repro.runs.trained import Parent, read_parent, record_beside_weights
@@ -40,8 +41,8 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
         say: called with messages and warnings.
 
     Raises:
-        UserError: an option is invalid, the parent is missing and ``train_parent`` is false, or its
-            weights are unusable.
+        UserError: an option is invalid, the parent is missing and ``train_parent`` is false, its
+            weights are unusable, or there is a record by another version of this project.
         TrainingError: the run cannot continue: it diverged, or the machine failed.
     """
     with as_training_error(run):
@@ -113,17 +114,13 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     if checkpoint.is_file() and (fault := _fault(checkpoint, parent)):
         warn(f"{checkpoint} {fault}: the run starts again from its first epoch")
         checkpoint.unlink()
+    _keep_others(workspace.record(run))
     if replaced := replaced_records(run, workspace):
         warn(
             f"{run.name}: {workspace.weights(run)} is missing, so the run is trained again; this "
             f"replaces its record ({100 * replaced[-1]['final']:.2f}% test error in the final "
             "epoch), and the new numbers may differ"
         )
-    elif workspace.record(run).is_file():
-        # It is not only damage that makes a record unreadable, but also another version's schema.
-        aside = workspace.record(run).with_suffix(".unreadable")
-        workspace.record(run).replace(aside)
-        warn(f"{run.name}: its unreadable record is kept as {aside}")
     say(
         f"{run.name}: {counted(run.epochs, 'epoch')} on {data.name} ({data.source})"
         + (", resuming from its checkpoint" if checkpoint.is_file() else "")
@@ -144,6 +141,20 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
         f"in the final epoch; record: {workspace.record(run)}"
     )
     return record
+
+
+def _keep_others(record: Path) -> None:
+    """Refuse to overwrite a record of another version of this project.
+
+    Raises:
+        UserError: it is one.
+    """
+    try:
+        Record.read(record)
+    except OtherSchemaError as error:
+        raise UserError(f"{error}; to train the run again, move this record away") from None
+    except (OSError, ValueError):
+        return  # Missing or damaged.
 
 
 def _fault(checkpoint: Path, parent: Parent | None) -> str | None:

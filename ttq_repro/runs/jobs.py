@@ -38,8 +38,20 @@ def train_all(runs: Sequence[Run], jobs: int = 1) -> dict[str, str]:
             checked before the first run starts.
     """
     for run in {run.identity: run for run in runs}.values():
-        check_run(run)
+        _check(run)
     return _one_by_one(runs) if jobs == 1 else _side_by_side(runs, jobs)
+
+
+def _check(run: Run) -> None:
+    """Check a run's options; what else may happen concerns this run alone, when it is its turn."""
+    try:
+        check_run(run)
+    except TrainingError:
+        return
+    except UserError:
+        raise
+    except Exception:
+        return
 
 
 def _one_by_one(runs: Sequence[Run]) -> dict[str, str]:

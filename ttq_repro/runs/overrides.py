@@ -21,8 +21,8 @@ WORDS_TOO = {"trainer.progress"}
 #: Options that have no default, and nodes whose options are checked where they are read.
 WITHOUT_DEFAULT = {"data.held_out"}
 CHECKED_ELSEWHERE = {"recipe", "only"}
-#: Nodes that may be null, or whose options may: they are checked by the class that takes them.
-NULL_TOO = {"distillation", "quantizer"}
+#: Nodes that may be null, as may their options.
+NULL_TOO = {"distillation", "quantizer", "data.images"}
 
 
 def check_keys(value: Any, usual: Any, key: str = "") -> None:
@@ -65,10 +65,11 @@ def check_kinds(value: Any, usual: Any, key: str = "") -> None:
     elif isinstance(usual, bool):
         if key not in WORDS_TOO:
             check_option(key, value, check_flag)
+    elif value is None and NULL_TOO & {key, key.partition(".")[0]}:
+        return
     elif isinstance(usual, int | float):
-        if value is not None or key.partition(".")[0] not in NULL_TOO:
-            check_option(key, value, check_number)
-    elif isinstance(usual, dict) and key.partition(".")[0] not in CHECKED_ELSEWHERE | NULL_TOO:
+        check_option(key, value, check_number)
+    elif isinstance(usual, dict) and key.partition(".")[0] not in CHECKED_ELSEWHERE:
         known = ", ".join(_path(key, name) for name in usual)
         raise UserError(f"{key}={value}: stands for several options, {known}")
 

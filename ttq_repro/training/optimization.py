@@ -51,7 +51,7 @@ class Recipe:
             drops = self.schedule["milestones"]
             check_option("recipe.schedule.milestones", drops, check_list, may_be_empty=True)
             for epoch in drops:
-                check_option("recipe.schedule.milestones", epoch, check_whole, 1)
+                check_option("recipe.schedule.milestones", epoch, check_whole, 0)
         if self.schedule["_target_"] == ONE_CYCLE:
             _check_rate("recipe.schedule.max_lr", self.schedule["max_lr"])
         check_option("recipe.decay", self.decay, check_choice, DECAYED)

@@ -215,14 +215,6 @@ def test_an_option_that_wandb_refuses_is_one_line(
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_setting_in_the_environment_that_wandb_refuses_is_one_line(
-    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "off")
-    with pytest.raises(UserError, match=r"^logger, or WANDB_... in the environment: mode: Input"):
-        execute(tiny_run("logger.wandb=offline"))
-
-
 def test_long_options_are_cut_to_what_wandb_takes_as_a_tag(tiny_run: Callable[..., Run]) -> None:
     drops = "[5,10,15,20,25,30,35,40,45,50,55,60,65,70,75,80]"
     run = tiny_run("recipe=smoke", "recipe.epochs=1", "logger.wandb=offline")

@@ -9,12 +9,7 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
-from ttq_repro.report.seeds import (
-    CellRecords,
-    error_over_seeds,
-    machines,
-    record_path,
-)
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
 from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 

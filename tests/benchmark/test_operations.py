@@ -43,7 +43,7 @@ def test_zeros_are_skipped_and_equal_magnitudes_multiplied_once() -> None:
         nonzero=9,
         bits=2,
         outputs=2 * positions,
-        multiplications=2 * 2 * positions,
+        multiplications=(2 + 1) * positions,
         additions=9 * positions,
         float_multiplications=54 * positions,
     )

@@ -26,6 +26,12 @@ LINES = [
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    (
+        "benchmark_inference",
+        "networks=[{title: x, overrides: ['model.depth=8'], side: 32, batches: [1]}]",
+        "networks: x: no layer is quantized",
+    ),
+    ("benchmark", "models=[alexnet_bn]", "model: it cannot take images of 32 x 32: "),
     ("benchmark_inference", "networks=x", "networks=x: must be a non-empty list"),
     ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
@@ -35,6 +41,11 @@ LINES = [
         "sizes",
         "networks=[{title: x, overrides: ['model.depth=8'], side: 1, codes_from: x}]",
         "model: it cannot take images of 1 x 1: ",
+    ),
+    (
+        "sizes",
+        "networks=[{title: x, overrides: ['model.depth=8'], side: 1028, codes_from: x}]",
+        "side=1028: ",
     ),
 ]
 

@@ -143,3 +143,25 @@ def test_it_compiles(path: Path) -> None:
     expected = network(images())
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images()), expected)
+
+
+@pytest.mark.parametrize("weights", ["packed", "unpacked", "dense"])
+def test_networks_of_one_file_share_nothing(weights: Weights) -> None:
+    made = packed(trained())
+    before = serialize(made)
+    first, second = build(made, weights), build(made, weights)
+    expected = second(images())
+    with torch.no_grad():
+        for tensor in first.state_dict().values():
+            tensor.zero_()
+    assert torch.equal(second(images()), expected)
+    assert serialize(made) == before
+
+
+def test_too_little_memory_is_one_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(loading, "build", fail)
+    with pytest.raises(UserError, match=r"net\.safetensors: not enough memory to load it$"):
+        load(path)

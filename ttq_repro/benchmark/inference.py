@@ -74,7 +74,7 @@ def networks_table(request: Config) -> Table:
 
     Raises:
         UserError: there is no runtime to measure, or an option or an entry of ``networks`` or
-            ``targets`` is invalid or incomplete.
+            ``targets`` is invalid or incomplete, or quantizes no layer.
     """
     found = runtime()
     if found is None:
@@ -89,6 +89,8 @@ def networks_table(request: Config) -> Table:
             title, overrides, side, batches = itemgetter(*KEYS)(entry)
         check_option("batches", batches, check_list)
         packed = untrained(overrides, side).pack(fold=True)
+        if not packed.layers:
+            raise UserError(f"networks: {title}: no layer is quantized")
         for batch in batches:
             check_option("batches", batch, check_whole, 1)
             labels = [str(title), str(batch)]

@@ -94,7 +94,7 @@ def operations(network: nn.Module, size: tuple[int, int]) -> list[Operations]:
         positions[module] = output[0, 0].numel()
 
     hooks = [layer.register_forward_hook(count) for layer in layers.values()]
-    network.eval()(torch.zeros(1, 3, *size))
+    network.eval()(torch.zeros(1, 3, *size, dtype=torch.float32))
     for hook in hooks:
         hook.remove()
     return [_of_layer(name, layer, positions[layer]) for name, layer in layers.items()]
@@ -133,8 +133,9 @@ def _of_layer(name: str, layer: nn.Module, positions: int) -> Operations:
     multiplications, bits = nonzero, 32
     packed = packed_weight(layer)
     if packed is not None:
-        magnitudes = max(len(set(row.abs().tolist()) - {0.0}) for row in packed.levels)
-        multiplications, bits = nonzero.clamp(max=magnitudes), packed.width
+        ascending = weight.abs().sort(1).values
+        steps = ascending.diff(dim=1, prepend=weight.new_zeros(len(weight), 1))
+        multiplications, bits = steps.count_nonzero(1), packed.width
     return Operations(
         name=name,
         weights=weight.numel(),

@@ -29,7 +29,7 @@ from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import NOTHING, Table
 from ttq_repro.training.compilation import forget_compiled
 from ttq_repro.training.device import device_of
-from ttq_repro.training.preflight import checked
+from ttq_repro.training.preflight import preflight
 from ttq_repro.workers import cores
 
 #: Steps per epoch. CIFAR-10 has 391, for which three loops on a CPU would take half an hour.
@@ -275,7 +275,7 @@ def _config(
     # Last, as files are named after this device.
     device = f"trainer.accelerator={request['accelerator']}"
     config = compose_config("train", [*of_data, *own, *request["overrides"], device])
-    checked(config)
+    preflight(config)
     trainer = config["trainer"]
     if trainer["compile"] == "auto":  # In a long run, auto means True.
         trainer["compile"] = True

@@ -13,6 +13,7 @@ from ttq_repro.checks import check_list, check_option, check_whole
 from ttq_repro.deploy.export import architecture_of
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.deploy.packing import pack
+from ttq_repro.errors import as_user_error
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.run import Run
@@ -40,16 +41,18 @@ def untrained(overrides: list[str], side: int) -> Packable:
     check_option("overrides", overrides, check_list, may_be_empty=True)
     check_option("side", side, check_whole, 1)
     config = compose_config("train", overrides)
-    network = quantized_network(config)
-    check_shapes(network, (side, side), config["data"]["num_classes"])
-    _perturb_scales(network)
+    network, classes = quantized_network(config), config["data"]["num_classes"]
     inputs = Inputs(
         size=(side, side),
         crop_fraction=1.0,
         mean=(1 / 3, 1 / 3, 1 / 3),
         std=(1 / 3, 1 / 3, 1 / 3),
-        classes=tuple(f"class {index:04d}" for index in range(config["data"]["num_classes"])),
+        classes=tuple(f"class {index:04d}" for index in range(classes)),
     )
+    with as_user_error(f"side={side}"):
+        inputs.check(classes)
+    check_shapes(network, (side, side), classes)
+    _perturb_scales(network)
     provenance = {"run": Run(config).identity, "commit": "0" * 40, "weights_sha256": "0" * 64}
     model = architecture_of(config)
     return Packable(network, partial(pack, network, *model, inputs, provenance=provenance))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
+from ttq_repro.allocator import lacks_memory
 from ttq_repro.checks import check_choice
 from ttq_repro.deploy.architecture import normalized_layers, skeleton, slots, traced
 from ttq_repro.deploy.bits import unpack_bits
@@ -47,7 +48,7 @@ def load(path: str | Path, weights: Weights = "auto") -> nn.Module:
 
     Raises:
         ValueError: ``weights`` is unknown.
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or there is not enough memory.
         PackedFileError: the file is not a packed network, or was damaged or altered.
     """
     return open_packed(path, weights)[1]
@@ -60,12 +61,21 @@ def open_packed(path: str | Path, weights: Weights = "auto") -> tuple[PackedNetw
     """
     check_choice("weights", weights, Weights)
     try:
-        packed = parse(Path(path).read_bytes())
+        packed = _parsed(path)
+        return packed, build(packed, weights)
+    except (MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise UserError(f"{path}: not enough memory to load it") from None
+        raise
+
+
+def _parsed(path: str | Path) -> PackedNetwork:
+    try:
+        return parse(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise PackedFileError(f"{path}: {error}") from None
-    return packed, build(packed, weights)
 
 
 def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
@@ -96,7 +106,7 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
             module.weight = nn.Parameter(weight(codes))
             continue
         del module.weight
-        module.register_buffer("weight", codes)
+        module.register_buffer("weight", codes.clone())
         parametrize.register_parametrization(module, "weight", weight, unsafe=True)
     network.eval().requires_grad_(False)
     if any(isinstance(module, PackedConv2d) for module in network.modules()):
@@ -175,7 +185,8 @@ def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
     for part, content in (("floats", packed.floats), ("batch_norm", packed.batch_norm)):
         here = [slot for slot in places if slot.part == part]
         for slot, flat in zip(here, content.split([slot.size for slot in here]), strict=True):
-            value = flat.view(slot.shape)
+            # A copy, as several networks may be built from one file.
+            value = flat.view(slot.shape).clone()
             if slot.tensor == "factor":
                 factors[slot.module] = value
             elif slot.tensor.startswith("running"):

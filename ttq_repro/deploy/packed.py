@@ -116,7 +116,7 @@ class Inputs:
             raise ValueError(f"{odd[0]!a} is not a printable class name")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedNetwork:
     """A network whose quantized layers are codes and levels.
 

@@ -9,13 +9,13 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from ttq_repro.allocator import lacks_memory
 from ttq_repro.checks import check_option, check_path, check_whole
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.deploy.packed import Inputs
 from ttq_repro.errors import PackedFileError, UserError, headline
 from ttq_repro.pictures import opened, rgb, upright
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.failures import lacks_memory
 
 
 def predict(request: Config) -> None:

@@ -59,7 +59,7 @@ def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> A
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (torch.zeros(2, 3, *packed.inputs.size),),
+            (torch.zeros(2, 3, *packed.inputs.size, dtype=torch.float32),),
             dynamo=True,
             input_names=["images"],
             output_names=["logits"],

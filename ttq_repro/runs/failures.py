@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 import torch
 
+from ttq_repro.allocator import lacks_memory
 from ttq_repro.errors import TrainingError, headline
 from ttq_repro.runs.run import Run
 
-#: Messages of torch's CPU allocator and of C++; for a GPU, torch has an exception of its own.
-NO_MEMORY = ("not enough memory", "can't allocate memory", "bad_alloc")
 #: How torch's messages about its loader's processes begin.
 LOADER = "DataLoader worker"
 
@@ -19,13 +18,6 @@ LOADER = "DataLoader worker"
 def lost_the_others(error: Exception) -> bool:
     """Whether an operation of several processes failed because one of them is gone."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether an operation failed for lack of memory, of the machine or of its GPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
 
 
 @contextmanager

@@ -89,6 +89,28 @@ def test_without_a_writable_cache_each_process_compiles_its_own(
 
 
 @pytest.mark.usefixtures("compiler")
+def test_a_library_that_cannot_be_loaded_is_not_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a compiler newer than the C++ library of this process."""
+    compiled: list[Path] = []
+
+    def compiling(folder: Path) -> Path:
+        compiled.append(folder)
+        return compile_library(folder)
+
+    def refuse(path: Path) -> None:
+        raise OSError(f"{path.name}: version `GLIBCXX_3.4.99' not found")
+
+    monkeypatch.setattr(build, "KEPT", tmp_path / "cache")
+    monkeypatch.setattr(build, "compile_library", compiling)
+    monkeypatch.setattr(build, "Runtime", refuse)
+    with pytest.warns(UserWarning, match="no C.. runtime, ternary-.* not found"):
+        assert runtime.__wrapped__() is None
+    assert compiled == [tmp_path / "cache"]
+
+
+@pytest.mark.usefixtures("compiler")
 def test_a_library_that_is_there_needs_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,17 @@ def test_linear(rows: int, depth: int, filters: int, terms: int) -> None:
 
 
 @by_every_kernel
+@pytest.mark.parametrize(("rows", "depth"), [(70, 5000), (70, 9000), (600, 40)])
+def test_linear_with_unpacked_weights(rows: int, depth: int) -> None:
+    """As many rows as it takes, with all numbers of blocks whose weights fit into the cache."""
+    codes = random_codes(depth, 70, terms=2)
+    x = random_input(rows, depth)
+    # The rounding of a sum grows with the number of terms.
+    size = exact_linear(x.abs(), magnitudes(codes)) * 4
+    close(linear(x, *codes), exact_linear(x, codes), size)
+
+
+@by_every_kernel
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -171,6 +182,24 @@ def test_conv2d_by_minimal_filtering(
     close(conv2d(x, *codes, *window, *fused), exact, {3: 1, 5: 2}[size] * largest)
 
 
+@by_every_kernel
+@pytest.mark.parametrize(
+    ("images", "channels", "side", "size", "groups"),
+    [(40, 9, 24, 3, 1), (12, 32, 28, 3, 1), (6, 32, 21, 5, 2)],
+)
+def test_conv2d_of_a_few_images_at_a_time(
+    images: int, channels: int, side: int, size: int, groups: int
+) -> None:
+    """More than the cache holds when padded, so that inputs, outputs and residuals are divided."""
+    codes = random_codes(channels * size**2, groups * 20, groups)
+    window = Window((size, size), (1, 1), (1, 1), groups)
+    x = random_input(images, groups * channels, side, side)
+    fused = random_fused(x, window, groups * 20, True, True, True)
+    largest = magnitude(x, codes, window, fused).max()
+    exact = exact_conv2d(x, codes, window, fused)
+    close(conv2d(x, *codes, *window, *fused), exact, 2 * largest)
+
+
 @pytest.mark.usefixtures("_plain_kernels")
 def test_a_transformed_window_shares_what_is_not_finite() -> None:
     """Only kernels that save multiplications show this; outputs far from it do not change."""
@@ -198,6 +227,20 @@ def test_weights_that_are_all_zero_leave_the_bias() -> None:
     codes = random_codes(9, 33)._replace(levels=torch.zeros(1, 4))
     out = linear(random_input(5, 9), *codes)
     assert torch.equal(out, codes.bias.expand(5, -1))
+
+
+@by_every_kernel
+def test_large_numbers_stay_finite() -> None:
+    """The bfloat16 number nearest to this one is infinite."""
+    codes = Codes(
+        words=torch.arange(4, dtype=torch.int32)[None, :1],
+        levels=torch.tensor([[-1.0, 0.0, 1.0, 0.5]]),
+        scales=torch.full((1, 16), 0.25),
+        bias=torch.zeros(16),
+    )
+    x = torch.full((64, 1), 3.4e38)
+    out = linear(x, *codes)
+    torch.testing.assert_close(out.double(), exact_linear(x, codes), rtol=2**-7, atol=0)
 
 
 @by_every_kernel
@@ -238,10 +281,11 @@ def test_the_number_of_threads_changes_no_bit() -> None:
             *(conv2d(few, *wide, *how) for how in (one, strided) for few in (many, many[:1])),
         ]
 
-    torch.set_num_threads(2)
-    shared = outputs()
     torch.set_num_threads(1)
-    assert all(map(torch.equal, shared, outputs()))
+    alone = outputs()
+    for threads in (2, 3, 16):
+        torch.set_num_threads(threads)
+        assert all(map(torch.equal, outputs(), alone))
 
 
 def test_a_call_is_computed_by_one_kernel() -> None:

@@ -23,7 +23,8 @@ from ttq_repro.deploy import loading
 from ttq_repro.deploy.loading import build, packed_weight
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.runtime import covers, layers, runtime
-from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear
+from ttq_repro.deploy.runtime.codes import Codes, dense_linear
+from ttq_repro.deploy.runtime.layers import PackedConv2d, PackedLinear, packed_layer
 
 #: Terms (see codes.Codes) per layer of each method; methods without an entry need one.
 TERMS = {"ttq_per_filter": 2}
@@ -101,6 +102,31 @@ def test_a_folded_factor_does_not_change_what_codes_stand_for() -> None:
     (first, *_) = packed_layers(build(packed(trained(), fold=True), "packed"))
     assert first.levels.shape == (1, 4)
     assert first.levels[0, 1] == first.levels[0, 3] == 0
+
+
+def test_on_a_gpu_there_are_gradients_after_a_call_in_inference_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A CPU stands in for it."""
+    network, x = build(packed(trained()), "packed"), images()
+    monkeypatch.setattr(layers, "_is_for_cudnn", lambda _: True)
+    monkeypatch.setattr(layers, "LINEAR", lambda x, *codes: dense_linear(x, Codes(*codes)))
+    with torch.inference_mode():
+        network(x)
+    network(x.requires_grad_()).sum().backward()
+    assert x.grad is not None
+    assert x.grad.any()
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-43, 1e-30])
+def test_levels_next_to_zero_are_numbers(level: float) -> None:
+    """Also in units in which they are sums of two bfloat16 numbers."""
+    levels = torch.tensor([[-level, 0.0, level]])
+    layer = packed_layer(
+        nn.Linear(4, 1), replace(LAYER, shape=(1, 4)), torch.tensor([0b10_00_10_10]).byte(),
+        levels, None,
+    )  # fmt: skip
+    assert layer.codes.unpacked().sum().item() == pytest.approx(2 * level, abs=2e-38)
 
 
 LAYER = Layer("x", "TTQ", (4, 4, 3, 3), 1, True, 1, False, False)

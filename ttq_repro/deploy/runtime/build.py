@@ -93,10 +93,11 @@ def runtime() -> Runtime | None:
 
 def _loaded() -> Runtime:
     try:
-        return Runtime(compile_library(KEPT))
+        library = compile_library(KEPT)
     except OSError:  # If the cache cannot be written. Without a compiler, this fails again.
         with tempfile.TemporaryDirectory() as folder:
             return Runtime(compile_library(Path(folder)))
+    return Runtime(library)
 
 
 def compile_library(folder: Path) -> Path:

@@ -209,7 +209,7 @@ void compute_blocks(const Tile& tile, const Source& source, int64_t block, int64
 template <int R, typename Source>
 void compute_all(const Tile& tile, const Source& source) {
   constexpr int FIT = SUMS / (R * VECTORS);
-  const int64_t blocks = (tile.filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
+  const int64_t blocks = ceil_div(tile.filters, FILTERS_PER_BLOCK);
   compute_blocks<R, FIT < MOST_BLOCKS ? FIT : MOST_BLOCKS>(tile, source, 0, blocks);
 }
 

@@ -12,6 +12,9 @@ constexpr int FILTERS_PER_BLOCK = 16;
 constexpr int MOST_ROWS = 16;
 constexpr int DEPTH_UNIT = 32;
 
+// Static, so that the linker does not use a copy compiled for AVX-512 everywhere.
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // Where outputs go, and what is done to them on the way. All begins at the first filter.
 struct Outputs {
   const float* bias;

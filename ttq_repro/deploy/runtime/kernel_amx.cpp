@@ -12,7 +12,9 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace {
@@ -22,7 +24,7 @@ constexpr int DEPTH = 32;                        // Inputs of a row that a tile 
 constexpr int WEIGHTS = FILTERS_PER_BLOCK * DEPTH;  // Weights that a tile holds.
 constexpr int SUMS = 4;                          // Tiles of sums, each for one block of filters.
 
-int64_t chunks_of(int64_t depth) { return (depth + DEPTH - 1) / DEPTH; }
+int64_t chunks_of(int64_t depth) { return ceil_div(depth, DEPTH); }
 
 struct Split {
   uint16_t high, low;
@@ -97,9 +99,13 @@ class Inputs {
   Inputs(const Tile& tile, int rows)
       : step_(chunks_of(tile.stretches * tile.stretch) * DEPTH + DEPTH) {
     static thread_local std::vector<uint16_t> kept;
-    // A write at the end of a row may run past it by less than a vector.
-    kept.resize(2 * ROWS * step_ + DEPTH);
-    parts_ = kept.data();
+    // A write at the end of a row may run past it by less than a vector. Tiles are loaded line by
+    // line, so lines of the cache should begin where theirs do.
+    constexpr size_t LINE = 64 / sizeof(uint16_t);
+    size_t space = (2 * ROWS * step_ + DEPTH + LINE) * sizeof(uint16_t);
+    kept.resize(space / sizeof(uint16_t));
+    void* begin = kept.data();
+    parts_ = static_cast<uint16_t*>(std::align(64, 64, begin, space));
     for (int row = 0; row < rows; ++row) {
       uint16_t* to = parts_ + row * step_;
       for (int64_t line = 0; line < tile.stretches; ++line) {
@@ -118,17 +124,27 @@ class Inputs {
   int64_t step() const { return step_ * sizeof(uint16_t); }
 
  private:
+  // The numbers whose upper halves these are.
+  static __m512 above(__m512i halves) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(halves, 16));
+  }
+
   void write(const float* from, int64_t left, uint16_t* to) const {
     const __mmask16 there = left < 16 ? (1 << left) - 1 : 0xFFFF;
     const __m512 x = _mm512_maskz_loadu_ps(there, from);
-    const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
-    const __m512 nearest = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-    const __m512 rest = _mm512_sub_ps(x, nearest);
+    __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+    // Finite numbers that would round to infinity are cut off instead.
+    const __m512 infinity = _mm512_set1_ps(INFINITY);
+    const __mmask16 overflows =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(above(high)), infinity, _CMP_EQ_OQ) &
+        _mm512_cmp_ps_mask(_mm512_abs_ps(x), infinity, _CMP_LT_OQ);
+    high = _mm512_mask_srli_epi32(high, overflows, _mm512_castps_si512(x), 16);
+    const __m512 rest = _mm512_sub_ps(x, above(high));
     // The rest of infinity must be zero, not NaN.
     const __mmask16 number = _mm512_cmp_ps_mask(rest, rest, _CMP_ORD_Q);
     const __m256i low =
         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_mov_ps(number, rest)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), high);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(high));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + ROWS * step_), low);
   }
 
@@ -170,7 +186,7 @@ template <bool ONE_PASS>
 void compute(const Tile& tile, int rows) {
   if (tile.unpacked == nullptr) return compute_packed(tile, rows);
   const int64_t chunks = chunks_of(tile.stretches * tile.stretch);
-  const int64_t blocks = (tile.filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
+  const int64_t blocks = ceil_div(tile.filters, FILTERS_PER_BLOCK);
   const bool both = !ONE_PASS && !are_bfloat16(tile.levels);
   const Inputs inputs(tile, rows);
   TileShapes shapes;

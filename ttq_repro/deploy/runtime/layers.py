@@ -23,6 +23,8 @@ from ttq_repro.deploy.runtime.codes import (
 )
 
 MOST_LEVELS = 4
+#: Looked up once, as each lookup takes as long as a small layer's arithmetic.
+LINEAR, CONV2D = torch.ops.ternary.linear.default, torch.ops.ternary.conv2d.default
 
 
 def covers(module: nn.Module, layer: Layer) -> bool:
@@ -55,8 +57,7 @@ class _PackedLayer(nn.Module):
 
     @property
     def codes(self) -> Codes:
-        # As attributes they take nn.Module four times as long to find.
-        return Codes(*[self._buffers[name] for name in Codes._fields])  # type: ignore[arg-type]
+        return Codes(self.words, self.levels, self.scales, self.bias)
 
 
 class PackedLinear(_PackedLayer):
@@ -65,7 +66,7 @@ class PackedLinear(_PackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         if _is_for_torch(x):
             return dense_linear(x, self.codes)
-        return torch.ops.ternary.linear.default(x, *self.codes)
+        return LINEAR(x, *self.codes)
 
     def extra_repr(self) -> str:
         return f"{self.words.shape[1]}, {len(self.bias)}"
@@ -94,14 +95,23 @@ class PackedConv2d(_PackedLayer):
         self._dense: Tensor | None = None
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        fused = Fused(self._buffers["norm"], residual, self.relu)
         if _is_for_torch(x):
-            return dense_conv2d(x, self.codes, self.window, fused)
-        if _is_for_cudnn(x):
-            if self._dense is None:
-                self._dense = dense_weight(self.codes, self.window)
-            return dense_conv2d(x, self.codes, self.window, fused, self._dense)
-        return torch.ops.ternary.conv2d.default(x, *self.codes, *self.window, *fused)
+            weight = None
+        elif _is_for_cudnn(x):
+            weight = self._dense
+            if weight is None:
+                # A later call may need gradients through it.
+                with torch.inference_mode(False):
+                    weight = self._dense = dense_weight(self.codes, self.window)
+        else:
+            # As attributes they take nn.Module four times as long to find, up to 2 µs per call.
+            own = self._buffers
+            return CONV2D(
+                *(x, own["words"], own["levels"], own["scales"], own["bias"]),
+                *self.window, own["norm"], residual, self.relu,
+            )  # fmt: skip
+        fused = Fused(self.norm, residual, self.relu)
+        return dense_conv2d(x, self.codes, self.window, fused, weight)
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         self._dense = None
@@ -194,7 +204,7 @@ def _unit_for_bfloat16(levels: Tensor) -> Tensor:
     the result the error grows when products cancel.
     """
     exact, largest = levels.double(), levels.double().abs().max()
-    if largest == 0:
+    if largest < torch.finfo(torch.float32).tiny:
         return levels.new_ones(())
     units = (largest / torch.arange(128, 256, device=levels.device)).float()
     scaled = exact / units[:, None].double()

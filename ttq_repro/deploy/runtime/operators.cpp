@@ -52,7 +52,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
                   "ternary: ", all, " filters of ", depth, " inputs and ", terms, " terms in ",
                   groups, " groups");
   const int64_t filters = all / groups;
-  const int64_t blocks = (filters + FILTERS_PER_BLOCK - 1) / FILTERS_PER_BLOCK;
+  const int64_t blocks = ceil_div(filters, FILTERS_PER_BLOCK);
   check(words, "words", ScalarType::Int, {groups * blocks, depth});
   check(levels, "levels", ScalarType::Float, {terms, 4});
   check(scales, "scales", ScalarType::Float, {terms, all});

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
-#include <memory>
 
 #if defined(__x86_64__)
 #include <sys/syscall.h>
@@ -19,7 +18,9 @@
 
 namespace {
 
-// In ascending order of the instructions that they require; the order of build.py.
+// In ascending order of the instructions that they require; the order of build.py. Those after
+// LAST_EXACT use its instructions.
+enum Number { PORTABLE, AVX2, AVX512, AMX, AMX_ONE_PASS, LAST_EXACT = AMX };
 const Kernel* const KERNELS[] = {
     &kernel_portable,
 #if defined(__x86_64__)
@@ -111,19 +112,17 @@ void run(int threads, const Kernel& kernel, const Weights& weights, const Fused&
 
 int64_t ternary_best_kernel() {
 #if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-  if (!__builtin_cpu_supports("avx512f")) return 1;
-  return __builtin_cpu_supports("avx512bf16") && has_tiles() ? 3 : 2;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PORTABLE;
+  if (!__builtin_cpu_supports("avx512f")) return AVX2;
+  return __builtin_cpu_supports("avx512bf16") && has_tiles() ? AMX : AVX512;
 #else
-  return 0;
+  return PORTABLE;
 #endif
 }
 
 bool ternary_use(int64_t kernel) {
-  // The kernels after the exact ones use the instructions of the last of these.
-  constexpr int64_t LAST_EXACT = 3;
   const bool exists = kernel >= 0 && kernel < std::ssize(KERNELS);
-  if (!exists || std::min(kernel, LAST_EXACT) > ternary_best_kernel()) return false;
+  if (!exists || std::min<int64_t>(kernel, LAST_EXACT) > ternary_best_kernel()) return false;
   current_kernel = kernel;
   return true;
 }
@@ -160,7 +159,7 @@ void ternary_conv2d(int threads, const Weights* weights, const Images* in, const
   // A few images at a time, so that the cache holds them padded.
   const Parts parts(in->images, std::max<int64_t>(MOST_FRAMED / (image * weights->groups), 1));
   const int64_t most = in->images ? ceil_div(in->images, parts.parts) : 0;
-  const auto padded = std::make_unique_for_overwrite<float[]>(most * weights->groups * image);
+  const Floats padded = make_floats(most * weights->groups * image);
   for (int64_t part = 0; part < parts.parts; ++part) {
     Images some = *in;
     some.images = parts.size(part);

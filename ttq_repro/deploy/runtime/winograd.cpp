@@ -7,7 +7,6 @@
 #include "parts.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 namespace {
@@ -80,7 +79,7 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
   const int64_t most = ceil_div(steps.count, steps.parts);
   const int64_t share = ceil_div(weights.groups * blocks.parts * most, threads);
   const int64_t a_run = std::clamp<int64_t>(share, kernel.rows, WINDOWS_PER_RUN);
-  const auto inputs = std::make_unique_for_overwrite<float[]>(
+  const Floats inputs = make_floats(
       weights.groups * products * (most * depth + ceil_div(most, a_run) * GAP));
   for (int64_t step = 0; step < steps.parts; ++step) {
     const Parts runs(steps.size(step), a_run);
@@ -91,15 +90,13 @@ void convolve(int threads, const Kernel& kernel, const Winograd& winograd, const
                              (group * runs.parts + run) * GAP;
       return inputs.get() + products * floats;
     };
-    in_parallel(threads, weights.groups * runs.parts, [&](int64_t task) {
-      const int64_t group = task / runs.parts, run = task % runs.parts;
-      for (int64_t n = 0; n < runs.size(run); ++n) {
-        const int64_t window = steps.begin(step) + runs.begin(run) + n;
-        const float* from = in.data + (group * in.images + windows.image(window)) * in.image +
-                            windows.row(window) * in.line + windows.column(window) * depth;
-        winograd.inputs(from, in.line, depth, inputs_of(group, run) + n * depth,
-                        an_input(run));
-      }
+    in_parallel(threads, weights.groups * runs.count, [&](int64_t task) {
+      const int64_t group = task / runs.count, place = task % runs.count;
+      const int64_t run = runs.of(place), window = steps.begin(step) + place;
+      const float* from = in.data + (group * in.images + windows.image(window)) * in.image +
+                          windows.row(window) * in.line + windows.column(window) * depth;
+      winograd.inputs(from, in.line, depth, inputs_of(group, run) + (place - runs.begin(run)) * depth,
+                      an_input(run));
     });
     in_parallel(threads, weights.groups * runs.parts * blocks.parts, [&](int64_t task) {
       thread_local Scratch of_weights, of_sums;

@@ -1,4 +1,5 @@
-// The transformations of minimal filtering, on the vectors of the kernel that includes this file.
+// The transformations of minimal filtering, on the vectors of the kernel that includes this file
+// and defines LANES, UNROLLED, Vector, Lookup, read, write and rectified.
 
 // out[i * out_step] = the sum over j of MATRIX[i][j] * in[j * in_step], of numbers or vectors.
 template <const auto& MATRIX, typename Number>

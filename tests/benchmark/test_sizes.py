@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-from torch import nn
 
 from tests.deploy.networks import packed, trained
 from tests.records import record
 from ttq_repro.benchmark import sizes
-from ttq_repro.benchmark.sizes import FORMATS, float_sizes, measure, packed_sizes
+from ttq_repro.benchmark.sizes import AS_TRAINED, float_sizes, measure, packed_sizes
 from ttq_repro.deploy.format import serialize
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
@@ -63,8 +62,7 @@ def rows_of(table: Table) -> list[dict[str, str]]:
 def test_resnet20_meets_its_targets(resnet20: dict[str, Table]) -> None:
     """The ratios of the whole file include header, scales and float layers."""
     rows = {row["format"]: row for row in rows_of(resnet20["sizes"])}
-    # One row more for the network as trained, one less as Huffman coding is for codebooks.
-    assert len(rows) == len(FORMATS)
+    assert list(rows) == [AS_TRAINED, "2 bits", "trits", "entropy-coded"]
     assert float(rows["2 bits"]["layers x"]) >= 16
     assert float(rows["2 bits"]["whole x"]) >= 14
     assert rows["2 bits"]["target"] == ">= 16: met, >= 14: met"
@@ -85,15 +83,18 @@ def test_resnet20_is_the_trained_one_that_is_committed(
     in_bytes = {row["format"]: int(row["bytes"].replace(",", "")) for row in rows}
     weights = path.with_name("seed1.safetensors")
     assert in_bytes["2 bits"] == path.stat().st_size
-    assert in_bytes["float32, as trained"] == weights.stat().st_size
+    assert in_bytes[AS_TRAINED] == weights.stat().st_size
 
 
 def test_a_codebook_is_huffman_coded(request_: Config) -> None:
     (entry,) = (one for one in request_["networks"] if one["title"].endswith("Deep Compression"))
     rows = {row["format"]: row for row in rows_of(dict(measure({"networks": [entry]}))["sizes"])}
-    assert len(rows) == len(FORMATS), "all but trits"
+    assert list(rows) == [AS_TRAINED, "8 bits", "Huffman", "entropy-coded"]
     assert float(rows["Huffman"]["layers x"]) > float(rows["entropy-coded"]["layers x"]) > 4
-    assert int(rows["Huffman"]["bytes"].replace(",", "")) == (ROOT / entry["packed"]).stat().st_size
+    path = ROOT / entry["packed"]
+    in_bytes = {name: int(row["bytes"].replace(",", "")) for name, row in rows.items()}
+    assert in_bytes["Huffman"] == path.stat().st_size
+    assert in_bytes[AS_TRAINED] == path.with_name("seed1.safetensors").stat().st_size
 
 
 def test_a_packed_file_of_another_run_is_named(
@@ -106,10 +107,19 @@ def test_a_packed_file_of_another_run_is_named(
     shutil.copy(path, folder)
     with pytest.raises(UserError, match=r"belongs to no run; there"):
         measure({"networks": [entry]})
-    another = record(weights_sha256="of another")
-    monkeypatch.setattr(sizes, "read_trained", lambda _: (nn.Identity(), another))
+    monkeypatch.setattr(sizes, "record_of", lambda _: record(weights_sha256="of another"))
     with pytest.raises(UserError, match="made from other weights of a-1 seed 1"):
         measure({"networks": [entry]})
+
+
+def test_an_untrained_network_also_has_batch_norm_as_trained() -> None:
+    overrides = ["model=resnet20", "quantizer=ttq"]
+    entry = {"title": "a", "codes_from": "untrained, b", "overrides": overrides, "side": 32}
+    rows = rows_of(dict(measure({"networks": [entry]}))["sizes"])
+    in_bytes = {row["format"]: int(row["batch norm"].replace(",", "")) for row in rows}
+    assert list(in_bytes)[:3] == [AS_TRAINED, "2 bits, batch norm as trained", "2 bits"]
+    assert in_bytes["2 bits, batch norm as trained"] == 2 * 4 * 2 * 688 > in_bytes["2 bits"] * 2
+    assert {row["codes from"] for row in rows} == {"untrained, b"}
 
 
 def test_operations_are_counted_by_layer(request_: Config, resnet20: dict[str, Table]) -> None:

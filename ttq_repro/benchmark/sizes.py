@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from functools import partial
 from operator import itemgetter
+from typing import NamedTuple
 
 from safetensors.torch import save
 from torch import nn
@@ -14,19 +14,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
-from ttq_repro.benchmark.untrained import Packable, untrained
+from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.checks import check_list, check_option, check_path
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
-from ttq_repro.deploy.packing import pack
 from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.files import ROOT
 from ttq_repro.quantizers import quantized_layers
 from ttq_repro.runs.config import Config
-from ttq_repro.runs.trained import read_trained
+from ttq_repro.runs.trained import record_of
 from ttq_repro.table import NOTHING, Table
+from ttq_repro.training.network import quantized_network
 
 #: What an entry of ``networks`` consists of.
 TRAINED, UNTRAINED = ("title", "packed"), ("title", "overrides", "side", "codes_from")
@@ -91,16 +91,13 @@ def measure(request: Config) -> list[tuple[str, Table]]:
         with as_user_error(f"networks: {entry}"):
             is_trained = "packed" in entry
             title, *described = itemgetter(*(TRAINED if is_trained else UNTRAINED))(entry)
-        packable, source = (_trained if is_trained else _untrained)(*described)
-        labels = [str(title), str(source)]
-        packed = {fold: packable.pack(fold=fold) for fold in (False, True)}
-        if not packed[True].layers:
+        network, packed, source = (_trained if is_trained else _untrained)(*described)
+        labels, first = [str(title), str(source)], packed[0]
+        if not first.layers:
             raise UserError(f"networks: {title}: no layer is quantized")
-        sizes += [
-            [*labels, *row] for row in _rows(packable.network, packed, entry.get("targets", {}))
-        ]
-        counted = operations.operations(build(packed[True], "unpacked"), packed[True].inputs.size)
-        costs.append([*labels, *operations.row(_bits(packed[True]), counted)])
+        sizes += [[*labels, *row] for row in _rows(network, packed, entry.get("targets", {}))]
+        counted = operations.operations(build(first, "unpacked"), first.inputs.size)
+        costs.append([*labels, *operations.row(_bits(first), counted)])
         if entry.get("by_layer"):
             layers += [[*labels, *row] for row in operations.by_layer(counted)]
     header = [*HEADER[:2], *operations.HEADER]
@@ -111,29 +108,38 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     ]
 
 
-def _trained(packed: str) -> tuple[Packable, str]:
-    """The network of a packed file with the float weights of its run, and a label for the run.
+class Subject(NamedTuple):
+    """A network of the table: untrained as a run starts from it, packed, and its label."""
+
+    network: nn.Module
+    packed: list[PackedNetwork]
+    source: str
+
+
+def _trained(packed: str) -> Subject:
+    """The network of a packed file; that of its run's config is as large as the trained one.
 
     Raises:
-        UserError: ``packed`` is not a path, a file is missing, or the files are of several runs.
+        UserError: ``packed`` is not a path, or the file or its run's record is missing or damaged,
+            or they are of several runs.
     """
     check_option("packed", packed, check_path)
     path = ROOT / packed
     described, _ = open_packed(path, "unpacked")
-    made = described.provenance
     with as_user_error(f"{path}: its run"):
-        seed, weights, error = itemgetter("seed", "weights_sha256", "test_error")(made)
-    network, record = read_trained(path.with_name(f"seed{seed}.safetensors"))
+        seed, weights = itemgetter("seed", "weights_sha256")(described.provenance)
+    record = record_of(path.with_name(f"seed{seed}.safetensors"))
     if record.weights_sha256 != weights:
         raise UserError(f"{path}: made from other weights of {record.name}")
-    model = described.architecture, described.arguments, described.inputs
-    source = f"trained: {record.name}, test error {100 * error:.2f}%"
-    return Packable(network, partial(pack, network, *model, provenance=made)), source
+    error = 100 * record.test_error["final"]
+    source = f"trained: {record.name}, test error {error:.2f}%"
+    return Subject(quantized_network(record.config), [described], source)
 
 
-def _untrained(overrides: list[str], side: int, codes_from: str) -> tuple[Packable, str]:
-    """The network that a run starts from, and its label."""
-    return untrained(overrides, side), codes_from
+def _untrained(overrides: list[str], side: int, codes_from: str) -> Subject:
+    """The network that a run starts from."""
+    network, pack = untrained(overrides, side)
+    return Subject(network, [pack(fold=True), pack(fold=False)], codes_from)
 
 
 def float_sizes(network: nn.Module) -> Sizes:
@@ -172,17 +178,18 @@ def packed_sizes(content: bytes) -> Sizes:
 
 
 def _rows(
-    network: nn.Module, packed: dict[bool, PackedNetwork], targets: dict[str, list[float]]
+    network: nn.Module, packed: list[PackedNetwork], targets: dict[str, list[float]]
 ) -> list[list[str]]:
     trained = float_sizes(network)
     whole = trained.layers + trained.floats + trained.batch_norm
     rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", NOTHING])]
+    by_fold = {one.folded: one for one in packed}
     for template, coding, fold in FORMATS:
-        suits = MEANT_FOR.get(coding, bool)
-        if not all(suits(layer.levels) for layer in packed[fold].layers):
+        one, suits = by_fold.get(fold), MEANT_FOR.get(coding, bool)
+        if one is None or not all(suits(layer.levels) for layer in one.layers):
             continue
-        name = template.format(bits=_bits(packed[fold]))
-        sizes = packed_sizes(serialize(packed[fold], coding))
+        name = template.format(bits=_bits(one))
+        sizes = packed_sizes(serialize(one, coding))
         ratios = [trained.layers / sizes.layers, whole / sizes.total]
         wanted = targets.get(name, [])
         verdicts = [

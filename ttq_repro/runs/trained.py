@@ -37,19 +37,29 @@ def read_trained(path: Path) -> tuple[nn.Module, Record]:
     Raises:
         UserError: record or weights are missing or damaged, or do not belong together.
     """
+    record = record_of(path)
     record_path, weights = record_and_weights(path.absolute())
-    if not record_path.is_file():
-        raise UserError(f"{path}: belongs to no run; there is no record {record_path}")
     if not weights.is_file():
         raise UserError(f"{record_path}: its weights, {weights}, are missing; train the run first")
-    try:
-        record = Record.read(record_path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
     network = quantized_network(record.config)
     restore_float(network)
     network.load_state_dict(_weights_of(record, record_path, weights))
     return network.eval(), record
+
+
+def record_of(path: Path) -> Record:
+    """The record of the run to which ``path``, its record or its weights, belongs.
+
+    Raises:
+        UserError: the record is missing or damaged.
+    """
+    record_path, _ = record_and_weights(path.absolute())
+    if not record_path.is_file():
+        raise UserError(f"{path}: belongs to no run; there is no record {record_path}")
+    try:
+        return Record.read(record_path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def record_beside_weights(

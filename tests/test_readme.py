@@ -120,11 +120,14 @@ def test_the_methods_said_to_act_between_steps_are_those_that_do(
 
 
 def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(example, {})
+    quantizing, converting = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(quantizing, made := {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "conv1 float first layer"
     assert lines[-1] == "fc ternary Linear"
+    exec(converting, made)
+    assert len(quantized_layers(made["model"])) == 0
+    assert "fc.words" in made["model"].state_dict()
 
 
 def test_the_example_of_a_quantizer_of_ones_own_is_one() -> None:
@@ -142,7 +145,7 @@ def test_the_example_of_a_quantizer_of_ones_own_is_one() -> None:
 
 def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "inference.md").read_text()
-    example, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    example, _of_ones_own, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     network = CifarResNet(20, 10)
     quantize_(network, TTQ)
@@ -154,6 +157,19 @@ def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     exec(example, made)
     expected = network(made["packed"].inputs.normalized(made["images"]))
     torch.testing.assert_close(made["logits"], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_converting_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "inference.md").read_text()
+    _packing, example, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    trained, untrained = (nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)) for _ in range(2))
+    quantize_(trained, TTQ)
+    images = torch.randn(2, 8)
+    expected = trained(images)
+    names = {"trained": trained, "untrained": untrained, "quantize_": quantize_, "TTQ": TTQ}
+    exec(example, names)
+    torch.testing.assert_close(untrained(images), expected)
 
 
 @pytest.mark.parametrize(

@@ -95,24 +95,44 @@ def build(packed: PackedNetwork, weights: Weights = "auto") -> nn.Module:
     factors = _fill(network, packed)
     for layer, codes, stored in zip(packed.layers, packed.codes, packed.levels, strict=True):
         module = network.get_submodule(layer.name)
-        levels, factor = _all_levels(layer, stored), factors.get(layer.name)
-        if _stays_packed(weights) and covers(module, layer):
-            ternary = packed_layer(module, layer, codes, levels, factor)
-            network.set_submodule(layer.name, ternary)
-            continue
-        table = levels if factor is None else levels * factor[:, None]
-        weight = PackedWeight(layer.shape, layer.width, table)
-        if weights == "dense":
-            module.weight = nn.Parameter(weight(codes))
-            continue
-        del module.weight
-        module.register_buffer("weight", codes.clone())
-        parametrize.register_parametrization(module, "weight", weight, unsafe=True)
+        levels, factor = all_levels(layer, stored), factors.get(layer.name)
+        made = layer_of_codes(module, layer, codes, levels, factor, weights)
+        network.set_submodule(layer.name, made)
     network.eval().requires_grad_(False)
     if any(isinstance(module, PackedConv2d) for module in network.modules()):
         # Then dense convolutions return the memory format that packed ones read without reordering.
         return fuse(network.to(memory_format=torch.channels_last), graph)
     return network
+
+
+def layer_of_codes(
+    module: nn.Module,
+    layer: Layer,
+    codes: Tensor,
+    levels: Tensor,
+    factor: Tensor | None = None,
+    weights: Weights = "packed",
+) -> nn.Module:
+    """A layer that computes from codes: a packed one, or ``module`` itself with another weight.
+
+    Args:
+        module: the layer in torch's form. Its weight is not read.
+        codes: as in ``PackedNetwork.codes``.
+        levels: as :func:`all_levels` returns them.
+        factor: (filters), multiplies the levels of each filter; by default 1.
+        weights: as in :func:`build`.
+    """
+    if _stays_packed(weights) and covers(module, layer):
+        return packed_layer(module, layer, codes, levels, factor)
+    table = levels if factor is None else levels * factor[:, None]
+    weight = PackedWeight(layer.shape, layer.width, table)
+    if weights == "dense":
+        module.weight = nn.Parameter(weight(codes))
+        return module
+    del module.weight
+    module.register_buffer("weight", codes.clone())
+    parametrize.register_parametrization(module, "weight", weight, unsafe=True)
+    return module
 
 
 def _stays_packed(weights: Weights) -> bool:
@@ -197,8 +217,11 @@ def _fill(network: nn.Module, packed: PackedNetwork) -> dict[str, Tensor]:
     return factors
 
 
-def _all_levels(layer: Layer, stored: Tensor) -> Tensor:
-    """All levels, also those that are not stored, in ascending order of their codes."""
+def all_levels(layer: Layer, stored: Tensor) -> Tensor:
+    """All levels, also those that are not stored, in ascending order of their codes.
+
+    Shapes: as in ``PackedNetwork.levels``, to (1, levels) or (filters, levels).
+    """
     above = stored if layer.symmetric else stored[:, layer.lower :]
     below = -stored.flip(1) if layer.symmetric else stored[:, : layer.lower]
     zero = stored.new_zeros(len(stored), int(layer.zero))

@@ -56,7 +56,7 @@ def pack(
     network.eval()
     layers, codes, levels = [], [], []
     for quantized in quantized_layers(network):
-        packed = _pack_layer(quantized)
+        packed = pack_layer(quantized)
         if packed is not None:
             layers.append(packed[0])
             codes.append(packed[1])
@@ -101,8 +101,12 @@ def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
             raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
 
 
-def _pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:
-    """A layer with its packed codes and its stored levels; None if it uses float weights."""
+def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:
+    """A layer with its packed codes and its stored levels; None if it evaluates with floats.
+
+    Raises:
+        ValueError: its weights are not those that its codes and levels stand for.
+    """
     name, module, quantizer, latent = quantized
     codes, levels = quantizer.codes(latent), quantizer.levels(latent)
     if codes is None or levels is None:

@@ -28,13 +28,16 @@ LINEAR, CONV2D = torch.ops.ternary.linear.default, torch.ops.ternary.conv2d.defa
 
 
 def covers(module: nn.Module, layer: Layer) -> bool:
-    """Whether the operators support the layer: at most four levels, no dilation, zero padding."""
+    """Whether the operators support the layer: at most four levels, no dilation, zero padding.
+
+    Not those of subclasses, which may compute something else.
+    """
     if layer.levels > MOST_LEVELS:
         return False
-    if isinstance(module, nn.Conv2d):
+    if type(module) is nn.Conv2d:
         zeros = module.padding_mode == "zeros" and not isinstance(module.padding, str)
         return zeros and module.dilation == (1, 1)
-    return isinstance(module, nn.Linear)
+    return type(module) is nn.Linear
 
 
 class _PackedLayer(nn.Module):
@@ -55,6 +58,14 @@ class _PackedLayer(nn.Module):
         super().__setstate__(state)
         runtime()
 
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        # With other scales, the same layer may have another number of terms.
+        for name in ("levels", "scales"):
+            own, given = getattr(self, name), state.get(prefix + name)
+            if given is not None and given.shape[1:] == own.shape[1:]:
+                self._buffers[name] = own.new_empty(given.shape)
+        super()._load_from_state_dict(state, prefix, *others)
+
     @property
     def codes(self) -> Codes:
         # As attributes they take nn.Module four times as long to find.
@@ -63,6 +74,11 @@ class _PackedLayer(nn.Module):
 
 class PackedLinear(_PackedLayer):
     """``nn.Linear`` of 2-bit weights. Shapes: (..., depth) to (..., filters)."""
+
+    @property
+    def weight(self) -> Tensor:
+        """The dense weight, unpacked anew: for modules that read it instead of calling a layer."""
+        return self.codes.unpacked()
 
     def forward(self, x: Tensor) -> Tensor:
         if _is_for_torch(x):
@@ -94,6 +110,11 @@ class PackedConv2d(_PackedLayer):
         self.relu = False
         self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
         self._dense: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """As :attr:`PackedLinear.weight`."""
+        return dense_weight(self.codes, self.window)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if _is_for_torch(x):
@@ -160,7 +181,7 @@ def packed_layer(
     codes = Codes(
         _words(index.reshape(groups, filters // groups, -1)),
         *_terms(levels, levels.new_ones(filters) if factor is None else factor),
-        levels.new_zeros(filters) if bias is None else bias.detach(),
+        levels.new_zeros(filters) if bias is None else bias.detach().to(levels),
     )
     return PackedConv2d(codes, module) if isinstance(module, nn.Conv2d) else PackedLinear(codes)
 

@@ -118,6 +118,10 @@ def test_it_quantizes_and_loads_and_keeps_its_cache_elsewhere(printed: list[str]
     assert cache.parents[1].name.startswith("here")
 
 
+def test_type_checkers_of_its_users_see_its_types(place: Path) -> None:
+    assert (place / "ttq_repro" / "py.typed").is_file(), "the marker of PEP 561"
+
+
 def test_it_depends_on_what_its_library_imports(printed: list[str], place: Path) -> None:
     assert all(Path(path).is_relative_to(place) for path in printed[1:])
     ours = {name for path in printed[1:] for name in imported_by(path)} - {"ttq-repro"}

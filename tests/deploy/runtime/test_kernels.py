@@ -140,7 +140,7 @@ def test_conv2d(
             fused = fused._replace(residual=last)
     elif order == "sliced":
         x = torch.stack([x, x], 4)[..., 1]
-    out = conv2d(x, *codes, *window, *fused)
+    out = conv2d(x, *codes, *window.numbers, *fused)
     close(out, exact, size)
     assert out.is_contiguous(memory_format=torch.channels_last)
 
@@ -179,7 +179,7 @@ def test_conv2d_by_minimal_filtering(
     # An error depends on all inputs that are transformed together, not on those of one output.
     largest = magnitude(x, codes, window, fused).max()
     # The larger the windows, the larger the numbers that cancel.
-    close(conv2d(x, *codes, *window, *fused), exact, {3: 1, 5: 2}[size] * largest)
+    close(conv2d(x, *codes, *window.numbers, *fused), exact, {3: 1, 5: 2}[size] * largest)
 
 
 @by_every_kernel
@@ -197,7 +197,7 @@ def test_conv2d_of_a_few_images_at_a_time(
     fused = random_fused(x, window, groups * 20, True, True, True)
     largest = magnitude(x, codes, window, fused).max()
     exact = exact_conv2d(x, codes, window, fused)
-    close(conv2d(x, *codes, *window, *fused), exact, 2 * largest)
+    close(conv2d(x, *codes, *window.numbers, *fused), exact, 2 * largest)
 
 
 @pytest.mark.usefixtures("_plain_kernels")
@@ -206,7 +206,7 @@ def test_a_transformed_window_shares_what_is_not_finite() -> None:
     codes = random_codes(16 * 9, 20)
     x = random_input(1, 16, 12, 12)
     x[0, 3, 0, 0] = torch.inf
-    out = conv2d(x, *codes, *Window((3, 3), (1, 1), (1, 1), 1))
+    out = conv2d(x, *codes, *Window((3, 3), (1, 1), (1, 1), 1).numbers)
     assert not out[:, :, :4, :4].isfinite().any()
     assert out[:, :, 4:].isfinite().all()
 
@@ -218,7 +218,7 @@ def test_leading_dimensions_and_empty_batches_of_linear() -> None:
     size = exact_linear(x.abs(), magnitudes(codes))
     close(linear(x, *codes), exact_linear(x, codes), size)
     assert linear(x[:0], *codes).shape == (0, 2, 20)
-    empty = conv2d(torch.empty(0, 7, 4, 4), *codes, *Window((1, 1), (1, 1), (0, 0), 1))
+    empty = conv2d(torch.empty(0, 7, 4, 4), *codes, *Window((1, 1), (1, 1), (0, 0), 1).numbers)
     assert empty.shape == (0, 20, 4, 4)
 
 
@@ -277,8 +277,12 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     def outputs() -> list[Tensor]:
         return [
             linear(x, *flat),
-            conv2d(images, *deep, *window),
-            *(conv2d(few, *wide, *how) for how in (one, strided) for few in (many, many[:1])),
+            conv2d(images, *deep, *window.numbers),
+            *(
+                conv2d(few, *wide, *how.numbers)
+                for how in (one, strided)
+                for few in (many, many[:1])
+            ),
         ]
 
     torch.set_num_threads(1)
@@ -296,7 +300,7 @@ def test_a_call_is_computed_by_one_kernel() -> None:
     expected = []
     for kernel in kernels:
         RUNTIME.use(kernel)
-        expected.append(conv2d(x, *codes, *window))
+        expected.append(conv2d(x, *codes, *window.numbers))
     ended = threading.Event()
 
     def switch() -> None:
@@ -308,7 +312,7 @@ def test_a_call_is_computed_by_one_kernel() -> None:
     thread.start()
     try:
         for _ in range(30):
-            out = conv2d(x, *codes, *window)
+            out = conv2d(x, *codes, *window.numbers)
             assert any(torch.equal(out, pure) for pure in expected)
     finally:
         ended.set()
@@ -362,7 +366,7 @@ def test_windows_that_do_not_fit_are_named(
     shape: tuple[int, ...], window: tuple[Any, ...], message: str
 ) -> None:
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
-        conv2d(random_input(*shape), *GOOD, *window)
+        conv2d(random_input(*shape), *GOOD, *Window(*window).numbers)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +381,7 @@ def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, mes
     """An expanded input takes no memory, so that these sizes can be tested."""
     x = torch.zeros(1).expand(shape)
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
-        conv2d(x, *GOOD, (1, 1), (1, 1), (padding, 0), 1)
+        conv2d(x, *GOOD, *Window((1, 1), (1, 1), (padding, 0), 1).numbers)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +399,7 @@ def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, mes
 def test_what_cannot_be_fused_is_named(fused: Fused, message: str) -> None:
     window = Window((1, 1), (1, 1), (0, 0), 1)
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
-        conv2d(random_input(1, 6, 4, 4), *GOOD, *window, *fused)
+        conv2d(random_input(1, 6, 4, 4), *GOOD, *window.numbers, *fused)
 
 
 @by_every_kernel
@@ -405,7 +409,7 @@ def test_fused_operations_keep_nan(size: int) -> None:
     codes, x = random_codes(16 * size**2, 20), torch.full((1, 16, 12, 12), torch.nan)
     window = Window((size, size), (1, 1), (size // 2, size // 2), 1)
     fused = random_fused(x, window, 20, True, True, True)
-    assert conv2d(x, *codes, *window, *fused).isnan().all()
+    assert conv2d(x, *codes, *window.numbers, *fused).isnan().all()
 
 
 def test_inputs_of_another_type_are_refused() -> None:

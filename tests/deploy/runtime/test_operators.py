@@ -38,7 +38,9 @@ def test_opcheck() -> None:
         for all_or_none in (True, False):
             fused = random_fused(x, WINDOW, 20, *[all_or_none] * 3)
             ordered = x.contiguous(memory_format=order)
-            torch.library.opcheck(torch.ops.ternary.conv2d, (ordered, *CONV, *WINDOW, *fused))
+            torch.library.opcheck(
+                torch.ops.ternary.conv2d, (ordered, *CONV, *WINDOW.numbers, *fused)
+            )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window:
     """torch.compile and torch.export trace networks that way."""
     on_meta = [tensor.to("meta") for tensor in CONV]
     with pytest.raises((ValueError, RuntimeError), match=r"do(es)? not fit"):
-        torch.ops.ternary.conv2d(torch.empty(shape, device="meta"), *on_meta, *window)
+        torch.ops.ternary.conv2d(torch.empty(shape, device="meta"), *on_meta, *window.numbers)
     with pytest.raises((ValueError, RuntimeError), match="do not fit"):
         torch.ops.ternary.linear(torch.empty(8, device="meta"), *(t.to("meta") for t in LINEAR))
 
@@ -72,7 +74,9 @@ def test_what_does_not_fit_is_found_without_data(shape: tuple[int, ...], window:
 def test_what_cannot_be_fused_is_found_without_data(fused: Fused, message: str) -> None:
     on_meta = [tensor.to("meta") for tensor in CONV]
     with pytest.raises((ValueError, RuntimeError), match=message):
-        torch.ops.ternary.conv2d(torch.empty(2, 6, 5, 4, device="meta"), *on_meta, *WINDOW, *fused)
+        torch.ops.ternary.conv2d(
+            torch.empty(2, 6, 5, 4, device="meta"), *on_meta, *WINDOW.numbers, *fused
+        )
 
 
 def test_torch_s_own_way_to_compute_them() -> None:

@@ -109,6 +109,7 @@ class PackedConv2d(_PackedLayer):
         self.register_buffer("norm", None)
         self.relu = False
         self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
+        self._numbers = self.window.numbers
         self._dense: Tensor | None = None
 
     @property
@@ -130,7 +131,7 @@ class PackedConv2d(_PackedLayer):
             own = self._buffers
             return CONV2D(
                 *(x, own["words"], own["levels"], own["scales"], own["bias"]),
-                *self.window, own["norm"], residual, self.relu,
+                *self._numbers, own["norm"], residual, self.relu,
             )  # fmt: skip
         fused = Fused(self.norm, residual, self.relu)
         return dense_conv2d(x, self.codes, self.window, fused, weight)

@@ -17,7 +17,8 @@ namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
-using Sizes = std::vector<int64_t>;
+// Does not allocate memory, unlike a vector.
+using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 
 // With more padding, sizes might overflow 64 bits.
 constexpr int64_t MOST_PADDING = 1 << 16;
@@ -29,13 +30,13 @@ constexpr int64_t OVERHANG = 8;
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data_ptr()); }
 
-std::string text(torch::headeronly::IntHeaderOnlyArrayRef sizes) {
+std::string text(Sizes sizes) {
   std::string all;
   for (const int64_t size : sizes) all += (all.empty() ? "" : ", ") + std::to_string(size);
   return "(" + all + ")";
 }
 
-void check(const Tensor& tensor, const char* name, ScalarType type, const Sizes& shape) {
+void check(const Tensor& tensor, const char* name, ScalarType type, Sizes shape) {
   STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == type && tensor.is_contiguous() &&
                       tensor.sizes().equals(shape),
                   "ternary: ", name, " of shape ", text(tensor.sizes()), " should be contiguous ",
@@ -68,7 +69,7 @@ Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales,
 }
 
 // Uses torch's C shim, as calling an operator by its name takes as long as a small layer.
-Tensor empty(const Sizes& sizes, const Sizes& strides) {
+Tensor empty(Sizes sizes, Sizes strides) {
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
       sizes.size(), sizes.data(), strides.data(), aoti_torch_dtype_float32(),
@@ -81,20 +82,20 @@ void check_float(const Tensor& tensor, const char* name) {
                   name, " should be float32 on the CPU");
 }
 
-void check_input(const Tensor& x, int64_t dimensions) {
+void check_input(const Tensor& x, bool has_dimensions) {
   check_float(x, "input");
-  STD_TORCH_CHECK(x.dim() >= dimensions, "ternary: the input has shape ", text(x.sizes()));
+  STD_TORCH_CHECK(has_dimensions, "ternary: the input has shape ", text(x.sizes()));
 }
 
 Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, const Tensor& scales,
               const Tensor& bias) {
-  check_input(input, 1);
+  check_input(input, input.dim() > 0);
   const Tensor x = input.is_contiguous() ? input : torch::stable::contiguous(input);
-  Sizes shape(x.sizes().begin(), x.sizes().end());
+  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   const Weights weights = checked(words, levels, scales, bias, shape.back(), 1);
   const int64_t rows = x.numel() / weights.depth;
   shape.back() = weights.filters;
-  Sizes strides(shape.size(), 1);
+  std::vector<int64_t> strides(shape.size(), 1);
   for (size_t axis = shape.size() - 1; axis > 0; --axis)
     strides[axis - 1] = strides[axis] * std::max<int64_t>(shape[axis], 1);
   const Tensor out = empty(shape, strides);
@@ -114,13 +115,14 @@ Tensor checked_residual(const Tensor& residual, const Tensor& out) {
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const Tensor& scales,
-              const Tensor& bias, const Sizes& kernel, const Sizes& stride, const Sizes& padding,
-              int64_t groups, const std::optional<Tensor>& norm,
+              const Tensor& bias, int64_t kernel_height, int64_t kernel_width,
+              int64_t stride_height, int64_t stride_width, int64_t padding_height,
+              int64_t padding_width, int64_t groups, const std::optional<Tensor>& norm,
               const std::optional<Tensor>& residual, bool relu) {
-  check_input(x, 4);
-  STD_TORCH_CHECK(x.dim() == 4 && kernel.size() == 2 && stride.size() == 2 && padding.size() == 2,
-                  "ternary: a window of ", kernel.size(), ", ", stride.size(), ", ", padding.size(),
-                  " sizes over shape ", text(x.sizes()));
+  check_input(x, x.dim() == 4);
+  const int64_t kernel[] = {kernel_height, kernel_width};
+  const int64_t stride[] = {stride_height, stride_width};
+  const int64_t padding[] = {padding_height, padding_width};
   Images in{x.size(0), x.size(1), x.size(2), x.size(3), {}, {}, {}, {}};
   for (int axis = 0; axis < 4; ++axis) in.strides[axis] = x.stride(axis);
   int64_t places[2];

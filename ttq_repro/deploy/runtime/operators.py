@@ -19,7 +19,10 @@ from ttq_repro.deploy.runtime.codes import Codes, Fused, Window, dense_conv2d, d
 
 LIBRARY = torch.library.Library("ternary", "DEF")
 WEIGHTS = "Tensor words, Tensor levels, Tensor scales, Tensor bias"
-WINDOW = "int[2] kernel, int[2] stride, int[2] padding, int groups"
+WINDOW = (
+    "int kernel_height, int kernel_width, int stride_height, int stride_width, "
+    "int padding_height, int padding_width, int groups"
+)
 FUSED = "Tensor? norm=None, Tensor? residual=None, bool relu=False"
 TAGS = (torch.Tag.pt2_compliant_tag,)
 # Which kernels the C++ runtime can use on this processor, and which it is to use: see build.py.
@@ -84,6 +87,4 @@ for _operator in ("linear", "conv2d"):
 
 def _grouped(arguments: tuple[Any, ...]) -> tuple[Codes, Window, Fused]:
     """Group the arguments of ``ternary::conv2d`` after the first; torch leaves out defaults."""
-    words, levels, scales, bias, kernel, stride, padding, groups, *fused = arguments
-    window = Window(tuple(kernel), tuple(stride), tuple(padding), groups)
-    return Codes(words, levels, scales, bias), window, Fused(*fused)
+    return Codes(*arguments[:4]), Window.of(*arguments[4:11]), Fused(*arguments[11:])

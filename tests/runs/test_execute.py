@@ -18,6 +18,8 @@ from tests.conftest import FEW_TESTED
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
+from ttq_repro.runs.check import check_run
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.run import Run
@@ -189,6 +191,15 @@ def test_a_model_that_does_not_suit_its_images_is_named(
     mine = ["model.name=mine", f"model._target_={__name__}.{unsuited}", "~model.depth"]
     with pytest.raises(UserError, match=f"^model: {re.escape(why)}"):
         execute(tiny_run(*mine, "~model.preactivation"))
+
+
+def test_a_batch_too_small_for_batch_norm_is_named(tiny_run: MakeRun) -> None:
+    """ResNets normalize many pixels of an image; AlexNet-BN also normalizes single numbers."""
+    photographs = ["model=alexnet_bn", "data=imagenette", "recipe=short_alexnet"]
+    config = compose_config("train", [*photographs, "recipe.batch_size=1"])
+    with pytest.raises(UserError, match=r"^recipe\.batch_size=1: Expected more than 1 value per"):
+        check_run(Run(config))
+    check_run(tiny_run("recipe.batch_size=1"))
 
 
 def test_an_option_that_is_none_is_found_before_the_parent_is_trained(tiny_run: MakeRun) -> None:

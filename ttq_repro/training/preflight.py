@@ -9,6 +9,7 @@ from torch import nn
 
 from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.node import image_size
+from ttq_repro.data.share import SMALLEST
 from ttq_repro.errors import UserError, headline
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
@@ -64,7 +65,10 @@ def preflight(config: dict[str, Any]) -> None:
     """
     recipe = checked(config)
     network = build_network(config, None)
-    check_shapes(network, image_size(config["data"]), config["data"]["num_classes"])
+    size = image_size(config["data"])
+    check_shapes(network, size, config["data"]["num_classes"])
+    if recipe.batch_size < SMALLEST:
+        _check_single_images(network, size)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs)
@@ -89,3 +93,15 @@ def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> Non
     found, wanted = tuple(getattr(logits, "shape", ())), (1, classes)
     if found != wanted:
         raise UserError(f"model: for one image it returns an output of shape {found}, not {wanted}")
+
+
+def _check_single_images(network: nn.Module, size: tuple[int, int]) -> None:
+    """Check that a network can train on one image at a time, as batch norm of (1, features) cannot.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        network.train()(torch.zeros(1, 3, *size))
+    except ValueError as error:
+        raise UserError(f"recipe.batch_size=1: {headline(error)}") from None

@@ -21,7 +21,7 @@ def convert_(model: nn.Module) -> list[str]:
     (:func:`ttq_repro.deploy.runtime.covers`) hold codes that are unpacked in every call. Layers
     whose quantizer evaluates with float weights keep these as plain weights. The model is left in
     evaluation mode, and none of its parameters requires gradients. Hooks of packed layers are lost.
-    If this function raises an exception, all layers are as they were.
+    If this function raises a ValueError, all layers are as they were.
 
     The ``state_dict()`` has the same keys on every machine. It can be loaded into a model that
     went through ``quantize_``, with the same arguments, and this function.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.deploy.networks import relative_difference
 from tests.quantizers.methods import METHODS
 from tests.test_makefile import asked
 from ttq_repro.files import ROOT
@@ -147,6 +148,7 @@ def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     page = (ROOT / "docs" / "inference.md").read_text()
     example, _of_ones_own, _on_a_gpu = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
     network = CifarResNet(20, 10)
     quantize_(network, TTQ)
     made = {
@@ -156,7 +158,8 @@ def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
     exec(example, made)
     expected = network(made["packed"].inputs.normalized(made["images"]))
-    torch.testing.assert_close(made["logits"], expected, rtol=1e-3, atol=1e-3)
+    # Logits of untrained scales are large, and a small one is a difference of large ones.
+    assert relative_difference(made["logits"], expected) < 1e-5
 
 
 def test_the_converting_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,18 +61,18 @@ def test_a_change_at_another_setting_stands_with_its_own_baseline(workspace: Wor
     for cell, error in ((short[0], 0.1), (short[1], 0.105), (short[2], 0.11), (paper[1], 0.12)):
         put(workspace, cell, child(cell, 1, error))
     rows = ablations([*paper, *short], workspace).rows
-    assert len(rows) == len(short) + 4, "of the other setting the baseline and its own changes"
+    assert len(rows) == len(short) + 5, "of the other setting the baseline and its own changes"
     assert [row[2:5] for row in (rows[0], rows[1])] == [
         ["short, bf16", "10.00 (n=1)", "-"], ["short, bf16", "10.50 (n=1)", "+0.50 (n=1)"]
     ]  # fmt: skip
-    assert [row[0:5] for row in rows[-4:-2]] == [
+    assert [row[0:5] for row in rows[-5:-3]] == [
         ["TTQ, the baseline", "-", "paper, bf16", "not run", "-"],
         [
             "learning rate 0.1 from the first step", "`recipe=paper_finetune`",
             "paper, bf16", "12.00 (n=1)", "-",
         ],
     ]  # fmt: skip
-    assert [row[2:4] for row in rows[-2:]] == [["paper, bf16", "not run"]] * 2
+    assert [row[2:4] for row in rows[-3:]] == [["paper, bf16", "not run"]] * 3
 
 
 def test_each_change_is_one_field_away_from_the_baseline() -> None:

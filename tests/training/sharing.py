@@ -22,14 +22,15 @@ from ttq_repro.training.fit import Fitted
 from ttq_repro.training.module import Classifier
 
 WORLD = 2
-METHODS = ("full_precision", "ttq", "ternary_connect")
+METHODS = ("full_precision", "ttq", "ternary_connect", "ttq reestimate_batch_norm=2")
 # An epoch's last training batch is too small to share, and the one before divides unevenly.
 TRAIN, BATCH, TEST, TEST_BATCH = 53, 25, 33, 10
 
 
-def config_of(quantizer: str) -> Config:
+def config_of(method: str) -> Config:
+    """The config of a method: a quantizer, and further overrides after spaces."""
     gentle = ["recipe.schedule.max_lr=0.02", f"recipe.batch_size={BATCH}"]
-    return compose_config("train", [*TINY, *gentle, f"quantizer={quantizer}"])
+    return compose_config("train", [*TINY, *gentle, *f"quantizer={method}".split()])
 
 
 def few_digits() -> ArraySource:

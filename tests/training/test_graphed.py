@@ -27,7 +27,10 @@ from ttq_repro.training.optimization import Recipe
 
 #: As in tests.conftest.TINY.
 EPOCHS = 2
-METHODS = ("full_precision", "ttq", "ternary_connect", "deep_compression")
+METHODS = (
+    *("full_precision", "ttq", "ternary_connect", "deep_compression"),
+    "ttq reestimate_batch_norm=2",
+)
 WARNED: list[str] = []
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

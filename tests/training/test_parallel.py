@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import update_bn
 
 from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of, train_share
 from ttq_repro.quantizers import after_step, on_epoch_start
@@ -45,7 +46,7 @@ def one_process(method: str) -> Kept:
     loader = data.train_loader(recipe.batch_size, seed)
     built = optimizer_and_schedule(modules[0].network, recipe, recipe.epochs * len(loader))
     optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
-    steps = []
+    steps, views = [], []
     for epoch in range(recipe.epochs):
         loader.sampler.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
@@ -56,6 +57,7 @@ def one_process(method: str) -> Kept:
             loss, random = 0.0, torch.get_rng_state()
             # Three images are too few to share: both halves take all of them, at half weight.
             halves = [slice(0, None, 2), slice(1, None, 2)] if len(labels) > 3 else [slice(3)] * 2
+            views.append([images[half] for half in halves])
             count = sum(len(labels[half]) for half in halves)
             for module, half in zip(modules, halves, strict=True):
                 torch.set_rng_state(random)
@@ -69,6 +71,9 @@ def one_process(method: str) -> Kept:
             schedule.step()
             after_step(modules[0].quantized)
             copy_weights(modules)
+    if batches := config["reestimate_batch_norm"]:
+        for module, seen in zip(modules, zip(*views, strict=True), strict=True):
+            update_bn(seen[-batches:], module)
     copy_mean_statistics(modules)
     network = modules[0].eval().network
     ((images, labels),) = data.test_loader()

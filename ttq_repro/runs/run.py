@@ -19,6 +19,8 @@ RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
 RESULT_BUDGETS = {"short", "paper"}
 #: Options of a distillation that are floats, see :func:`_typed`.
 FRACTIONS = {"weight": 0.0, "temperature": 0.0}
+#: An option that the first records lack.
+REESTIMATION = "reestimate_batch_norm"
 #: The largest seed that torch accepts.
 HIGHEST_SEED = 2**63 - 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -128,6 +130,7 @@ class Run:
             "plain": trainer["plain"] or None,
             "images": images if images != usual.get("images") else None,
             "distillation": _typed(config["distillation"], FRACTIONS) or None,
+            REESTIMATION: config.get(REESTIMATION),
         }
         return fields | {key: value for key, value in younger.items() if value is not None}
 
@@ -161,8 +164,9 @@ class Run:
 
         These are options of its model and quantizer that differ from ``configs/``, such as
         ``sparsity=0.3``, those of a policy other than the default one, those of an altered recipe,
-        whether it trains a full-precision parent further, whether it is distilled, the share of
-        images held out, and whether it is plain.
+        whether it trains a full-precision parent further, whether it is distilled, the number of
+        batches that batch norm is re-estimated from, the share of images held out, and whether it
+        is plain.
         """
         usual = compose_config("train", [])
         for group in ("model", "quantizer"):
@@ -181,7 +185,9 @@ class Run:
         data = self.config["data"]
         held_out = [f"held_out={data['held_out']}"] if "held_out" in data else []
         plain = ["plain"] if self.config["trainer"]["plain"] else []
-        return [*unusual, *further, *distilled, *held_out, *plain]
+        batches = self.config.get(REESTIMATION)
+        reestimated = [f"{REESTIMATION}={batches}"] if batches is not None else []
+        return [*unusual, *further, *distilled, *reestimated, *held_out, *plain]
 
     @property
     def label(self) -> str:

@@ -21,6 +21,7 @@ from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
+from ttq_repro.training.batch_norm import AveragedStatistics, ReestimatedStatistics
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation, forget_compiled, is_compiled
 from ttq_repro.training.device import device_of
@@ -33,7 +34,7 @@ from ttq_repro.training.network import (
     distillation_from,
     restore_float,
 )
-from ttq_repro.training.parallel import AveragedStatistics, data_parallel
+from ttq_repro.training.parallel import data_parallel
 from ttq_repro.training.preflight import LIGHTNING_PRECISIONS, checked
 from ttq_repro.training.progress import Progress
 from ttq_repro.training.watch import Watch
@@ -112,9 +113,12 @@ def fit(
     )
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
     history = History(len(loader), origin)
+    batches = config["reestimate_batch_norm"]
+    reestimation = [ReestimatedStatistics(batches)] if batches is not None else []
     callbacks: list[pl.Callback] = [
         history,
         watch,
+        *reestimation,
         AveragedStatistics(),
         ModelCheckpoint(
             dirpath=checkpoint.parent,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ttq_repro.data.share import Share
 
@@ -30,28 +26,3 @@ def data_parallel(share: Share) -> dict[str, Any]:
         # AveragedStatistics replaces copying the first process's buffers in every step.
         "strategy": DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True),
     }
-
-
-class AveragedStatistics(pl.Callback):
-    """Averages batch norm's running statistics over the processes before each evaluation.
-
-    In training, every process normalizes by its own share of a batch. The average of their running
-    means and variances is what a single process would keep if it normalized share by share.
-    """
-
-    @torch.no_grad()
-    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        statistics = list(_running_statistics(module))
-        if trainer.world_size == 1 or not statistics:
-            return
-        average = trainer.strategy.reduce(torch.cat(statistics), reduce_op="mean")
-        channels = [len(own) for own in statistics]
-        for own, common in zip(statistics, average.split(channels), strict=True):
-            own.copy_(common)
-
-
-def _running_statistics(module: torch.nn.Module) -> Iterator[Tensor]:
-    """Running means and variances, each of shape (channels,)."""
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            yield from filter(torch.is_tensor, (layer.running_mean, layer.running_var))

@@ -11,6 +11,7 @@ from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.node import image_size
 from ttq_repro.data.share import SMALLEST
 from ttq_repro.errors import UserError, headline
+from ttq_repro.training.batch_norm import batch_norms
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.training.watch import REACTIONS
@@ -25,8 +26,8 @@ def checked(config: dict[str, Any]) -> Recipe:
     """Check the options of a run, and return its recipe.
 
     Raises:
-        UserError: an option of the recipe, trainer or data is invalid, or asks for a device that
-            this machine lacks.
+        UserError: an option of the recipe, trainer, data or batch norm is invalid, or asks for a
+            device that this machine lacks.
     """
     trainer, recipe = config["trainer"], config["recipe"]
     for key, choices in (
@@ -40,6 +41,8 @@ def checked(config: dict[str, Any]) -> Recipe:
     check_option("trainer.workers", trainer["workers"], check_whole, 0)
     # Data sets of photographs do not have this option.
     check_option("data.pad", config["data"].get("pad", 0), check_whole, 0)
+    if (batches := config["reestimate_batch_norm"]) is not None:
+        check_option("reestimate_batch_norm", batches, check_whole, 1)
     here = ("auto", "gpu", "cpu") if torch.cuda.is_available() else ("auto", "cpu")
     if (asked := trainer["accelerator"]) not in here:
         raise UserError(
@@ -67,6 +70,8 @@ def preflight(config: dict[str, Any]) -> None:
     network = build_network(config, None)
     size = image_size(config["data"])
     check_shapes(network, size, config["data"]["num_classes"])
+    if config["reestimate_batch_norm"] is not None and not batch_norms(network):
+        raise UserError("reestimate_batch_norm: the network has no batch norm to re-estimate")
     if recipe.batch_size < SMALLEST:
         _check_single_images(network, size)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())

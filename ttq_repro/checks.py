@@ -91,6 +91,24 @@ def check_list(argument: str, value: list[Any], *, may_be_empty: bool = False) -
         raise ValueError(wanted)
 
 
+def check_fields(
+    argument: str, value: dict[str, Any], required: Collection[str], optional: Collection[str] = ()
+) -> None:
+    """Refuse a value that is not a dict with all ``required`` keys and none beyond ``optional``.
+
+    Raises:
+        TypeError: the value is not a dict.
+        ValueError: a key is missing or unknown.
+    """
+    known = [*required, *optional]
+    if not isinstance(value, dict):
+        raise TypeError(f"{argument} must consist of {', '.join(known)}")
+    if missing := [key for key in required if key not in value]:
+        raise ValueError(f"{argument} there is no {', '.join(missing)}")
+    if unknown := [str(key) for key in value if key not in known]:
+        raise ValueError(f"{argument} unknown: {', '.join(unknown)}; known are {', '.join(known)}")
+
+
 def check_text(argument: str, value: str) -> None:
     """Refuse a value that is not text, or is empty.
 

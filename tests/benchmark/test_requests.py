@@ -25,7 +25,16 @@ LINES = [
     ("benchmark", "overrides=['trainer.precision=fp16']", "trainer.precision=fp16: must be "),
     ("benchmark", "seconds=x", "seconds=x: must be a number, got 'x'"),
     ("benchmark_inference", "seconds=x", "seconds=x: must be a number, got 'x'"),
-    ("benchmark_inference", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    (
+        "benchmark_inference",
+        "networks=[{title: x}]",
+        "networks={'title': 'x'}: there is no overrides, side, batches",
+    ),
+    (
+        "benchmark_inference",
+        "targets=[{network: x, batch: 1, percnt: 5}]",
+        "targets={'network': 'x', 'batch': 1, 'percnt': 5}: unknown: percnt; known are network, ",
+    ),
     (
         "benchmark_inference",
         "networks=[{title: x, overrides: ['model.depth=8'], side: 32, batches: [1]}]",
@@ -36,7 +45,22 @@ LINES = [
     ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[{title: x, packed: 5}]", "packed=5: must be a path, got 5"),
-    ("sizes", "networks=[{title: x}]", "networks: {'title': 'x'}: there is no "),
+    (
+        "sizes",
+        "networks=[{title: x}]",
+        "networks={'title': 'x'}: there is no overrides, side, codes_from",
+    ),
+    (
+        "sizes",
+        "networks=[{title: x, packed: x, by_layers: true}]",
+        "networks={'title': 'x', 'packed': 'x', 'by_layers': True}: unknown: by_layers; known are ",
+    ),
+    (
+        "sizes",
+        "networks=[{title: x, overrides: ['model.depth=8', 'quantizer=ttq'], side: 32, "
+        "codes_from: x, targets: {2 bit: [16]}}]",
+        "targets: no format 2 bit; there are float32, as trained, 2 bits, ",
+    ),
     (
         "sizes",
         "networks=[{title: x, overrides: ['model.depth=8'], side: 1, codes_from: x}]",
@@ -62,8 +86,11 @@ def test_a_mistake_of_our_own_is_not_the_users(monkeypatch: pytest.MonkeyPatch) 
     def mistaken(*_: object) -> None:
         raise KeyError("ours")
 
-    for module, name in ((inference, "benchmark_inference"), (sizes, "sizes")):
+    for module, name, more in (
+        (inference, "benchmark_inference", "batches: [1]"),
+        (sizes, "sizes", "codes_from: x"),
+    ):
         monkeypatch.setattr(module, "untrained", mistaken)
-        entry = "{title: x, overrides: [], side: 32, batches: [1], codes_from: x}"
+        entry = f"{{title: x, overrides: [], side: 32, {more}}}"
         with pytest.raises(KeyError, match="ours"):
             list(module.measure(compose_config(name, [f"networks=[{entry}]"])))

@@ -19,11 +19,11 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_list, check_option, check_whole
+from ttq_repro.checks import check_fields, check_list, check_option, check_whole
 from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
-from ttq_repro.errors import UserError, as_user_error
+from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import fastest_precision, processor
 from ttq_repro.table import Table
@@ -31,6 +31,8 @@ from ttq_repro.training.compilation import forget_compiled
 
 #: What an entry of ``networks`` consists of.
 KEYS = ("title", "overrides", "side", "batches")
+#: What one of ``targets`` consists of, and what it may have besides.
+TARGET, OF_TARGET = ("network", "batch"), ("percent", "error", "needs", "lacks", "engine")
 #: Our engines that are exact up to rounding.
 EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
@@ -59,6 +61,8 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     has_gpu = torch.cuda.is_available()
     check_option("networks", request["networks"], check_list, may_be_empty=has_gpu)
     check_option("targets", request["targets"], check_list, may_be_empty=True)
+    for target in request["targets"]:
+        check_option("targets", target, check_fields, TARGET, OF_TARGET)
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if has_gpu:
@@ -85,8 +89,8 @@ def networks_table(request: Config) -> Table:
     keep_freed_memory()
     rows = []
     for entry in request["networks"]:
-        with as_user_error(f"networks: {entry}"):
-            title, overrides, side, batches = itemgetter(*KEYS)(entry)
+        check_option("networks", entry, check_fields, KEYS)
+        title, overrides, side, batches = itemgetter(*KEYS)(entry)
         check_option("batches", batches, check_list)
         packed = untrained(overrides, side).pack(fold=True)
         if not packed.layers:
@@ -94,12 +98,11 @@ def networks_table(request: Config) -> Table:
         for batch in batches:
             check_option("batches", batch, check_whole, 1)
             labels = [str(title), str(batch)]
-            with as_user_error("targets"):
-                targets = [
-                    target
-                    for target in request["targets"]
-                    if [target["network"], str(target["batch"])] == labels
-                ]
+            targets = [
+                target
+                for target in request["targets"]
+                if [str(target["network"]), str(target["batch"])] == labels
+            ]
             images = torch.randn(batch, 3, *packed.inputs.size)
             rows += _rows(labels, packed, images, request, targets)
             forget_compiled()

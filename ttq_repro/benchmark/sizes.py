@@ -16,7 +16,7 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_list, check_option, check_path
+from ttq_repro.checks import check_fields, check_list, check_option, check_path
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
@@ -28,8 +28,9 @@ from ttq_repro.runs.trained import record_of
 from ttq_repro.table import NOTHING, Table
 from ttq_repro.training.network import quantized_network
 
-#: What an entry of ``networks`` consists of.
+#: What an entry of ``networks`` consists of, and what it may have besides.
 TRAINED, UNTRAINED = ("title", "packed"), ("title", "overrides", "side", "codes_from")
+OPTIONAL = ("by_layer", "targets")
 AS_TRAINED = "float32, as trained"
 #: Rows of the table: name, coding, and whether batch norm is folded.
 FORMATS = [
@@ -82,15 +83,16 @@ def measure(request: Config) -> list[tuple[str, Table]]:
     network that a run starts from.
 
     Raises:
-        UserError: there are no networks, an entry is incomplete or quantizes no layer, or its files
-            are of several runs.
+        UserError: there are no networks, an entry is incomplete or quantizes no layer, has an
+            unknown option or a target for an unknown format, or its files are of several runs.
     """
     check_option("networks", request["networks"], check_list)
     sizes, costs, layers = [], [], []
     for entry in request["networks"]:
-        with as_user_error(f"networks: {entry}"):
-            is_trained = "packed" in entry
-            title, *described = itemgetter(*(TRAINED if is_trained else UNTRAINED))(entry)
+        is_trained = isinstance(entry, dict) and "packed" in entry
+        keys = TRAINED if is_trained else UNTRAINED
+        check_option("networks", entry, check_fields, keys, OPTIONAL)
+        title, *described = itemgetter(*keys)(entry)
         network, packed, source = (_trained if is_trained else _untrained)(*described)
         labels, first = [str(title), str(source)], packed[0]
         if not first.layers:
@@ -199,6 +201,9 @@ def _rows(
         rows.append(
             _row(name, sizes, [*(f"{r:.2f}" for r in ratios), ", ".join(verdicts) or NOTHING])
         )
+    formats = [row[0] for row in rows]
+    if unknown := [str(name) for name in targets if name not in formats]:
+        raise UserError(f"targets: no format {', '.join(unknown)}; there are {', '.join(formats)}")
     return rows
 
 

@@ -207,6 +207,23 @@ def test_lost_weights_of_a_parent_are_trained_again(tiny_run: MakeRun) -> None:
     assert [planned.done for planned in make_plan([run], workspace).runs] == [True, True]
 
 
+def test_a_parent_trained_anew_but_killed_before_its_record_is_finished(tiny_run: MakeRun) -> None:
+    """Its weights are then others than its old record describes."""
+    run = tiny_run("quantizer=ttq", "parent=auto", "recipe.epochs=1")
+    assert run.parent is not None
+    workspace, parent = Workspace.of(run.config), run.parent
+    anew = execute(parent)
+    workspace.record(parent).unlink()
+    stop_before_its_record(parent)
+    replace(anew, weights_sha256="of others").write(workspace.record(parent))
+    assert workspace.weights(parent).is_file()
+    child = execute(run)
+    assert child.parent is not None
+    assert child.parent["weights_sha256"] == anew.weights_sha256
+    assert Record.read(workspace.record(parent)).weights_sha256 == anew.weights_sha256
+    assert not workspace.resume_checkpoint(parent).exists()
+
+
 def test_a_pickle_for_a_parent_is_refused(tiny_run: MakeRun, tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "weights.safetensors"
     path.write_bytes(pickle.dumps(Hostile(trace)))

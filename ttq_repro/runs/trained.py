@@ -67,11 +67,17 @@ def record_beside_weights(
 ) -> Record | None:
     """The record of ``run``; None if it, or the weights that it belongs to, are missing.
 
+    They also are if the run was trained anew and killed between writing its weights and its record.
+    Its checkpoint is then still there.
+
     Args:
         warn: called about a damaged record.
     """
-    record = read_record(workspace.record(run), warn)
-    return record if workspace.weights(run).is_file() else None
+    record, weights = read_record(workspace.record(run), warn), workspace.weights(run)
+    if record is None or not weights.is_file():
+        return None
+    is_finished = not workspace.resume_checkpoint(run).is_file()
+    return record if is_finished or sha256(weights) == record.weights_sha256 else None
 
 
 def read_parent(run: Run, workspace: Workspace, warn: Callable[[str], Any]) -> Parent | None:

@@ -30,7 +30,8 @@ def capture(function: Function, *example: Tensor) -> Function:
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP_CALLS):
             function(*inputs)
-        with torch.cuda.graph(graph, stream=stream):
+        # By default, a loader's thread that pins memory meanwhile would spoil the recording.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             result = function(*inputs)
     torch.cuda.current_stream().wait_stream(stream)
 

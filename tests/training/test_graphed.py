@@ -200,6 +200,8 @@ def test_on_a_gpu_as_on_the_cpu(method: str, compiled: bool, tmp_path: Path) -> 
     # Later losses diverge, as rounding moves some weights over the threshold.
     first = [fitted.history["train_loss"][0] for fitted in (on_gpu, on_cpu)]
     assert first[0] == pytest.approx(first[1], rel=1e-3)
+    tested = [fitted.history["test_loss"][0] for fitted in (on_gpu, on_cpu)]
+    assert tested[0] == pytest.approx(tested[1], rel=0.1)
 
 
 @on_gpu

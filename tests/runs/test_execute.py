@@ -255,6 +255,29 @@ def test_what_no_run_can_have_is_named_before_its_parent_is_trained(
     assert not told
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (["ReduceLROnPlateau"], "recipe.schedule: ReduceLROnPlateau follows an error on the test"),
+        (["StepLR", "+recipe.schedule.step_size=0"], "recipe.schedule: integer modulo by zero"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_named_before_the_parent_is_trained(
+    schedule: list[str], said: str, tiny_run: MakeRun
+) -> None:
+    name, *options = schedule
+    of_one_cycle = ("max_lr", "pct_start", "anneal_strategy", "cycle_momentum")
+    overrides = [
+        f"recipe.schedule._target_=torch.optim.lr_scheduler.{name}",
+        *(f"~recipe.schedule.{option}" for option in of_one_cycle),
+        *options,
+    ]
+    told: list[str] = []
+    with pytest.raises(UserError, match=f"^{re.escape(said)}"):
+        execute(tiny_run("quantizer=ttq", "parent=auto", *overrides), say=told.append)
+    assert not told
+
+
 def test_a_record_discloses_those_whose_place_it_took(tiny_run: MakeRun) -> None:
     """A child needs weights, and those of the earlier runs are missing, as on another machine."""
     run = tiny_run("recipe.epochs=1")

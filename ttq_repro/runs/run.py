@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ttq_repro.checks import check_option, check_path, check_whole
+from ttq_repro.checks import check_option, check_path, check_share, check_whole
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
 from ttq_repro.runs.config import Config, committed_choice, compose_config, without
@@ -41,8 +41,8 @@ class Run:
     """One training run, defined by its resolved config (``configs/train.yaml``).
 
     Raises:
-        UserError: the seed, the number of processes or the parent is invalid, or a name cannot be
-            part of a file name.
+        UserError: the seed, the number of processes, the share of images held out or the parent is
+            invalid, or a name cannot be part of a file name.
     """
 
     config: Config
@@ -50,6 +50,8 @@ class Run:
     def __post_init__(self) -> None:
         check_option("seed", self.seed, check_whole, 0, HIGHEST_SEED)
         check_option("trainer.devices", self.processes, check_whole, 1)
+        if "held_out" in self.config["data"]:
+            check_option("data.held_out", self.config["data"]["held_out"], check_share)
         check_option("parent", self.config["parent"], check_path)
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
-from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LRScheduler
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+)
 
 from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
 from ttq_repro.errors import UserError, as_user_error
@@ -89,7 +94,7 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     ``recipe.decay`` chooses the layers that decay.
 
     Raises:
-        UserError: there is no such class, or it refuses its arguments.
+        UserError: there is no such class, it refuses its arguments, or the schedule follows errors.
     """
     every_step = recipe.schedule["_target_"] == ONE_CYCLE
     # One cycle does not scale the optimizer's rates, but takes the highest ones as an argument.
@@ -102,6 +107,8 @@ def optimizer_and_schedule(network: nn.Module, recipe: Recipe, steps: int) -> di
     with as_user_error(f"recipe {recipe.name}"):
         optimizer = make_optimizer(groups)
         schedule: LRScheduler = make_schedule(optimizer, **own)
+    if isinstance(schedule, ReduceLROnPlateau):
+        raise UserError("recipe.schedule: ReduceLROnPlateau follows an error on the test images")
     if recipe.warm_up is not None:
         factor = recipe.warm_up["lr"] / recipe.optimizer["lr"]
         warm_up = ConstantLR(optimizer, factor, total_iters=recipe.warm_up["epochs"])

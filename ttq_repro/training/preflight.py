@@ -10,7 +10,7 @@ from torch import nn
 from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.node import image_size
 from ttq_repro.data.share import SMALLEST
-from ttq_repro.errors import UserError, headline
+from ttq_repro.errors import UserError, as_user_error, headline
 from ttq_repro.training.batch_norm import batch_norms
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
@@ -76,7 +76,7 @@ def preflight(config: dict[str, Any]) -> None:
         _check_single_images(network, size)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
-    optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs)
+    _check_steps(optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs))
 
 
 @torch.no_grad()
@@ -98,6 +98,20 @@ def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> Non
     found, wanted = tuple(getattr(logits, "shape", ())), (1, classes)
     if found != wanted:
         raise UserError(f"model: for one image it returns an output of shape {found}, not {wanted}")
+
+
+def _check_steps(built: dict[str, Any]) -> None:
+    """Check that an optimizer and its schedule can make a step.
+
+    Raises:
+        UserError: one of them cannot.
+    """
+    for part, stepped in (
+        ("optimizer", built["optimizer"]),
+        ("schedule", built["lr_scheduler"]["scheduler"]),
+    ):
+        with as_user_error(f"recipe.{part}"):
+            stepped.step()
 
 
 def _check_single_images(network: nn.Module, size: tuple[int, int]) -> None:

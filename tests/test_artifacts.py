@@ -105,13 +105,14 @@ def test_a_dry_run_plans_and_trains_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("artifact", "runs"), [("table1", 14), ("table2", 5)])
 def test_a_plan_ends_with_what_is_wrong_with_a_folder_that_was_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    artifact: str, runs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask = [f"workspace={tmp_path}", "artifact=table2", "dry_run=true"]
+    ask = [f"workspace={tmp_path}", f"artifact={artifact}", "dry_run=true"]
     with pytest.raises(DataError, match=r"nowhere: no such folder"):
         reproduce(compose_config("reproduce", [*ask, f"data_dir={tmp_path / 'nowhere'}"]))
-    assert "5 of 5 runs to train" in capsys.readouterr().out
+    assert f"{runs} of {runs} runs to train" in capsys.readouterr().out
 
 
 def test_nothing_is_measured_for_a_folder_that_is_not_there(
@@ -150,6 +151,8 @@ def test_a_plan_without_a_folder_says_that_it_is_to_be_given(
     [
         (["artifact=table1"], "BUDGET=short"),
         (["artifact=table1", "budget=short"], None),
+        (["artifact=ablations", "+only.change=[t002]"], "BUDGET=short"),
+        (["artifact=ablations", "+only.change=[reestimated]"], None),
         (["artifact=table2"], "DATA=imagenette_full"),
         (["artifact=table2", "budget=short"], "DATA=imagenette_full"),
         (["artifact=table2", "budget=short", "dataset=imagenette"], None),
@@ -177,6 +180,8 @@ def test_on_a_cpu_something_smaller_is_advised(
         ("only=20", "only=20: must name labels, as in only.depth=[20]"),
         ("overrides=data", "overrides=data: must be a list"),
         ("overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
+        ("overrides=['+data.held_out=x']", "data.held_out=x: must be a number, got 'x'"),
+        ("overrides=['+data.held_out=1.5']", "data.held_out=1.5: must lie in [0, 1), got 1.5"),
     ],
 )
 def test_what_cannot_be_asked_for_is_one_line(override: str, said: str, tmp_path: Path) -> None:

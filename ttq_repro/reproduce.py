@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttq_repro.checks import check_option, check_whole
-from ttq_repro.errors import NothingToDrawError, TrainingError
+from ttq_repro.errors import NothingToDrawError, TrainingError, UserError
 from ttq_repro.report.draw import draw
 from ttq_repro.report.released_log import checked_folder
 from ttq_repro.runs.cell import Cell, cells_of
@@ -67,7 +67,13 @@ def _smaller(request: Config) -> str | None:
     stand_in = request["artifact"].get("stand_in")
     if stand_in and request["dataset"] is None:
         return f"DATA={stand_in}"
-    return "BUDGET=short" if request["budget"] == "paper" else None
+    if request["budget"] != "paper":
+        return None
+    try:
+        cells_of(request, "short")
+    except UserError:  # What was asked for exists at the paper's budget only.
+        return None
+    return "BUDGET=short"
 
 
 def _train(plan: Plan, jobs: int) -> dict[str, str]:

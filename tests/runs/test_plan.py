@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from ttq_repro.data.prepare import StoreRequest, prepare
 from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.humanize import duration
-from ttq_repro.runs.config import compose_config
-from ttq_repro.runs.measure import measured
+from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.measure import measured, step_speed
 from ttq_repro.runs.plan import make_plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -330,6 +331,21 @@ def test_a_run_that_diverges_while_it_is_measured_leaves_the_rest_of_the_plan(
     plan = measured(make_plan(runs, workspace), workspace)
     assert [planned.speed is None for planned in plan.runs] == [True, False]
     assert f"not measured: {runs[0].identity}: diverged" in capsys.readouterr().out
+
+
+def test_reestimation_is_not_measured_as_if_done_every_few_steps(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Config] = []
+
+    def fit(config: Config, *_: object, **__: object) -> Any:
+        trained.append(config)
+        return SimpleNamespace(history={"seconds": [1.0]})
+
+    monkeypatch.setattr("ttq_repro.runs.measure.fit", fit)
+    run = tiny_run("reestimate_batch_norm=20")
+    assert step_speed(run, 50_000, Workspace(tmp_path)) > 0
+    assert [config["reestimate_batch_norm"] for config in trained] == [None]
 
 
 def test_a_batch_too_small_for_its_processes_is_not_measured(

@@ -42,6 +42,21 @@ def load_cifar10(root: str | Path, cache: str | Path) -> ImageArrays:
     return _from_archive(root, Path(cache), download=True)
 
 
+def check_root(root: Path) -> None:
+    """Refuse a folder that does not exist, unless it is the default one.
+
+    torchvision would create a folder whose name was mistyped, and download into it.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not root.is_dir() and root != DEFAULT_ROOT:
+        raise DataError(
+            f"{root}: no such folder; give the folder of CIFAR-10 with DATA_DIR=... "
+            "(data.root=...), or create this one to have the archive downloaded into it"
+        )
+
+
 def _from_folders(root: Path, cache: Path) -> ImageArrays:
     if not (root / "test").is_dir():
         raise DataError(f"{root / 'test'}: missing beside {root / 'train'}")
@@ -67,12 +82,7 @@ def _from_archive(root: Path, cache: Path, *, download: bool) -> ImageArrays:
     from torchvision.datasets import CIFAR10
 
     def make() -> Arrays:
-        # torchvision would create a folder whose name was mistyped, and download into it.
-        if not root.is_dir() and root != DEFAULT_ROOT:
-            raise DataError(
-                f"{root}: no such folder; give the folder of CIFAR-10 with DATA_DIR=... "
-                "(data.root=...), or create this one to have the archive downloaded into it"
-            )
+        check_root(root)
         arrays: Arrays = {}
         for split in ("train", "test"):
             try:

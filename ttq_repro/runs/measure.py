@@ -106,7 +106,8 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 continue
             told = f"step {speed:,.1f} images/s"
             if data:
-                loader = loader_speed(data, run.config["recipe"]["batch_size"])
+                device = device_of(run.config["trainer"]["accelerator"])
+                loader = loader_speed(data, run.config["recipe"]["batch_size"], device)
                 speed = min(speed, loader)
                 told += f", loader {loader:,.0f} images/s"
         print(f"measured: {run.identity}: {told}")
@@ -155,6 +156,8 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     }
     share = recipe["batch_size"] // run.processes
     shortened = config | {
+        # Done once in hundreds of steps, it would count as if in these few.
+        "reestimate_batch_norm": None,
         "trainer": trainer | {"progress": False},
         "recipe": recipe | {"epochs": 2, "warm_up": None, "batch_size": share},
     }
@@ -173,15 +176,20 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     return steps * recipe["batch_size"] / fitted.history["seconds"][-1]
 
 
-def loader_speed(data: DataSource, batch_size: int) -> float:
+def loader_speed(data: DataSource, batch_size: int, device: torch.device = CPU) -> float:
     """Images per second that a training loader delivers.
+
+    Args:
+        device: where it makes batches of images that are kept in memory.
 
     The first batch, during which its processes start, does not count unless it is the only one.
     """
     started = time.perf_counter()
-    batches = iter(data.train_loader(batch_size, seed=0))
+    batches = iter(data.train_loader(batch_size, seed=0, device=device))
     first = len(next(batches)[1])
     since_first = time.perf_counter()
     images = sum(len(labels) for _, labels in islice(batches, LOADED))
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     done = time.perf_counter()
     return images / (done - since_first) if images else first / (done - started)

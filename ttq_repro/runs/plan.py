@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ttq_repro.data.node import is_of_photographs
+from ttq_repro.data.cifar10 import check_root
+from ttq_repro.data.node import is_of_photographs, root_of
 from ttq_repro.data.prepare import StoreRequest, Survey, survey
 from ttq_repro.errors import DataError
 from ttq_repro.files import ROOT
@@ -160,12 +161,14 @@ def _print_warning(message: str) -> None:
 
 
 def _survey(run: Run, workspace: Workspace) -> tuple[Survey | None, DataError | None]:
-    """A survey of a run's photographs (None for arrays), or what is wrong with them."""
-    if not is_of_photographs(run.config["data"]):
-        return None, None
+    """A survey of a run's photographs (None for small images), or what is wrong with its images."""
+    data = run.config["data"]
     try:
-        wanted = StoreRequest.of(run.config["data"], workspace.cache, whole=run.is_result)
-        return survey(wanted), None
+        if is_of_photographs(data):
+            return survey(StoreRequest.of(data, workspace.cache, whole=run.is_result)), None
+        if data["name"] == "cifar10":
+            check_root(root_of(data))
+        return None, None
     except DataError as error:
         return None, error
 

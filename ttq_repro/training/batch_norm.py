@@ -14,6 +14,16 @@ from ttq_repro.data.source import Batch
 from ttq_repro.training.module import Classifier
 
 
+def statistics_for_tests(batches: int | None, steps: int) -> list[pl.Callback]:
+    """The callbacks that prepare the statistics for each test.
+
+    Args:
+        batches: how many of an epoch's ``steps`` batches re-estimate them; None to leave that out.
+    """
+    reestimation = [] if batches is None else [ReestimatedStatistics(min(batches, steps))]
+    return [*reestimation, AveragedStatistics()]  # The average of what each process has.
+
+
 class ReestimatedStatistics(pl.Callback):
     """Computes the statistics anew before each test, from the last images of the epoch.
 
@@ -26,8 +36,8 @@ class ReestimatedStatistics(pl.Callback):
     quantizer that samples weights in training keeps those that are tested.
 
     Args:
-        batches: over how many training batches means and variances are averaged, at least 1; an
-            epoch that has fewer takes all.
+        batches: over how many training batches means and variances are averaged, at least 1 and at
+            most as many as an epoch has.
     """
 
     def __init__(self, batches: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ttq_repro.allocator import keep_freed_memory
 from ttq_repro.data.share import WHOLE, Share
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
-from ttq_repro.training.batch_norm import AveragedStatistics, ReestimatedStatistics
+from ttq_repro.training.batch_norm import statistics_for_tests
 from ttq_repro.training.checkpoint import SealedCheckpointIO
 from ttq_repro.training.compilation import Compilation, forget_compiled, is_compiled
 from ttq_repro.training.device import device_of
@@ -113,13 +114,10 @@ def fit(
     )
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
     history = History(len(loader), origin)
-    batches = config["reestimate_batch_norm"]
-    reestimation = [ReestimatedStatistics(batches)] if batches is not None else []
     callbacks: list[pl.Callback] = [
         history,
         watch,
-        *reestimation,
-        AveragedStatistics(),
+        *statistics_for_tests(config["reestimate_batch_norm"], len(loader)),
         ModelCheckpoint(
             dirpath=checkpoint.parent,
             filename=checkpoint.stem,
@@ -130,24 +128,9 @@ def fit(
     ]
     if trainer_config["progress"] and share.rank == 0:
         callbacks.append(Progress(lines=trainer_config["progress"] == "lines", say=say))
-    with warnings.catch_warnings():
-        # This advice does not apply: batches are made in the main process on purpose, metrics are
-        # logged once per epoch and already summed over processes, the checkpoint's folder may
-        # exist, and we start the processes ourselves.
-        for advice in (
-            "many workers",
-            "smaller than the logging interval",
-            "sync_dist=True",
-            "Checkpoint directory",
-            "`srun` command",
-            "broadcast_buffers",  # Not all supported versions have its successor yet.
-        ):
-            warnings.filterwarnings("ignore", message=f".*{advice}.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        for library in ("pytorch_lightning", "lightning_fabric"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        # True float32: by default cuDNN uses TF32, which rounds inputs to 10 bits.
-        torch.backends.cudnn.allow_tf32 = False
+    # True float32: by default cuDNN uses TF32, which rounds inputs to 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    with _advice_ignored():
         trainer = _trainer(
             trainer_config,
             share,
@@ -205,6 +188,29 @@ def _seed_after_parent(seed: int) -> int:
     on, batch by batch.
     """
     return int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0])
+
+
+@contextmanager
+def _advice_ignored() -> Iterator[None]:
+    """Silences what Lightning advises but does not apply.
+
+    Batches are made in the main process on purpose, metrics are logged once per epoch and already
+    summed over processes, the checkpoint's folder may exist, and we start the processes ourselves.
+    """
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for advice in (
+            "many workers",
+            "smaller than the logging interval",
+            "sync_dist=True",
+            "Checkpoint directory",
+            "`srun` command",
+            "broadcast_buffers",  # Not all supported versions have its successor yet.
+            "LeafSpec",
+        ):
+            warnings.filterwarnings("ignore", message=f".*{advice}.*")
+        yield
 
 
 def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Trainer:

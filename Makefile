@@ -9,26 +9,30 @@ BUDGET ?= $(if $(filter-out cifar10 ilsvrc12%,$(DATA)),short,paper)
 SEEDS  ?= 1
 RUN    := $(VENV)/bin/python
 
-FALSE := 0 no off false
+FALSE := 0 no No NO off Off OFF false False FALSE
+# An option whose value is a path, quoted for the shell and for Hydra.
+path_option = '$(1)="$(subst ','\'',$(2))"'
 # The folder of results/ and outputs/; by default this checkout, whose recorded runs are not trained
 # again. Never taken from the environment, where other tools use that name.
-IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),'workspace="$(WORKSPACE)"')
+IN_WORKSPACE = $(if $(filter command,$(firstword $(origin WORKSPACE))),$(call path_option,workspace,$(WORKSPACE)))
+IN_AUTHORS_LOG = $(if $(AUTHORS_LOG),$(call path_option,authors_log,$(AUTHORS_LOG)))
 REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	dry_run=$(if $(filter-out $(FALSE),$(DRY_RUN)),true,false) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
-	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),'data_dir="$(DATA_DIR)"') \
-	$(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE) \
+	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),$(call path_option,data_dir,$(DATA_DIR))) \
+	$(IN_AUTHORS_LOG) $(IN_WORKSPACE) \
 	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
-# A variable with a mistyped name would be ignored, and others trained than are meant, for hours.
+# A variable with a mistyped name would be ignored: other runs would be trained than are meant, for
+# hours, or committed results drawn anew without what was given.
 KNOWN := BUDGET SEEDS PRECISION DEVICES JOBS DATA DATA_DIR WORKSPACE DRY_RUN MEASURE DEPTHS METHODS \
-	CHANGES AUTHORS_LOG VENV PYTHON CXX
+	CHANGES AUTHORS_LOG ENTITY VENV PYTHON CXX
 # Of other programs; make passes all variables on.
 THEIRS := CUDA_% OMP_% TORCH% WANDB_%
 SPACE := $(subst ,, )
 GIVEN := $(foreach word,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(word))))
 MISTYPED := $(filter-out $(KNOWN) $(KNOWN:%=%:) $(KNOWN:%=%+) $(THEIRS),$(GIVEN))
-ifneq ($(and $(filter reproduce-%,$(MAKECMDGOALS)),$(MISTYPED)),)
+ifneq ($(MISTYPED),)
 $(error $(MISTYPED): no such variable; known are $(KNOWN))
 endif
 
@@ -75,7 +79,7 @@ dashboard: setup ## the wandb workspace as JSON; with an API key, also save it (
 	$(RUN) scripts/dashboard.py $(if $(ENTITY),entity=$(ENTITY))
 
 report: setup ## tables, figures, verdicts and results/report.html from records (AUTHORS_LOG=folder)
-	$(RUN) scripts/report.py $(if $(AUTHORS_LOG),'authors_log="$(AUTHORS_LOG)"') $(IN_WORKSPACE)
+	$(RUN) scripts/report.py $(IN_AUTHORS_LOG) $(IN_WORKSPACE)
 
 readme: setup ## update the generated parts of README.md and docs/
 	$(RUN) scripts/readme.py

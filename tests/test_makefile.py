@@ -78,8 +78,10 @@ def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
         ({"SEEDS": "3", "JOBS": "2", "DEVICES": "2"}, {"seeds": 3, "jobs": 2, "devices": 2}),
         ({"DRY_RUN": "1", "MEASURE": "yes"}, {"dry_run": True, "measure": True}),
         ({"DRY_RUN": "no", "MEASURE": "0"}, {"dry_run": False, "measure": False}),
+        ({"DRY_RUN": "False", "MEASURE": "OFF"}, {"dry_run": False, "measure": False}),
         ({"DATA_DIR": "my data"}, {"data_dir": "my data"}),
         ({"AUTHORS_LOG": "their logs"}, {"authors_log": "their logs"}),
+        ({"DATA_DIR": "it's mine", "AUTHORS_LOG": "o'log"}, {"data_dir": "it's mine"}),
         ({"DATA": "cifar10"}, {"dataset": "cifar10", "budget": "paper"}),
         ({"DATA_DIR": "a=b c=d"}, {"data_dir": "a=b c=d"}),
     ],
@@ -92,9 +94,10 @@ def test_every_variable_is_an_override(
     assert {key: config[key] for key in overrides} == overrides
 
 
-def test_a_mistyped_variable_is_named() -> None:
+@pytest.mark.parametrize("target", ["reproduce-table1", "report", "quickstart"])
+def test_a_mistyped_variable_is_named(target: str) -> None:
     """Ignored, it would cost hours: DEPTH=20 trains all depths."""
-    command = ["make", "-n", "reproduce-table1", "DEPTH=20", "SEEDS=2"]
+    command = ["make", "-n", target, "DEPTH=20", "SEEDS=2"]
     path = {"PATH": os.environ["PATH"]}
     told = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
     assert told.returncode == 2

@@ -95,9 +95,9 @@ def test_seeds_that_agree_by_chance_do_not_make_images_certain() -> None:
     per_image = np.zeros((2, 1000))
     per_image[0, :20] = per_image[1, 500:520] = 1
     estimate = over_seeds_and_images(per_image)
-    half_width = 1.96 * per_image.mean(0).std(ddof=1) / math.sqrt(1000)
-    mean = estimate.value
-    assert estimate.interval == pytest.approx((mean - half_width, mean + half_width), rel=1e-3)
+    half_width = 12.7062 * math.sqrt(20 / 1000**2 / 2)
+    assert estimate.value == 0.02
+    assert estimate.interval == pytest.approx((0.02 - half_width, 0.02 + half_width), rel=1e-4)
 
 
 def test_networks_that_are_wrong_on_the_same_images_do_not_differ() -> None:

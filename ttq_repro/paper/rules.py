@@ -99,10 +99,10 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class SparseKernels:
-    """Share of a ternary network's kernels (k x k) that are empty or hold a single weight."""
+    """Share of networks with kernels (k x k) that are empty or hold a single weight: 0 or 100."""
 
     def __str__(self) -> str:
-        return "share of such kernels"
+        return "share of networks that have such kernels"
 
 
 Quantity = (

@@ -9,8 +9,8 @@ ignore that and is done nowhere.
 The variance between seeds already includes the effect of a seed on single images. It misses what
 all seeds have in common on an image: the covariance of the per-image differences between two seeds.
 The half-width of an interval is therefore the root of the sum of squares of two half-widths: t for
-the seeds, normal for the images. As a few seeds may lie close together by chance, an interval is
-never narrower than the images alone make it.
+the seeds, normal for the images. As a few seeds may lie close together by chance, their variance
+counts at least as much as that of images that vary independently between seeds.
 
 There is no correction for the number of claims: at 95%, one of 20 true statements may fail.
 """
@@ -58,23 +58,19 @@ class Estimate:
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value per seed."""
-    half_width = _seed_half_width(np.asarray(values))
-    return Estimate.around(float(np.mean(values)), len(values), half_width)
+    count, half_width = len(values), None
+    if count > 1:
+        half_width = _quantile(count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    return Estimate.around(float(np.mean(values)), count, half_width)
 
 
 def level_over_seeds(per_image: NDArray[np.float64]) -> Estimate:
     """The mean error of one network, for comparison with an error on the same test images.
 
-    The variance of seeds that lie close together by chance is raised to that of images that vary
-    independently between seeds.
-
     Args:
         per_image: one value per test image, of shape (seeds, images).
     """
-    seeds, half_width = len(per_image), None
-    if seeds > 1:
-        half_width = _quantile(seeds - 1) * math.sqrt(_variance_of_seeds(per_image) / seeds)
-    return Estimate.around(float(per_image.mean()), seeds, half_width)
+    return Estimate.around(float(per_image.mean()), len(per_image), _of_seeds(per_image))
 
 
 def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
@@ -84,16 +80,13 @@ def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
         per_image: the difference on each test image, of shape (seeds, images).
     """
     seeds, images = per_image.shape
-    variance_of_mean = float(per_image.mean(axis=0).var(ddof=1))
-    seed_half_width = _seed_half_width(per_image.mean(axis=1))
-    image_error = math.sqrt(variance_of_mean / images)
-    half_width = None
-    if seed_half_width is not None:
+    half_width = _of_seeds(per_image)
+    if half_width is not None:
+        variance_of_mean = float(per_image.mean(axis=0).var(ddof=1))
         variance = float(per_image.var(axis=1, ddof=1).mean())
         covariance = max(0.0, (seeds * variance_of_mean - variance) / (seeds - 1))
         normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-        of_images = normal * math.sqrt(covariance / images)
-        half_width = max(math.hypot(seed_half_width, of_images), normal * image_error)
+        half_width = math.hypot(half_width, normal * math.sqrt(covariance / images))
     return Estimate.around(float(per_image.mean()), seeds, half_width)
 
 
@@ -101,8 +94,7 @@ def difference_of_groups(ours: NDArray[np.float64], theirs: NDArray[np.float64])
     """The mean of ``ours`` minus that of ``theirs``, for runs that are not paired by seed.
 
     The interval is Welch's, as the groups may differ in variance and number of seeds; the count is
-    the smaller number. It holds for these test images only. The variance of a group whose seeds
-    lie close together by chance is raised to that of images that vary independently between seeds.
+    the smaller number. It holds for these test images only.
 
     Args:
         ours, theirs: one value per test image, each of shape (seeds, images).
@@ -124,11 +116,12 @@ def _variance_of_seeds(group: NDArray[np.float64]) -> float:
     return max(float(group.mean(axis=1).var(ddof=1)), of_images)
 
 
-def _seed_half_width(values: NDArray[np.float64]) -> float | None:
-    """Student's t times the standard error of the mean of independent values."""
-    if len(values) < 2:
+def _of_seeds(per_image: NDArray[np.float64]) -> float | None:
+    """The half-width that the seeds make: Student's t times the standard error of their mean."""
+    if len(per_image) < 2:
         return None
-    return _quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    squared_error = _variance_of_seeds(per_image) / len(per_image)
+    return _quantile(len(per_image) - 1) * math.sqrt(squared_error)
 
 
 def _quantile(freedom: float) -> float:

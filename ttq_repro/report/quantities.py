@@ -98,8 +98,7 @@ def _sparse_kernels(record: Record) -> float | None:
     kernels = record.kernels.values()
     if not kernels:
         return None
-    sparse = sum(layer["empty"] + layer["single"] for layer in kernels)
-    return 100 * sparse / sum(layer["count"] for layer in kernels)
+    return 100.0 * any(layer["empty"] or layer["single"] for layer in kernels)
 
 
 def _change(record: Record, layer: str, of: str) -> float | None:

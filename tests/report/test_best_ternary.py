@@ -95,6 +95,7 @@ def test_without_records_nothing_is_made_up(workspace: Workspace) -> None:
     text = best_ternary(cells("best_ternary"), workspace).markdown()
     assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
     assert text.count("not run") == 13 + 3 + 1, "held out, tested, and the command"
+    assert f"- `{CHOSEN}` is to be tested, but has not been chosen by its held-out error" in text
 
 
 def test_caveats_name_the_stage_of_a_run(workspace: Workspace) -> None:

@@ -48,8 +48,11 @@ def test_captions_name_series_of_several_kinds_of_machine() -> None:
     found = [CellRecords(parent, mixed), CellRecords(ttq, {1: trained(ttq, 1, provenance=gpu)})]
     assert drawn_from(found) == (
         "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
-        "Trained on CPU and GPU: full precision."
+        "Trained on CPU and GPU: full precision. Trained on GPU: TTQ."
     )
+    apart = [CellRecords(parent, {1: mixed[1]}), found[1]]
+    assert drawn_from(apart).endswith("Trained on CPU: full precision. Trained on GPU: TTQ.")
+    assert "Trained on" not in drawn_from([CellRecords(parent, {2: mixed[2]}), found[1]])
 
 
 def test_captions_count_seeds_and_name_what_was_not_run() -> None:

@@ -102,8 +102,11 @@ def test_only_seeds_that_all_have_are_drawn(workspace: Workspace) -> None:
     assert "n = 1: full precision, r = 0.2." in text
     assert "n = 2" not in text
     assert "s.d." not in text
+    assert "Seeds other than 1, which not all have, are left out of full precision." in text
     put(workspace, child, sparse(child, 2, 0.4, 0.10))
-    assert "means ± s.d. over the seeds" in figure5(cells("figure5"), workspace).markdown()
+    text = figure5(cells("figure5"), workspace).markdown()
+    assert "means ± s.d. over the seeds" in text
+    assert "left out" not in text
 
 
 def test_the_caption_says_if_points_share_no_seed(workspace: Workspace) -> None:

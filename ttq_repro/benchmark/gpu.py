@@ -66,7 +66,7 @@ def _layer(depth: int, filters: int, seconds: float) -> list[list[str]]:
     exact = F.linear(x.double(), weight.double())
     timings = interleaved({name: _captured(call) for name, call in calls.items()}, seconds)
     verdicts = [
-        f"{verdict(timings.ratio(OURS, name) * 100, at_most=target)} of {name}"
+        f"of {name} {verdict(timings.ratio(OURS, name) * 100, at_most=target)}"
         for name, target in TARGETS.items()
     ]
     return [

@@ -48,7 +48,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
         _row(method, held_out.get(method), tested, is_chosen=method == chosen and method in errors)
         for method in dict.fromkeys([*held_out, *tested])
     ]
-    note = notes_on(found, _choice(errors, chosen))
+    note = notes_on(found, _choice(errors, chosen, tested))
     return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
 
 
@@ -80,16 +80,17 @@ def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
     }
 
 
-def _choice(errors: dict[str, float], chosen: str | None) -> str:
-    """A note if the tested method has no held-out error, or another one does better."""
+def _choice(errors: dict[str, float], chosen: str | None, tested: dict[str, CellRecords]) -> str:
+    """A note if the method to be tested has no held-out error, or another one does better."""
     if chosen is None:
         return ""
+    is_tested = f"`{chosen}` {'is' if tested[chosen].records else 'is to be'} tested, but"
     if chosen not in errors:
-        return f"`{chosen}` is tested, but has not been chosen by its held-out error yet"
+        return f"{is_tested} has not been chosen by its held-out error yet"
     best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
-    return f"`{chosen}` is tested, but does not have the lowest held-out error; `{best}` has"
+    return f"{is_tested} does not have the lowest held-out error; `{best}` has"
 
 
 def _method(one: CellRecords) -> str:

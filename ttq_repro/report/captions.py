@@ -9,7 +9,7 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
-from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, record_path
 from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 
@@ -156,6 +156,18 @@ def scatter_of_images(found: list[CellRecords]) -> str:
     )
 
 
+def _trained_on(found: list[CellRecords]) -> list[str]:
+    """Which networks were trained on which kinds of machine, if there are several."""
+    together: dict[str, list[str]] = {}
+    for one in found:
+        kinds = sorted({record.machine for record in one.records.values()} - {""})
+        if kinds:
+            together.setdefault(" and ".join(kinds), []).append(one.title)
+    if len(together) < 2 and not any(" and " in kinds for kinds in together):
+        return []
+    return [f"Trained on {kinds}: {', '.join(titles)}." for kinds, titles in together.items()]
+
+
 def drawn_from(found: list[CellRecords]) -> str:
     """The setting of a figure, its seeds and machines, what was not run, and the caveats."""
     titles: dict[int, list[str]] = {}
@@ -165,11 +177,7 @@ def drawn_from(found: list[CellRecords]) -> str:
     missing = _missing(found)
     sentences = [f"Budget and precision: {found[0].cell.setting}."]
     sentences += [f"n = {n}: {', '.join(titles[n])}." for n in sorted(titles, reverse=True)]
-    together: dict[str, list[str]] = {}
-    for one in found:
-        if kinds := machines(record.machine for record in one.records.values()):
-            together.setdefault(kinds, []).append(one.title)
-    sentences += [f"Trained on {kinds}: {', '.join(mixed)}." for kinds, mixed in together.items()]
+    sentences += _trained_on(found)
     if missing:
         trained = " and ".join(f"`{command}`" for command in commands(one.cell for one in missing))
         titles_of_missing = ", ".join(one.title for one in missing)

@@ -37,11 +37,12 @@ CAPTION = (
     "the means, in points, has Welch's 95% interval; seeds that lie close together by chance count "
     "as far apart as images that vary independently would make them. Seeds are not paired: two "
     "runs of one seed share their initialization and order of images, but their results are no "
-    "more alike than those of two different seeds. The two precisions agree if the whole interval "
-    f"lies within ±{MARGIN}, even if it excludes 0, in which case they are not equal. Same as "
-    "bf16: float32 was compiled or replayed just as bf16 was; only the precision differs. Plain: "
-    "float32 ran kernel by kernel, neither compiled nor replayed. Below the table, by the same "
-    "rule: CPUs against GPUs, whose runs are pooled in other tables."
+    "more alike than those of two different seeds. Intervals are those of a number of seeds fixed "
+    "in advance (docs/reproducing.md tells where ours was not). The two precisions agree if the "
+    f"whole interval lies within ±{MARGIN}, even if it excludes 0, in which case they are not "
+    "equal. Same as bf16: float32 was compiled or replayed just as bf16 was; only the precision "
+    "differs. Plain: float32 ran kernel by kernel, neither compiled nor replayed. Below the table, "
+    "by the same rule: CPUs against GPUs, whose runs are pooled in other tables."
 )
 HEADER = [
     "method",

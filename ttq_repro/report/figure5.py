@@ -23,17 +23,12 @@ CAPTION = (
     "Figure 5: test error (the paper's validation error) and training error of the final epoch "
     "against sparsity, ResNet-20 on CIFAR-10. TTQ starts from one full-precision parent per "
     "seed and has a constant sparsity r in every layer, or a constant threshold t, which is "
-    "written above its point. Sparsity is the share of zeros over all quantized weights at the "
+    "written below its point. Sparsity is the share of zeros over all quantized weights at the "
     "end of training.{seeds} Lines between points only guide the eye. The training error is "
     "measured during the epoch, on augmented images. Horizontal lines: the parent, and the "
     "control, which trained further in full precision for as long as TTQ. Vertical line: the "
     "mark in the paper's figure; tinted: the range where its text reports the lowest error."
 )
-#: By whether all points share seeds, what the caption says about the points.
-OVER_SEEDS = {
-    True: " Points are means ± s.d. over the seeds that all points share.",
-    False: " Points are means ± s.d., each over its own seeds, as no seed is common to all.",
-}
 #: The minimum range of the horizontal axis, in percent of zeros.
 SPAN = (-2, 72)
 PANELS = {"test_error": "test error (%)", "train_error": "training error (%)"}
@@ -59,15 +54,26 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 
 def figure5(cells: list[Cell], workspace: Workspace) -> Drawing:
     """The errors of all networks at one setting, over the seeds that all of them share."""
-    found = of_one_lineage(at_one_setting(cells, workspace), workspace)
-    common = _common_seeds(found)
-    if common:
-        found = [_only(common, one) for one in found]
+    whole = of_one_lineage(at_one_setting(cells, workspace), workspace)
+    common = _common_seeds(whole)
+    found = [_only(common, one) for one in whole] if common else whole
     usable = recorded(found)
+    seeds = _over_seeds(usable, whole, common)
+    return Drawing(plot(usable), CAPTION.format(seeds=seeds) + scatter_of_images(usable), found)
+
+
+def _over_seeds(usable: list[CellRecords], whole: list[CellRecords], common: list[int]) -> str:
+    """What the caption says about seeds: what points are, and which seeds they leave out."""
     several = any(len(one.records) > 1 for one in usable)
-    caption = CAPTION.format(seeds=OVER_SEEDS[bool(common)] if several else "")
-    caption += scatter_of_images(usable)
-    return Drawing(plot(usable), caption, found)
+    told = ""
+    if several and common:
+        told = " Points are means ± s.d. over the seeds that all points share."
+    elif several:
+        told = " Points are means ± s.d., each over its own seeds, as no seed is common to all."
+    if more := [one.title for one in whole if common and len(one.records) > len(common)]:
+        shared, theirs = ", ".join(map(str, common)), ", ".join(more)
+        told += f" Seeds other than {shared}, which not all have, are left out of {theirs}."
+    return told
 
 
 def _common_seeds(found: list[CellRecords]) -> list[int]:

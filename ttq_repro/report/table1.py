@@ -15,8 +15,9 @@ CAPTION = (
     "average but does not state its window. Control: the full-precision network trained further "
     "for as long as TTQ. At the `paper` budget, TTQ's first two epochs use a learning rate of "
     "2e-4, which are two passes over the images, as in the first epoch of the released log; then "
-    "it follows the paper's schedule up to epoch 160. Full precision follows He et al. (2015), as "
-    "the paper states no schedule for it. Other budgets are ours."
+    "it follows the paper's schedule up to epoch 160. Full precision follows the schedule of He et "
+    "al. (2015), as the paper states none for it, with the L2 that the paper gives for TTQ. Other "
+    "budgets are ours."
 )
 HEADER = [
     "ResNet", "budget, precision",

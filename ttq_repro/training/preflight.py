@@ -106,12 +106,11 @@ def _check_steps(built: dict[str, Any]) -> None:
     Raises:
         UserError: one of them cannot.
     """
-    for part, stepped in (
-        ("optimizer", built["optimizer"]),
-        ("schedule", built["lr_scheduler"]["scheduler"]),
-    ):
-        with as_user_error(f"recipe.{part}"):
-            stepped.step()
+    with as_user_error("recipe.optimizer"):
+        # As Lightning does, give it a function that computes the loss.
+        built["optimizer"].step(lambda: torch.zeros(()))
+    with as_user_error("recipe.schedule"):
+        built["lr_scheduler"]["scheduler"].step()
 
 
 def _check_single_images(network: nn.Module, size: tuple[int, int]) -> None:

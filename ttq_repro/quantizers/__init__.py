@@ -8,6 +8,7 @@ from ttq_repro.quantizers.attach import (
     all_but,
     quantize_,
     quantized_layers,
+    remove_quantizer,
 )
 from ttq_repro.quantizers.base import Quantizer
 from ttq_repro.quantizers.binary_connect import BinaryConnect
@@ -44,4 +45,5 @@ __all__ = [
     "parameter_groups",
     "quantize_",
     "quantized_layers",
+    "remove_quantizer",
 ]

@@ -150,7 +150,7 @@ def quantize_(
     except Exception:
         for module, original in originals.items():
             if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+                remove_quantizer(module, keep_quantized=False)
             _weight(module).data.copy_(original)
         raise
     return decisions
@@ -176,6 +176,18 @@ def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
         if isinstance(quantizer, Quantizer):
             found.append(QuantizedLayer(name, module, quantizer, chain.original))
     return found
+
+
+def remove_quantizer(module: nn.Module, *, keep_quantized: bool) -> None:
+    """Give a quantized layer a plain weight again; copies of the layer stay as they are.
+
+    Args:
+        keep_quantized: whether that is the quantized weight; otherwise it is the latent one.
+    """
+    # A deep copy shares the class that torch has made for the layer, and takes ``weight`` from.
+    shared = type(module)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+    parametrize.remove_parametrizations(module, "weight", leave_parametrized=keep_quantized)
 
 
 def _weight(module: nn.Module) -> nn.Parameter:

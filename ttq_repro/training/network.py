@@ -6,11 +6,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
-from ttq_repro.quantizers import Decision, FullPrecision, quantize_, quantized_layers
+from ttq_repro.quantizers import (
+    Decision,
+    FullPrecision,
+    quantize_,
+    quantized_layers,
+    remove_quantizer,
+)
 from ttq_repro.training.distillation import Distillation
 
 
@@ -80,7 +85,7 @@ def restore_float(network: nn.Module) -> None:
     """Restore the plain state-dict keys of full-precision layers, as runs that load them expect."""
     for layer in quantized_layers(network):
         if isinstance(layer.quantizer, FullPrecision):
-            parametrize.remove_parametrizations(layer.module, "weight")
+            remove_quantizer(layer.module, keep_quantized=True)
 
 
 def _named(node: dict[str, Any]) -> dict[str, Any]:

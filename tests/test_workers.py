@@ -109,24 +109,30 @@ def test_one_that_fails_ends_the_others(
         run_together(end_one, (how, others, tmp_path / "ending"), 3, threads=1)
 
 
-def wait_in(folder: Path, _: Connection) -> None:
+def wait_in(folder: Path, *_: Connection) -> None:
     """Leave this process's PID in a folder and wait."""
     Path(folder, str(os.getpid())).touch()
     time.sleep(600)
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_none_outlives_the_starter(blow: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [("run_together(wait_in, (folder,), 2, threads=1)", 2), ("in_new_process(wait_in, folder)", 1)],
+)
+def test_none_outlives_the_starter(
+    call: str, count: int, blow: signal.Signals, tmp_path: Path
+) -> None:
     starter = (
         "from pathlib import Path; from tests.test_workers import wait_in; "
-        "from ttq_repro.workers import run_together; "
-        f"run_together(wait_in, (Path({str(tmp_path)!r}),), 2, threads=1)"
+        "from ttq_repro.workers import in_new_process, run_together; "
+        f"folder = Path({str(tmp_path)!r}); {call}"
     )
     with python("-c", starter, cwd=ROOT) as process:
-        wait_for(lambda: len(alive(tmp_path)) == 2, "two processes")
+        wait_for(lambda: len(alive(tmp_path)) == count, "the processes")
         process.send_signal(blow)
         process.wait()
-    wait_for(lambda: not alive(tmp_path), "end of both")
+    wait_for(lambda: not alive(tmp_path), "their end")
 
 
 def alive(folder: Path) -> list[int]:

@@ -63,6 +63,9 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
     except EOFError:
         process.join()
         raise EOFError(f"process ended with exit code {process.exitcode}") from None
+    except BaseException:  # Ctrl-C, which the process ignores.
+        process.kill()
+        raise
     finally:
         process.join()
     if error is not None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ttq_repro.models import CifarResNet
 from ttq_repro.quantizers import (
@@ -19,6 +20,7 @@ from ttq_repro.quantizers import (
     DeepCompression,
     Quantizer,
     after_step,
+    all_but,
     on_epoch_start,
     parameter_groups,
     quantize_,
@@ -48,6 +50,17 @@ def split_by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     decayed, rest = parameter_groups(network, 0.1, 1e-4)
     assert (decayed["weight_decay"], rest["weight_decay"]) == (1e-4, 0.0)
     return decayed["params"], rest["params"]
+
+
+def test_weights_in_another_parametrization_decay_too() -> None:
+    network = nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Linear(4, 5))
+    quantize_(network, TTQ, all_but(network[0]))
+    decayed, rest = split_by_decay(network)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    assert {names[one] for one in rest} == {"0.bias", "1.bias"}
+    assert {"0.parametrizations.weight.original0", "0.parametrizations.weight.original1"} < {
+        names[one] for one in decayed
+    }
 
 
 def the_layer(network: nn.Module) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ttq_repro.quantizers.attach import QUANTIZABLE, QuantizedLayer, quantized_layers
 
@@ -67,6 +68,9 @@ def parameter_groups(
             continue
         if module in layers:
             decays |= {layers[module].latent, *layers[module].quantizer.decayed()}
+        elif parametrize.is_parametrized(module, "weight"):
+            chain = cast(nn.ModuleDict, module.parametrizations)["weight"]
+            decays |= {*chain.parameters()}
         else:
             decays.add(cast(nn.Parameter, module.weight))
     factors = {

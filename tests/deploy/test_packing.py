@@ -127,6 +127,17 @@ def test_a_scale_that_is_not_a_number_is_an_error() -> None:
         serialize(packed(network))
 
 
+def test_options_that_no_tensor_shows_are_those_of_the_architecture() -> None:
+    network = trained()
+    network.blocks[0].norm.eps = 0.1
+    with pytest.raises(ValueError, match=r"^blocks\.0\.norm has eps 0\.1; CifarResNet .* 1e-05$"):
+        packed(network)
+    network = trained()
+    network.blocks[1].conv2.padding_mode = "circular"
+    with pytest.raises(ValueError, match=r"^blocks\.1\.conv2 has padding_mode circular; .* zeros$"):
+        packed(network)
+
+
 @pytest.mark.parametrize(
     ("architecture", "arguments", "message"),
     [

@@ -21,6 +21,12 @@ from ttq_repro.deploy.loading import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
 
+#: What a layer computes with besides its tensors.
+OPTIONS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Conv2d: ("stride", "padding", "dilation", "groups", "padding_mode"),
+    _BatchNorm: ("eps",),
+}
+
 
 @torch.no_grad()
 def pack(
@@ -82,7 +88,7 @@ def pack(
 
 
 def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
-    """Refuse a network whose tensors differ from those of ``frame``, apart from its quantizers."""
+    """Refuse a network that differs from ``frame`` in more than its quantizers and values."""
     needed = {name: tuple(tensor.shape) for name, tensor in frame.state_dict().items()}
     found = {
         name: tuple(tensor.shape)
@@ -99,6 +105,12 @@ def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
             raise ValueError(f"the network has a tensor {name}; {told} has none")
         if found[name] != needed[name]:
             raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
+    for name, module in frame.named_modules():
+        for kind, options in OPTIONS.items():
+            for option in options if isinstance(module, kind) else ():
+                ours, theirs = getattr(network.get_submodule(name), option), getattr(module, option)
+                if ours != theirs:
+                    raise ValueError(f"{name} has {option} {ours}; {told} needs {theirs}")
 
 
 def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:
@@ -112,8 +124,8 @@ def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None
     if codes is None or levels is None:
         return None
     numbers = sorted(levels)
-    # One row for the layer, or one for each filter.
-    table = torch.stack([levels[n].float().reshape(-1) for n in numbers], 1).cpu()
+    # One row for the layer, or one for each filter; rounded as the layer rounds its weights.
+    table = torch.stack([levels[n].to(latent).float().reshape(-1) for n in numbers], 1).cpu()
     lower = sum(n < 0 for n in numbers)
     below, above = table[:, :lower], table[:, len(numbers) - sum(n > 0 for n in numbers) :]
     symmetric = torch.equal(below.flip(1), -above)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torchvision.models import resnet18
 
 from tests.deploy.networks import images, relative_difference, settle
@@ -123,7 +124,17 @@ def test_packed_layers_have_a_weight() -> None:
         torch.testing.assert_close(getattr(model, name).weight, weight)
 
 
-@pytest.mark.parametrize("method", ["ttq", "ttq_per_filter", "bwn", "lsq"])
+def test_deep_compression_is_read_back_from_the_quantized_model() -> None:
+    model, other = mixed("deep_compression"), Mixed()
+    state = copy.deepcopy(model.state_dict())
+    convert_(model)
+    quantize_(other, METHODS["deep_compression"])
+    other.load_state_dict(state)
+    assert convert_(other) == ["grouped", "dilated", "over_channels", "linear"]
+    assert torch.equal(other(images()), model(images()))
+
+
+@pytest.mark.parametrize("method", [one for one in METHODS if "deep" not in one])
 def test_a_saved_model_is_read_back(method: str, tmp_path: Path) -> None:
     model, path = mixed(method), tmp_path / "model.safetensors"
     convert_(model)
@@ -148,11 +159,78 @@ def test_a_state_of_other_layers_is_an_error() -> None:
         model.load_state_dict(other.state_dict())
 
 
-def test_a_model_of_another_type_computes_in_it() -> None:
-    model = mixed().double()
-    expected = model(images().double())
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [(torch.float64, 1e-6), (torch.bfloat16, 2e-2), (torch.float16, 4e-3)]
+)
+def test_a_model_of_another_type_computes_in_it(
+    dtype: torch.dtype, rounding: float, method: str
+) -> None:
+    quantized_after, seen = Mixed().to(dtype), images().to(dtype)
+    settle(quantized_after, METHODS[method])
+    for model in (mixed(method).to(dtype), quantized_after):
+        expected = model(seen)
+        convert_(model)
+        assert model(seen).dtype == dtype
+        assert relative_difference(model(seen).double(), expected.double()) < rounding
+
+
+def test_a_model_that_was_copied_goes_on() -> None:
+    """Such as one whose copy is converted for a test, or whose weights are averaged."""
+    model = mixed("ternary_connect")
+    settled = mixed("ttq")
+    for one in (model, settled):
+        before, average = copy.deepcopy(one.state_dict()), AveragedModel(one)
+        expected = one(images())
+        convert_(copy.deepcopy(one))
+        assert torch.equal(one(images()), expected)
+        assert torch.equal(average(images()), expected)
+        assert before.keys() == one.state_dict().keys()
+        one.train()(images()).sum().backward()
+
+
+class Viewing(nn.Module):
+    """A model that depends on the memory format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3)
+        self.linear = nn.Linear(8 * 4 * 4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(torch.relu(self.stem(x)))
+        return self.linear(x.view(len(x), -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 3])
+def test_images_keep_their_memory_format(count: int, dtype: torch.dtype) -> None:
+    model, seen = Viewing().to(dtype), torch.randn(count, 1, 8, 8, dtype=dtype)
+    settle(model, TTQ)
+    expected = model(seen)
     convert_(model)
-    assert relative_difference(model(images().double()), expected) < 1e-6
+    assert relative_difference(model(seen), expected) < 1e-5
+    x = torch.randn(count, 8, 6, 6, dtype=dtype).to(memory_format=torch.channels_last)
+    assert model.conv(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_single_image_needs_no_batch() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.Flatten(-2))
+    settle(model, TTQ)
+    (image,) = images(1)
+    expected = model(image)
+    convert_(model)
+    assert model(image).shape == expected.shape
+    assert relative_difference(model(image), expected) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_an_input_that_is_no_float_is_an_error(dtype: torch.dtype) -> None:
+    model = mixed()
+    convert_(model)
+    for layer, shape in ((model.grouped, (2, 20, 5, 5)), (model.linear, (2, 7))):
+        with pytest.raises(TypeError, match=r"the input is torch\..*, but must be floating point"):
+            layer(torch.ones(shape, dtype=dtype))
 
 
 def test_what_cannot_be_converted_is_named() -> None:

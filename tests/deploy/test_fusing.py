@@ -85,6 +85,18 @@ def test_what_others_read_is_left_alone() -> None:
     assert not second.relu
 
 
+def test_a_residual_may_be_of_another_type() -> None:
+    """Under autocast, it is if a float convolution computes it."""
+    convolutions = loaded("preactivation", fold=True).modules()
+    convolution = next(one for one in convolutions if isinstance(one, PackedConv2d))
+    x, residual = torch.randn(2, 16, 6, 6), torch.randn(2, 16, 6, 6).bfloat16()
+    with torch.inference_mode():
+        out = convolution(x, residual)
+        assert torch.equal(out, convolution(x, residual.float()))
+        (single,) = convolution(x[:1], residual[:1])
+        assert torch.equal(convolution(x[0], residual[0]), single)
+
+
 def test_dense_convolutions_return_what_packed_ones_read() -> None:
     stem = loaded("preactivation", fold=True).get_submodule("stem.0")
     assert stem(images()).is_contiguous(memory_format=torch.channels_last)

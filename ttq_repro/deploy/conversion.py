@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ttq_repro.deploy.loading import all_levels, layer_of_codes
 from ttq_repro.deploy.packed import Layer
 from ttq_repro.deploy.packing import pack_layer
-from ttq_repro.quantizers import QuantizedLayer, quantized_layers
+from ttq_repro.deploy.runtime import PackedConv2d
+from ttq_repro.quantizers import QuantizedLayer, quantized_layers, remove_quantizer
 
 
 @torch.no_grad()
@@ -24,7 +24,8 @@ def convert_(model: nn.Module) -> list[str]:
     If this function raises a ValueError, all layers are as they were.
 
     The ``state_dict()`` has the same keys on every machine. It can be loaded into a model that
-    went through ``quantize_``, with the same arguments, and this function.
+    went through ``quantize_``, with the same arguments, and this function. Deep Compression, which
+    has codes only after its last stage, first needs the ``state_dict()`` of the quantized model.
 
     Args:
         model: any model whose layers were given quantizers by
@@ -58,10 +59,12 @@ def _converted(
 ) -> nn.Module:
     """What takes the place of a layer; it may be the same module without its quantizer."""
     module, latent = quantized.module, quantized.latent
-    parametrize.remove_parametrizations(module, "weight", leave_parametrized=of_codes is None)
+    remove_quantizer(module, keep_quantized=of_codes is None)
     if of_codes is None:
         return module
     layer, codes, stored = of_codes
     made = layer_of_codes(module, layer, codes, all_levels(layer, stored))
+    if isinstance(made, PackedConv2d):
+        made.follows_input = True  # The model may depend on it, for example by ``view``.
     # Packed layers stay in float32, as their levels and scales are not the weights themselves.
     return made.to(latent) if made is module else made.to(latent.device)

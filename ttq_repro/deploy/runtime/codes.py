@@ -143,7 +143,14 @@ class Fused(NamedTuple):
 
 def dense_linear(x: Tensor, codes: Codes) -> Tensor:
     """``F.linear`` with weights unpacked for this call. Shapes: (..., depth) to (..., filters)."""
+    _check_floating(x)
     return F.linear(x, codes.unpacked().to(x.dtype), codes.bias.to(x.dtype))
+
+
+def _check_floating(x: Tensor) -> None:
+    """Refuse an input to whose type weights would be rounded, such as images in bytes."""
+    if not x.is_floating_point():
+        raise TypeError(f"ternary: the input is {x.dtype}, but must be floating point")
 
 
 def dense_weight(codes: Codes, window: Window) -> Tensor:
@@ -159,6 +166,7 @@ def dense_conv2d(
     Args:
         weight: the result of :func:`dense_weight`; if None, it is unpacked for this call.
     """
+    _check_floating(x)
     weight = dense_weight(codes, window) if weight is None else weight
     weight, bias = weight.to(x.dtype), codes.bias.to(x.dtype)
     x = fused.before(x)

@@ -95,14 +95,17 @@ class PackedConv2d(_PackedLayer):
     On a GPU cuDNN computes it, from a dense weight that is made once and kept until the module
     moves or loads a state dict.
 
-    Shapes: (images, channels, height, width) to (images, filters, ...), in the memory format
-    channels_last.
+    Shapes: (images, channels, height, width) or (channels, height, width) to (images, filters, ...)
+    or (filters, ...).
 
     Attributes:
         norm, relu: as in ``codes.Fused``. Initially nothing is fused.
+        follows_input: whether the output has the memory format of the input, like that of
+            ``nn.Conv2d``. Otherwise it is in channels_last, which the operator writes.
     """
 
     norm: Tensor | None
+    follows_input = False
 
     def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
         super().__init__(codes)
@@ -118,6 +121,15 @@ class PackedConv2d(_PackedLayer):
         return dense_weight(self.codes, self.window)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if x.dim() == 3:
+            return self(x[None], None if residual is None else residual[None])[0]
+        if residual is not None and residual.dtype != x.dtype:
+            residual = residual.to(x.dtype)  # Under autocast, float layers compute in another type.
+        out = self._convolved(x, residual)
+        return out if _is_channels_last(x) or not self.follows_input else out.contiguous()
+
+    def _convolved(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """The output in channels_last."""
         if _is_for_torch(x):
             weight = None
         elif _is_for_cudnn(x):
@@ -154,6 +166,11 @@ class PackedConv2d(_PackedLayer):
 def _is_for_torch(x: Tensor) -> bool:
     """Whether torch must compute this: on a CPU the operators take only float32."""
     return x.is_cpu and x.dtype != torch.float32
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Whether the memory format is channels_last, and not the usual one as well."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def _is_for_cudnn(x: Tensor) -> bool:

@@ -126,7 +126,7 @@ class PackedConv2d(_PackedLayer):
         if residual is not None and residual.dtype != x.dtype:
             residual = residual.to(x.dtype)  # Under autocast, float layers compute in another type.
         out = self._convolved(x, residual)
-        return out if _is_channels_last(x) or not self.follows_input else out.contiguous()
+        return out.contiguous() if self.follows_input and not _is_channels_last(x) else out
 
     def _convolved(self, x: Tensor, residual: Tensor | None) -> Tensor:
         """The output in channels_last."""

@@ -19,8 +19,8 @@ The rules were written before the runs that they judge. Changes since the first 
   first, whose learning rate is now 2e-4, as in the released log.
 - 28 November 2026, when no error at the paper's budget had a second seed: the interval of a single
   network's error is no narrower than images that vary independently between seeds make it.
-- 29 November 2026, as before: the same holds for differences, whose intervals were no narrower than
-  the images alone made them.
+- 29 November 2026, still without a second seed: the same holds for differences, whose intervals
+  were no narrower than the images alone made them.
 - 29 November 2026, when no AlexNet had run at the paper's budget: that some kernels are empty or
   hold a single weight is judged by whether there are any, no longer by an interval of their share.
 - 27 November 2026, when no AlexNet had run at the paper's budget: the gap between training and

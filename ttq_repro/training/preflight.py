@@ -108,7 +108,7 @@ def _check_steps(built: dict[str, Any]) -> None:
     """
     with as_user_error("recipe.optimizer"):
         # As Lightning does, give it a function that computes the loss.
-        built["optimizer"].step(lambda: torch.zeros(()))
+        built["optimizer"].step(closure=lambda: torch.zeros(()))
     with as_user_error("recipe.schedule"):
         built["lr_scheduler"]["scheduler"].step()
 

@@ -21,10 +21,11 @@ from ttq_repro.deploy.loading import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
 
-#: What a layer computes with besides its tensors.
+#: What a layer computes with besides its tensors; the first class that it belongs to counts.
 OPTIONS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("stride", "padding", "dilation", "groups", "padding_mode"),
     _BatchNorm: ("eps",),
+    nn.Module: (),
 }
 
 
@@ -106,11 +107,10 @@ def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
         if found[name] != needed[name]:
             raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
     for name, module in frame.named_modules():
-        for kind, options in OPTIONS.items():
-            for option in options if isinstance(module, kind) else ():
-                ours, theirs = getattr(network.get_submodule(name), option), getattr(module, option)
-                if ours != theirs:
-                    raise ValueError(f"{name} has {option} {ours}; {told} needs {theirs}")
+        for option in next(own for kind, own in OPTIONS.items() if isinstance(module, kind)):
+            ours, theirs = getattr(network.get_submodule(name), option), getattr(module, option)
+            if ours != theirs:
+                raise ValueError(f"{name} has {option} {ours}; {told} needs {theirs}")
 
 
 def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None:

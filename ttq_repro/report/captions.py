@@ -9,7 +9,7 @@ from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
-from ttq_repro.report.seeds import CellRecords, error_over_seeds, record_path
+from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
 from ttq_repro.runs.cell import Cell, commands
 from ttq_repro.table import NOTHING
 
@@ -158,13 +158,12 @@ def scatter_of_images(found: list[CellRecords]) -> str:
 
 def _trained_on(found: list[CellRecords]) -> list[str]:
     """Which networks were trained on which kinds of machine, if there are several."""
+    if len(machines(record.machine for one in found for record in one.records.values())) < 2:
+        return []
     together: dict[str, list[str]] = {}
     for one in found:
-        kinds = sorted({record.machine for record in one.records.values()} - {""})
-        if kinds:
+        if kinds := machines(record.machine for record in one.records.values()):
             together.setdefault(" and ".join(kinds), []).append(one.title)
-    if len(together) < 2 and not any(" and " in kinds for kinds in together):
-        return []
     return [f"Trained on {kinds}: {', '.join(titles)}." for kinds, titles in together.items()]
 
 

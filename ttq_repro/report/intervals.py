@@ -58,10 +58,7 @@ class Estimate:
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value per seed."""
-    count, half_width = len(values), None
-    if count > 1:
-        half_width = _quantile(count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
-    return Estimate.around(float(np.mean(values)), count, half_width)
+    return level_over_seeds(np.asarray(values, float)[:, None])
 
 
 def level_over_seeds(per_image: NDArray[np.float64]) -> Estimate:

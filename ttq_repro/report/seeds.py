@@ -103,15 +103,15 @@ def by_setting(
     return blocks
 
 
-def machines(kinds: Iterable[str]) -> str:
-    """``CPU and GPU`` if the runs used several kinds of machine, otherwise empty."""
-    several = sorted(set(kinds) - {""})
-    return " and ".join(several) if len(several) > 1 else ""
+def machines(kinds: Iterable[str]) -> list[str]:
+    """The kinds of machine that runs used, each once, without those that are unknown."""
+    return sorted(set(kinds) - {""})
 
 
 def with_machines(setting: str, kinds: Iterable[str]) -> str:
     """A setting and, if there are several, the kinds of machine, which a setting leaves open."""
-    return ", ".join(filter(None, (setting, machines(kinds))))
+    several = machines(kinds)
+    return f"{setting}, {' and '.join(several)}" if len(several) > 1 else setting
 
 
 def basis(one: CellRecords, *compared: BySeed) -> str:

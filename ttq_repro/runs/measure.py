@@ -179,10 +179,10 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
 def loader_speed(data: DataSource, batch_size: int, device: torch.device = CPU) -> float:
     """Images per second that a training loader delivers.
 
+    The first batch, during which its processes start, does not count unless it is the only one.
+
     Args:
         device: where it makes batches of images that are kept in memory.
-
-    The first batch, during which its processes start, does not count unless it is the only one.
     """
     started = time.perf_counter()
     batches = iter(data.train_loader(batch_size, seed=0, device=device))

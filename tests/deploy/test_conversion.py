@@ -116,6 +116,20 @@ def test_modules_that_use_weights_in_their_own_way_compute_the_same() -> None:
     torch.testing.assert_close(model(seen), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_packed_layers_have_the_attributes_of_torchs() -> None:
+    model = mixed()
+    names = {"grouped": nn.Conv2d.__constants__, "linear": nn.Linear.__constants__}
+    expected = {
+        (layer, name): getattr(getattr(model, layer), name)
+        for layer in names
+        for name in names[layer]
+    }
+    convert_(model)
+    assert (type(model.grouped), type(model.linear)) == (PackedConv2d, PackedLinear)
+    for (layer, name), value in expected.items():
+        assert getattr(getattr(model, layer), name) == value, name
+
+
 def test_packed_layers_have_a_weight() -> None:
     model = mixed()
     dense = {name: getattr(model, name).weight for name in ("grouped", "linear")}

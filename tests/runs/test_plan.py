@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -308,11 +309,31 @@ def test_steps_and_loader_are_measured_and_leave_nothing(
     step, loader = (
         float(number.replace(",", "")) for number in re.findall(r"([\d,.]+) images/s", line)
     )
-    assert speeds == [pytest.approx(min(step, loader), rel=0.01)] * 2
+    # One waits for the other, as no other process makes the batches.
+    together = 1 / (1 / step + 1 / loader)
+    assert speeds == [pytest.approx(together, rel=0.01)] * 2
     assert [planned.images for planned in plan.runs] == [FEW] * 2
-    assert plan.runs[0].seconds == pytest.approx(2 * FEW / min(step, loader), rel=0.01)
+    assert plan.runs[0].seconds == pytest.approx(2 * FEW / together, rel=0.01)
     assert plan.runs[1].state().endswith("(measured now)")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("processes", "together"), [(0, 40), (2, 50)])
+def test_a_loader_with_processes_works_beside_the_steps(
+    processes: int,
+    together: float,
+    tiny_run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loader = SimpleNamespace(num_workers=processes)
+    data = SimpleNamespace(train_images=FEW, train_loader=lambda *_, **__: loader)
+    monkeypatch.setattr("ttq_repro.runs.measure.load_data", lambda *_: data)
+    monkeypatch.setattr("ttq_repro.runs.measure.step_speed", lambda *_: 50.0)
+    monkeypatch.setattr("ttq_repro.runs.measure.loader_speed", lambda *_: 200.0)
+    plan = measured(make_plan([tiny_run()], Workspace(tmp_path)), Workspace(tmp_path))
+    assert plan.runs[0].speed is not None
+    assert plan.runs[0].speed.images == pytest.approx(together)
 
 
 def test_a_run_that_diverges_while_it_is_measured_leaves_the_rest_of_the_plan(
@@ -366,6 +387,7 @@ def test_side_by_side_is_measured_on_a_share_of_the_cores(
         return 50.0
 
     monkeypatch.setattr("ttq_repro.runs.measure.step_speed", step_speed)
+    monkeypatch.setattr("ttq_repro.runs.measure.loader_speed", lambda *_: math.inf)
     monkeypatch.setattr("ttq_repro.runs.measure.has_gpu", lambda *_: False)
     before = torch.get_num_threads()
     torch.set_num_threads(4)

@@ -236,7 +236,7 @@ def photographs_table(request: Config) -> Table:
         started = time.perf_counter()
         source = load_data(data, Path(folder, "cache"), trainer["workers"])
         prepared = images / (time.perf_counter() - started)
-        loaded = loader_speed(source, batch)
+        loaded = loader_speed(source.train_loader(batch, seed=0))
         noise = RandomImages(source.image_size, CLASSES, steps)
         timings = in_rounds(
             {name: loops(bare(one, noise)) for name, one in configs.items()}, request["seconds"]

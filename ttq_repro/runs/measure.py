@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from ttq_repro.data.load import load_data
 from ttq_repro.data.node import image_size
 from ttq_repro.data.share import WHOLE, Share, training_batches
-from ttq_repro.data.source import CPU, Batch, DataSource
+from ttq_repro.data.source import CPU, Batch
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.runs.check import check_run
@@ -107,9 +107,13 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
             told = f"step {speed:,.1f} images/s"
             if data:
                 device = device_of(run.config["trainer"]["accelerator"])
-                loader = loader_speed(data, run.config["recipe"]["batch_size"], device)
-                speed = min(speed, loader)
-                told += f", loader {loader:,.0f} images/s"
+                loader = data.train_loader(run.config["recipe"]["batch_size"], 0, device=device)
+                loaded = loader_speed(loader, device)
+                # Processes of its own load during a step; without them, a step waits.
+                beside = loader.num_workers > 0
+                speed = min(speed, loaded) if beside else 1 / (1 / speed + 1 / loaded)
+                told += f", loader {loaded:,.0f} images/s"
+                del loader  # Ends its processes.
         print(f"measured: {run.identity}: {told}")
         by_gpu = has_gpu(run.config["trainer"]["accelerator"])
         speed_now = Speed(speed, "measured now", None if by_gpu else threads * run.processes)
@@ -176,16 +180,16 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     return steps * recipe["batch_size"] / fitted.history["seconds"][-1]
 
 
-def loader_speed(data: DataSource, batch_size: int, device: torch.device = CPU) -> float:
+def loader_speed(loader: DataLoader[Batch], device: torch.device = CPU) -> float:
     """Images per second that a training loader delivers.
 
     The first batch, during which its processes start, does not count unless it is the only one.
 
     Args:
-        device: where it makes batches of images that are kept in memory.
+        device: where the loader makes batches.
     """
     started = time.perf_counter()
-    batches = iter(data.train_loader(batch_size, seed=0, device=device))
+    batches = iter(loader)
     first = len(next(batches)[1])
     since_first = time.perf_counter()
     images = sum(len(labels) for _, labels in islice(batches, LOADED))

@@ -41,15 +41,20 @@ def covers(module: nn.Module, layer: Layer) -> bool:
 
 
 class _PackedLayer(nn.Module):
-    """Holds ``codes.Codes`` as buffers; binary codes take two bits here, like ternary ones."""
+    """Holds ``codes.Codes`` as buffers; binary codes take two bits here, like ternary ones.
+
+    It has the attributes of the layer that it replaces, such as ``in_features``.
+    """
 
     words: Tensor
     levels: Tensor
     scales: Tensor
     bias: Tensor
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: Codes, like: nn.Linear | nn.Conv2d) -> None:
         super().__init__()
+        for name in like.__constants__:
+            setattr(self, name, getattr(like, name))
         for name, tensor in codes._asdict().items():
             self.register_buffer(name, tensor)
         runtime()
@@ -73,7 +78,10 @@ class _PackedLayer(nn.Module):
 
 
 class PackedLinear(_PackedLayer):
-    """``nn.Linear`` of 2-bit weights. Shapes: (..., depth) to (..., filters)."""
+    """``nn.Linear`` of 2-bit weights. Shapes: (..., in_features) to (..., out_features)."""
+
+    in_features: int
+    out_features: int
 
     @property
     def weight(self) -> Tensor:
@@ -86,7 +94,7 @@ class PackedLinear(_PackedLayer):
         return LINEAR(x, *self.codes)
 
     def extra_repr(self) -> str:
-        return f"{self.words.shape[1]}, {len(self.bias)}"
+        return f"{self.in_features}, {self.out_features}"
 
 
 class PackedConv2d(_PackedLayer):
@@ -108,7 +116,7 @@ class PackedConv2d(_PackedLayer):
     follows_input = False
 
     def __init__(self, codes: Codes, like: nn.Conv2d) -> None:
-        super().__init__(codes)
+        super().__init__(codes, like)
         self.register_buffer("norm", None)
         self.relu = False
         self.window = Window(like.kernel_size, like.stride, like.padding, like.groups)  # type: ignore[arg-type]
@@ -201,7 +209,9 @@ def packed_layer(
         *_terms(levels, levels.new_ones(filters) if factor is None else factor),
         levels.new_zeros(filters) if bias is None else bias.detach().to(levels),
     )
-    return PackedConv2d(codes, module) if isinstance(module, nn.Conv2d) else PackedLinear(codes)
+    if isinstance(module, nn.Conv2d):
+        return PackedConv2d(codes, module)
+    return PackedLinear(codes, cast(nn.Linear, module))
 
 
 def _words(index: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def test_the_papers_crop_gives_up_the_aspect_ratio() -> None:
 
 def test_the_released_crop_spans_its_scales_and_stretches() -> None:
     views = draw(ScaledCrop(), 308, 308, 4000)
-    # 308 pixels are resized to 224 to 308 and stretched by up to 15%, so that the crop of 224
+    # 308 pixels are resized to 224 to 307 and stretched by up to 15%, so that the crop of 224
     # covers from 224/1.15 of them to all.
     heights = np.array([view.height for view in views])
     assert heights.min() in range(194, 202)
@@ -55,6 +55,11 @@ def test_the_released_crop_spans_its_scales_and_stretches() -> None:
     ratios = np.array([view.width / view.height for view in views])
     assert 0.74 <= ratios.min() < 0.8
     assert 1.25 < ratios.max() <= 1.36
+
+
+def test_the_released_crop_stops_short_of_its_largest_scale() -> None:
+    still = ScaledCrop(smallest=224, largest=225, stretch=0)
+    assert {(view.height, view.width) for view in draw(still, 224, 224)} == {(224, 224)}
 
 
 def test_evaluation_takes_the_centre() -> None:

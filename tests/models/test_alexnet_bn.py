@@ -54,6 +54,25 @@ def test_size_of_every_layers_output(network: AlexNetBN) -> None:
     assert sizes == [size if len(size) == 1 else (*size, size[1]) for size in OUTPUTS]
 
 
+def test_initial_weights_fit_the_released_log() -> None:
+    """Its root mean squares after one epoch, during which Adam moves weights by some 0.001."""
+    log = {
+        "features.0": 0.0146, "features.2.0": 0.0187, "features.3.0": 0.0204,
+        "features.4.0": 0.0215, "features.5.0": 0.0242, "classifier.0.0": 0.0122,
+        "classifier.1.0": 0.0191, "classifier.2": 0.0242,
+    }  # fmt: skip
+    network = AlexNetBN(init="released")
+    for name, after_one_epoch in log.items():
+        weight = network.get_submodule(name).weight
+        assert weight.square().mean().sqrt().item() == pytest.approx(after_one_epoch, abs=0.0035)
+        assert weight.abs().max() < 1.8 * weight.square().mean().sqrt(), "uniform"
+
+
+def test_an_unknown_init_is_an_error() -> None:
+    with pytest.raises(ValueError, match="init must be one of kaiming_normal, released"):
+        AlexNetBN(init="zeros")  # type: ignore[arg-type]
+
+
 def test_pools_between_batch_norm_and_relu(network: AlexNetBN) -> None:
     kinds = [[type(m).__name__ for m in block] for block in list(network.features)[2:]]
     pooled = ["Conv2d", "BatchNorm2d", "MaxPool2d", "ReLU"]

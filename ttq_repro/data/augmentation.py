@@ -49,8 +49,8 @@ class SquareCrop:
 class ScaledCrop:
     """The released code's: random scale and aspect ratio, random crop, mirror half of the time.
 
-    The short side becomes ``smallest`` to ``largest`` pixels; then height and width are each
-    stretched by a random share of up to ``stretch``, but never to less than the crop.
+    The short side becomes ``smallest`` pixels or more, but less than ``largest``. Then height and
+    width are each stretched by a random share of up to ``stretch``, but not to less than the crop.
     """
 
     smallest: int = 224
@@ -59,7 +59,7 @@ class ScaledCrop:
     flip: bool = True
 
     def __call__(self, height: int, width: int, crop: int, random: np.random.Generator) -> View:
-        scale = random.integers(self.smallest, self.largest + 1) / min(height, width)
+        scale = random.integers(self.smallest, self.largest) / min(height, width)
         stretch = scale * random.uniform(1 - self.stretch, 1 + self.stretch, 2)
         new_height = max(crop, round(stretch[0] * height))
         new_width = max(crop, round(stretch[1] * width))

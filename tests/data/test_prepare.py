@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from tests.data.flat import IDS, flatten, write_devkit, write_kaggle
@@ -117,6 +117,23 @@ def test_deep_greys_are_stored_as_they_look(wanted: StoreRequest, photographs: P
     Image.fromarray(grey).save(photographs / "train" / "n01" / "a.png")
     stored = decoded(open_store(wanted).split("train")[0])
     assert abs(np.asarray(stored).mean() - 64) < 2
+
+
+@pytest.mark.parametrize("short_side", [20, 500])
+def test_photographs_are_stored_upright(
+    short_side: int, wanted: StoreRequest, photographs: Path
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying = Image.new("L", (60, 40))
+    lying.paste(255, (0, 0, 30, 40))
+    lying.save(photographs / "train" / "n01" / "a.jpg", exif=exif)
+    request = StoreRequest(photographs, "mine", 3, StoredFormat(short_side, 90), wanted.cache)
+    stored = np.asarray(decoded(open_store(request).split("train")[0]).convert("L"), np.int64)
+    height, width = stored.shape
+    assert height > width
+    assert stored[: height // 3].min() > 200
+    assert stored[-height // 3 :].max() < 50
 
 
 def test_a_photograph_too_long_for_a_jpeg_is_named(wanted: StoreRequest, photographs: Path) -> None:

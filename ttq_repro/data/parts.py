@@ -21,7 +21,7 @@ from ttq_repro.data.imagenet import Listing
 from ttq_repro.data.store import StoredFormat, digest, part_made_from, part_path
 from ttq_repro.errors import DataError
 from ttq_repro.files import remove_leftovers, write_atomically
-from ttq_repro.pictures import opened, rgb
+from ttq_repro.pictures import opened, rgb, upright
 from ttq_repro.workers import SPAWN, cores, serve_parent
 
 SAMPLE = 200  # Photographs from which the cost of all is estimated.
@@ -144,8 +144,9 @@ def _make_part(part: Part, stored_as: StoredFormat) -> list[str]:
 def _shrink(path: Path, stored_as: StoredFormat) -> tuple[bytes, NDArray[np.int64]]:
     """A photograph as an RGB or grayscale JPEG file, and the histogram of its RGB channels."""
     with opened(path) as image:
-        keeps = image.format == "JPEG" and image.mode in ("RGB", "L")
-        pixels = rgb(image)
+        turned = upright(image)
+        keeps = image.format == "JPEG" and image.mode in ("RGB", "L") and turned is image
+        pixels = rgb(turned)
         factor = stored_as.short_side / min(pixels.size)
         if factor < 1:
             width, height = (round(factor * side) for side in pixels.size)

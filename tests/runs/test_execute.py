@@ -164,6 +164,17 @@ class Flat(Mine):
         self.insert(0, nn.BatchNorm1d(3))
 
 
+class Auxiliary(nn.Sequential):
+    """In training, also returns the logits of an auxiliary classifier, as GoogLeNet does."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
 def not_a_module(num_classes: int) -> list[int]:
     """No network at all."""
     return [num_classes]
@@ -182,6 +193,7 @@ def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
         ("Features", "for one image it returns an output of shape (1, 4), not (1, 10)"),
         ("Deep", "it cannot take images of 32 x 32: "),
         ("Flat", "it cannot take images of 32 x 32: ValueError: expected 2D or 3D input"),
+        ("Auxiliary", "for 2 images in training it returns a tuple, not (2, 10)"),
         ("not_a_module", "a list is no torch.nn.Module"),
     ],
 )

@@ -72,8 +72,7 @@ def preflight(config: dict[str, Any]) -> None:
     check_shapes(network, size, config["data"]["num_classes"])
     if config["reestimate_batch_norm"] is not None and not batch_norms(network):
         raise UserError("reestimate_batch_norm: the network has no batch norm to re-estimate")
-    if recipe.batch_size < SMALLEST:
-        _check_single_images(network, size)
+    _check_training(network, size, config["data"]["num_classes"], recipe.batch_size)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     _check_steps(optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs))
@@ -95,9 +94,15 @@ def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> Non
         raise UserError(f"model: it cannot take images of {height} x {width}: {told}") from None
     finally:
         network.train(training)
-    found, wanted = tuple(getattr(logits, "shape", ())), (1, classes)
+    _check_logits(logits, 1, classes)
+
+
+def _check_logits(logits: Any, images: int, classes: int, where: str = "") -> None:
+    found, wanted = tuple(getattr(logits, "shape", ())), (images, classes)
     if found != wanted:
-        raise UserError(f"model: for one image it returns an output of shape {found}, not {wanted}")
+        of = "one image" if images == 1 else f"{images} images"
+        told = f"an output of shape {found}" if found else f"a {type(logits).__name__}"
+        raise UserError(f"model: for {of}{where} it returns {told}, not {wanted}")
 
 
 def _check_steps(built: dict[str, Any]) -> None:
@@ -113,13 +118,19 @@ def _check_steps(built: dict[str, Any]) -> None:
         built["lr_scheduler"]["scheduler"].step()
 
 
-def _check_single_images(network: nn.Module, size: tuple[int, int]) -> None:
-    """Check that a network can train on one image at a time, as batch norm of (1, features) cannot.
+@torch.no_grad()
+def _check_training(
+    network: nn.Module, size: tuple[int, int], classes: int, batch_size: int
+) -> None:
+    """Check that a network maps a small batch to logits in training, too.
 
     Raises:
-        UserError: it cannot.
+        UserError: it returns something else, as those with auxiliary classifiers do, or cannot take
+            a single image, as batch norm of (1, features) cannot.
     """
+    images = min(batch_size, SMALLEST)
     try:
-        network.train()(torch.zeros(1, 3, *size))
+        logits = network.train()(torch.zeros(images, 3, *size))
     except ValueError as error:
-        raise UserError(f"recipe.batch_size=1: {headline(error)}") from None
+        raise UserError(f"recipe.batch_size={batch_size}: {headline(error)}") from None
+    _check_logits(logits, images, classes, where=" in training")

@@ -12,11 +12,13 @@ from torch import nn
 from tests.deploy.networks import relative_difference
 from tests.quantizers.methods import METHODS
 from tests.test_makefile import asked
+from ttq_repro.deploy import convert_
 from ttq_repro.files import ROOT
 from ttq_repro.models import CifarResNet
 from ttq_repro.paper.differences import DIFFERENCES
 from ttq_repro.quantizers import (
     TTQ,
+    FirstLast,
     QuantizedLayer,
     after_step,
     on_epoch_start,
@@ -141,7 +143,10 @@ def test_the_example_of_a_quantizer_of_ones_own_is_one() -> None:
     assert latent.grad is not None
     assert (latent.grad == 1).all()
     levels, codes = quantizer.levels(latent), quantizer.codes(latent)
-    torch.testing.assert_close(used, torch.where(codes > 0, levels[1], levels[-1]))
+    assert torch.equal(used, torch.where(codes > 0, levels[1], levels[-1]))
+    model = nn.Sequential(nn.Linear(40, 30))
+    quantize_(model, defined["Sign"], FirstLast(quantize_first=True))
+    assert convert_(model) == ["0"]
 
 
 def test_the_packing_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

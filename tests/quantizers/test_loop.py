@@ -63,6 +63,43 @@ def test_weights_in_another_parametrization_decay_too() -> None:
     }
 
 
+def test_weights_of_every_kind_of_layer_decay() -> None:
+    network = nn.ModuleDict(
+        {
+            "attention": nn.MultiheadAttention(8, 2),
+            "up": nn.ConvTranspose2d(3, 4, 2),
+            "embedding": nn.Embedding(5, 8),
+            "norm": nn.LayerNorm(8),
+            "linear": nn.Linear(8, 4),
+            "scaled": nn.Linear(8, 4),
+        }
+    )
+    quantize_(network, SEQ, all_but(network["linear"], network["attention"].out_proj))
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    decayed, _ = split_by_decay(network)
+    assert {names[one] for one in decayed} == {
+        "attention.in_proj_weight",
+        "attention.out_proj.weight",
+        "up.weight",
+        "embedding.weight",
+        "linear.weight",
+        "scaled.parametrizations.weight.original",
+    }
+
+
+def test_a_replaced_latent_weight_stays_clipped() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    quantize_(network, BinaryConnect)
+    layers = quantized_layers(network)
+    network.load_state_dict(
+        {name: tensor.clone() for name, tensor in network.state_dict().items()}, assign=True
+    )
+    with torch.no_grad():
+        network[1].parametrizations.weight.original.fill_(5)
+    after_step(layers)
+    assert network[1].parametrizations.weight.original.max() == 1
+
+
 def the_layer(network: nn.Module) -> tuple[Tensor, Tensor]:
     """The latent and the quantized weight."""
     (layer,) = quantized_layers(network)

@@ -185,6 +185,14 @@ def test_the_mean_of_a_tied_scale_is_over_the_weights_of_both_signs() -> None:
     np.testing.assert_allclose(mean, total / (codes != 0).sum().item())
 
 
+def test_the_mean_reduction_counts_beyond_the_range_of_float16() -> None:
+    latent = torch.linspace(0.5, 1, 70_000, dtype=torch.float16, requires_grad=True)
+    quantizer = TTQ(reduction="mean").half()
+    quantizer(latent[None]).backward(torch.full((1, 70_000), 0.01, dtype=torch.float16))
+    assert quantizer.positive_scale.grad is not None
+    assert quantizer.positive_scale.grad.item() == pytest.approx(0.01, rel=0.02)
+
+
 def test_the_mean_reduction_is_too_small_by_the_number_of_weights() -> None:
     g = pull(LATENT)
     total, mean = (

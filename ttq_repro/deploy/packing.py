@@ -119,7 +119,8 @@ def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None
     Raises:
         ValueError: its weights are not those that its codes and levels stand for.
     """
-    name, module, quantizer, latent = quantized
+    name, module, quantizer = quantized
+    latent = quantized.latent
     codes, levels = quantizer.codes(latent), quantizer.levels(latent)
     if codes is None or levels is None:
         return None

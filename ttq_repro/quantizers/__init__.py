@@ -16,6 +16,7 @@ from ttq_repro.quantizers.bwn import BWN
 from ttq_repro.quantizers.deep_compression import DeepCompression
 from ttq_repro.quantizers.dorefa import DoReFa
 from ttq_repro.quantizers.full_precision import FullPrecision
+from ttq_repro.quantizers.gradients import straight_through
 from ttq_repro.quantizers.loop import after_step, on_epoch_start, parameter_groups
 from ttq_repro.quantizers.lsq import LSQ
 from ttq_repro.quantizers.seq import SEQ
@@ -46,4 +47,5 @@ __all__ = [
     "quantize_",
     "quantized_layers",
     "remove_quantizer",
+    "straight_through",
 ]

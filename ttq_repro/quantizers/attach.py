@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -63,7 +63,8 @@ def all_but(*float_modules: nn.Module) -> Policy:
     """A policy that quantizes every convolution and linear layer except the given modules.
 
     Raises:
-        ValueError: (when applied) one of the modules is not a quantizable layer of the model.
+        ValueError: (when applied) one of the modules is no layer of the model that can be
+            quantized.
     """
 
     def policy(model: nn.Module) -> list[Decision]:
@@ -71,7 +72,7 @@ def all_but(*float_modules: nn.Module) -> Policy:
         kept = {id(module) for module in float_modules}
         if missing := kept - {id(module) for _, module in layers}:
             strangers = [type(m).__name__ for m in float_modules if id(m) in missing]
-            raise ValueError(f"not a convolution or linear layer of this model: {strangers}")
+            raise ValueError(f"no layers of this model that can be quantized: {strangers}")
         return [
             Decision(
                 name, module, id(module) not in kept, "named" if id(module) in kept else "rest"
@@ -91,6 +92,9 @@ def quantize_(
     returns the quantized weight. Load pretrained weights before this call, not after. Some methods
     also need the training loop to call ``on_epoch_start`` and ``after_step``. If this function
     raises an exception, the model is left as it was.
+
+    Convolutions are those of one to three dimensions. Transposed ones stay float, as do weights
+    that are parameters of other modules, such as ``in_proj_weight`` of ``nn.MultiheadAttention``.
 
     Args:
         model: any network of convolutions and linear layers.
@@ -157,12 +161,17 @@ def quantize_(
 
 
 class QuantizedLayer(NamedTuple):
-    """One quantized layer of a model: its name, module, quantizer and latent weight."""
+    """One quantized layer of a model: its name, module and quantizer."""
 
     name: str
     module: nn.Module
     quantizer: Quantizer
-    latent: nn.Parameter
+
+    @property
+    def latent(self) -> nn.Parameter:
+        """The latent weight: read anew, as ``load_state_dict(..., assign=True)`` replaces it."""
+        chain = cast(nn.ModuleDict, self.module.parametrizations)["weight"]
+        return cast(nn.Parameter, chain.original)
 
 
 def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
@@ -171,10 +180,9 @@ def quantized_layers(model: nn.Module) -> list[QuantizedLayer]:
     for name, module in model.named_modules():
         if not parametrize.is_parametrized(module, "weight"):
             continue
-        chain = module.parametrizations["weight"]
-        quantizer = chain[0]
+        quantizer = module.parametrizations["weight"][0]
         if isinstance(quantizer, Quantizer):
-            found.append(QuantizedLayer(name, module, quantizer, chain.original))
+            found.append(QuantizedLayer(name, module, quantizer))
     return found
 
 

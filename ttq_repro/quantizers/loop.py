@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ttq_repro.quantizers.attach import QUANTIZABLE, QuantizedLayer, quantized_layers
+from ttq_repro.quantizers.attach import QuantizedLayer, quantized_layers
+from ttq_repro.quantizers.base import Quantizer
 
 
 @torch.no_grad()
@@ -45,13 +46,13 @@ def parameter_groups(
     network: nn.Module,
     lr: float,
     weight_decay: float,
-    decayed: tuple[type[nn.Module], ...] = QUANTIZABLE,
+    decayed: tuple[type[nn.Module], ...] = (nn.Module,),
 ) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimizer, each with its learning rate and weight decay.
 
-    Weight decay applies to the weights, latent or float, of the layers in ``decayed``, and to those
-    parameters of their quantizers that :meth:`Quantizer.decayed` lists: TTQ's scales decay; LSQ's
-    step, SEQ's ranges, batch norm and biases do not.
+    Weight decay applies to all parameters of two dimensions or more, which are weights, latent or
+    float, and to those parameters of quantizers that :meth:`Quantizer.decayed` lists: TTQ's scales
+    decay; LSQ's step, SEQ's ranges, normalization and biases do not.
 
     Each group learns at ``lr`` times a factor, which is 1 except for BinaryConnect and
     TernaryConnect with ``rate_scaling``. The factor is meant for the gradient alone: weight decay
@@ -59,20 +60,20 @@ def parameter_groups(
     Adam, which normalizes L2 together with the gradient).
 
     Args:
-        decayed: the classes of layers that decay.
+        decayed: restricts weight decay to layers of these classes.
     """
     layers = {layer.module: layer for layer in quantized_layers(network)}
     decays: set[nn.Parameter] = set()
     for module in network.modules():
-        if not isinstance(module, decayed):
+        if not isinstance(module, decayed) or isinstance(module, Quantizer):
             continue
+        holders = [module]
+        if parametrize.is_parametrized(module):
+            holders += cast(nn.ModuleDict, module.parametrizations).values()
+        for holder in holders:
+            decays |= {one for one in holder.parameters(recurse=False) if one.dim() > 1}
         if module in layers:
-            decays |= {layers[module].latent, *layers[module].quantizer.decayed()}
-        elif parametrize.is_parametrized(module, "weight"):
-            chain = cast(nn.ModuleDict, module.parametrizations)["weight"]
-            decays |= {*chain.parameters()}
-        else:
-            decays.add(cast(nn.Parameter, module.weight))
+            decays |= {*layers[module].quantizer.decayed()}
     factors = {
         parameter: factor
         for layer in layers.values()

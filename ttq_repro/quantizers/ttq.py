@@ -208,4 +208,6 @@ class TTQ(Quantizer):
 
 def _per_weight(scale: Tensor, signs: Tensor) -> Tensor:
     """``scale``, with its gradient divided by the number of weights that use it."""
-    return scale_gradient(scale, 1 / signs.abs().sum_to_size(scale.shape).clamp(min=1))
+    # Float16 cannot count beyond 65,504.
+    count = signs.abs().float().sum_to_size(scale.shape).clamp(min=1)
+    return scale_gradient(scale, (1 / count).to(scale.dtype))

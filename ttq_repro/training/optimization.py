@@ -17,11 +17,10 @@ from ttq_repro.checks import check_choice, check_list, check_number, check_optio
 from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import parameter_groups
-from ttq_repro.quantizers.attach import QUANTIZABLE
 
 DROPS = "torch.optim.lr_scheduler.MultiStepLR"
 ONE_CYCLE = "torch.optim.lr_scheduler.OneCycleLR"
-DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": QUANTIZABLE, "linear": (nn.Linear,)}
+DECAYED: dict[str, tuple[type[nn.Module], ...]] = {"all": (nn.Module,), "linear": (nn.Linear,)}
 
 
 @dataclass(frozen=True)

@@ -68,41 +68,52 @@ def preflight(config: dict[str, Any]) -> None:
     """
     recipe = checked(config)
     network = build_network(config, None)
-    size = image_size(config["data"])
-    check_shapes(network, size, config["data"]["num_classes"])
+    size, classes = image_size(config["data"]), config["data"]["num_classes"]
+    check_shapes(network, size, classes)
+    # Some networks return more in training, such as the logits of auxiliary classifiers.
+    check_shapes(network, size, classes, images=SMALLEST, training=True)
+    if recipe.batch_size < SMALLEST:
+        _check_single_images(network, size)
     if config["reestimate_batch_norm"] is not None and not batch_norms(network):
         raise UserError("reestimate_batch_norm: the network has no batch norm to re-estimate")
-    _check_training(network, size, config["data"]["num_classes"], recipe.batch_size)
     distillation_from(config, None if config["parent"] == "none" else network.state_dict())
     attach_quantizer(network, config)
     _check_steps(optimizer_and_schedule(network, recipe, steps=SOME_BATCHES * recipe.epochs))
 
 
 @torch.no_grad()
-def check_shapes(network: nn.Module, size: tuple[int, int], classes: int) -> None:
+def check_shapes(
+    network: nn.Module,
+    size: tuple[int, int],
+    classes: int,
+    *,
+    images: int = 1,
+    training: bool = False,
+) -> None:
     """Check that a network maps images of a size, (height, width), to logits of ``classes``.
+
+    Args:
+        images: how many at once.
+        training: whether in training, which updates running statistics, or in evaluation.
 
     Raises:
         UserError: it fails on them, or returns something else.
     """
     height, width = size
-    training = network.training
+    before = network.training
     try:
-        logits = network.eval()(torch.zeros(1, 3, height, width))
+        logits = network.train(training)(torch.zeros(images, 3, height, width))
     except Exception as error:  # The class may be the user's.
         told = headline(error, with_class=not isinstance(error, RuntimeError))
         raise UserError(f"model: it cannot take images of {height} x {width}: {told}") from None
     finally:
-        network.train(training)
-    _check_logits(logits, 1, classes)
-
-
-def _check_logits(logits: Any, images: int, classes: int, where: str = "") -> None:
+        network.train(before)
     found, wanted = tuple(getattr(logits, "shape", ())), (images, classes)
     if found != wanted:
-        of = "one image" if images == 1 else f"{images} images"
+        given = "one image" if images == 1 else f"{images} images"
+        where = " in training" if training else ""
         told = f"an output of shape {found}" if found else f"a {type(logits).__name__}"
-        raise UserError(f"model: for {of}{where} it returns {told}, not {wanted}")
+        raise UserError(f"model: for {given}{where} it returns {told}, not {wanted}")
 
 
 def _check_steps(built: dict[str, Any]) -> None:
@@ -118,19 +129,13 @@ def _check_steps(built: dict[str, Any]) -> None:
         built["lr_scheduler"]["scheduler"].step()
 
 
-@torch.no_grad()
-def _check_training(
-    network: nn.Module, size: tuple[int, int], classes: int, batch_size: int
-) -> None:
-    """Check that a network maps a small batch to logits in training, too.
+def _check_single_images(network: nn.Module, size: tuple[int, int]) -> None:
+    """Check that a network can train on one image at a time, as batch norm of (1, features) cannot.
 
     Raises:
-        UserError: it returns something else, as those with auxiliary classifiers do, or cannot take
-            a single image, as batch norm of (1, features) cannot.
+        UserError: it cannot.
     """
-    images = min(batch_size, SMALLEST)
     try:
-        logits = network.train()(torch.zeros(images, 3, *size))
+        network.train()(torch.zeros(1, 3, *size))
     except ValueError as error:
-        raise UserError(f"recipe.batch_size={batch_size}: {headline(error)}") from None
-    _check_logits(logits, images, classes, where=" in training")
+        raise UserError(f"recipe.batch_size=1: {headline(error)}") from None

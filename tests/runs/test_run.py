@@ -34,8 +34,12 @@ def test_what_a_sweep_changes_can_be_read() -> None:
     taught = run("experiment=best_ternary/resnet20", "+data.held_out=0.1")
     assert taught.options == ["distilled", "held_out=0.1"]
     shorter = run(TTQ_CELL, "recipe.epochs=3", "recipe.optimizer.lr=0.2", "trainer.plain=true")
-    assert shorter.options == ["epochs=3", "lr=0.2", "plain"]
+    assert shorter.options == ["epochs=3", "optimizer.lr=0.2", "plain"]
     assert run(TTQ_CELL, "recipe.name=mine", "recipe.epochs=3").options == []
+    # The default of one is the value of the other.
+    warm_up = run(TTQ_CELL).config["recipe"]["warm_up"]
+    as_short = run(TTQ_CELL, f"recipe.epochs={warm_up['epochs']}")
+    assert as_short.options == [f"epochs={warm_up['epochs']}"]
 
 
 @pytest.mark.parametrize("recipe", ["smoke", "short"])

@@ -106,6 +106,25 @@ def test_only_its_own_jobs_are_told(tmp_path: Path) -> None:
     assert "0 of 3 jobs done, 3 not started\n" in unknown.stdout
 
 
+def test_what_no_sweep_can_do_is_told_in_one_line(tmp_path: Path) -> None:
+    endless = script("train", "-m", *TINY, "quantizer.threshold=interval(0,1)", cwd=tmp_path)
+    assert endless.returncode == 2
+    assert endless.stderr.startswith("error: ")
+    assert endless.stderr.count("\n") == 1
+    (tmp_path / "taken").touch()
+    nowhere = script("train", "-m", *TINY, "seed=1,2", f"workspace={tmp_path}/taken", cwd=tmp_path)
+    assert nowhere.returncode == 1
+    assert nowhere.stderr.startswith(f"error: {tmp_path}/taken/outputs/hydra")
+    assert nowhere.stderr.count("\n") == 1
+
+
+def test_the_folder_of_a_sweep_is_in_its_workspace(tmp_path: Path) -> None:
+    arguments = ["-m", *TINY, "recipe.epochs=0", "workspace=mine"]
+    assert "0 of 1 jobs done" in script("train", *arguments, cwd=tmp_path).stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert list(tmp_path.glob("mine/outputs/hydra/*/*/outcomes"))
+
+
 @pytest.mark.slow
 def test_a_killed_job_is_in_the_summary(tmp_path: Path) -> None:
     """Its launcher then fails as well, but the summary has the last word."""

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.errors import UserError, headline
-from ttq_repro.files import CACHE, CONFIGS
+from ttq_repro.files import CACHE, CONFIGS, ROOT
 from ttq_repro.runs.hardware import fastest_precision, loader_workers
 from ttq_repro.runs.overrides import check_keys, check_kinds, hydra_as_user_error
 from ttq_repro.sealed import open_sealed, write_sealed
@@ -32,6 +32,9 @@ OmegaConf.register_new_resolver("fastest_precision", fastest_precision, replace=
 OmegaConf.register_new_resolver("loader_workers", loader_workers, replace=True)
 OmegaConf.register_new_resolver(
     "if_none", lambda value, then, otherwise: then if value == "none" else otherwise, replace=True
+)
+OmegaConf.register_new_resolver(
+    "or_checkout", lambda folder: str(ROOT if folder is None else folder), replace=True
 )
 
 

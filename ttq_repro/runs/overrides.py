@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from ttq_repro.checks import check_flag, check_number, check_option
@@ -88,7 +88,7 @@ def hydra_as_user_error() -> Iterator[None]:
     """
     try:
         yield
-    except CompactHydraException as error:
+    except HydraException as error:
         raise _refusal(error) from None
     except ValueError as error:
         if not str(error).startswith(NO_CHOICE):
@@ -96,7 +96,7 @@ def hydra_as_user_error() -> Iterator[None]:
         raise UserError(f"a config group must have a choice: {error}") from None
 
 
-def _refusal(error: CompactHydraException) -> UserError:
+def _refusal(error: HydraException) -> UserError:
     if isinstance(error, OverrideParseException):
         told = _joined(error).partition(" See http")[0]
         return UserError(f"{error.override}: {told}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -175,10 +176,9 @@ class Run:
             usual[group] = committed_choice(group, self.config[group]["name"]) or {}
         usual["recipe"] = self._usual_recipe()
         unusual = [
-            f"{option}={value}"
+            option
             for group in ("model", "quantizer", "policy", "recipe")
-            for option, value in _leaves(self.config[group])
-            if (option, value) not in _leaves(usual[group])
+            for option in _differences(self.config[group], usual[group])
         ]
         # If their recipes are the same, its parent's identity differs only in the hash.
         goes_on = self.quantizer == "full_precision" and self.config["parent"] != "none"
@@ -230,13 +230,33 @@ class Run:
         return sha256(Path(parent))
 
 
-def _leaves(node: Config) -> list[tuple[str, Any]]:
-    """The options of a node and of those below it, by their own names."""
+def _differences(node: Config, usual: Config) -> list[str]:
+    """The options of a node and of those below it that differ, with as little of their paths as
+    tells them apart: the last name, unless two options of the node share it.
+    """
+    options, usual = _leaves(node), _leaves(usual)
+    names = Counter(_last(path) for path in options)
     return [
-        leaf
-        for name, value in node.items()
-        for leaf in (_leaves(value) if isinstance(value, dict) else [(name, value)])
+        f"{path if names[_last(path)] > 1 else _last(path)}={value}"
+        for path, value in options.items()
+        if path not in usual or usual[path] != value
     ]
+
+
+def _leaves(node: Config, above: str = "") -> dict[str, Any]:
+    """The options of a node and of those below it, by their paths."""
+    leaves: dict[str, Any] = {}
+    for name, value in node.items():
+        leaves |= (
+            _leaves(value, f"{above}{name}.")
+            if isinstance(value, dict)
+            else {f"{above}{name}": value}
+        )
+    return leaves
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _typed(node: Any, usual: Any) -> Any:

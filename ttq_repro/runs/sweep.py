@@ -60,6 +60,11 @@ class Summary(Callback):
         global _sweep
         # Made absolute now, before the launcher makes the folder.
         folder = Path(config.hydra.sweep.dir).absolute() / OUTCOMES
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # Hydra turns exceptions of callbacks into warnings, but not this one.
+            sys.exit(f"error: {folder}: {error.strerror}")
         # An earlier sweep may have left outcomes of jobs that are not part of this one.
         for stale in _outcomes(folder):
             stale.unlink()

@@ -44,8 +44,11 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
     )
     errors = _errors(held_out)
     chosen = next((method for method in tested if method not in REFERENCES), None)
+    candidates = [method for method in held_out if method not in REFERENCES]
+    mark = " (chosen)" if len(errors) == len(candidates) else " (chosen so far)"
+    marks = {chosen: mark} if chosen in errors else {}
     rows = [
-        _row(method, held_out.get(method), tested, is_chosen=method == chosen and method in errors)
+        _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])
     ]
     note = notes_on(found, _choice(errors, chosen, tested))
@@ -53,7 +56,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
 
 
 def _row(
-    method: str, held_out: CellRecords | None, tested: dict[str, CellRecords], *, is_chosen: bool
+    method: str, mark: str, held_out: CellRecords | None, tested: dict[str, CellRecords]
 ) -> list[str]:
     cells = [one for one in (held_out, tested.get(method)) if one]
     ours = tested[method].records if method in tested else {}
@@ -63,7 +66,7 @@ def _row(
     shown = [record for one in cells for record in one.records.values()]
     shown += [records[seed] for records in compared.values() for seed in ours if seed in records]
     return [
-        cells[0].title + (" (chosen)" if is_chosen else ""),
+        cells[0].title + mark,
         with_machines(cells[0].cell.setting, (record.machine for record in shown)),
         error_of(held_out) if held_out else NOTHING,
         error_of(tested[method]) if method in tested else NOTHING,

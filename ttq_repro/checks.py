@@ -53,7 +53,7 @@ def check_number(argument: str, value: float) -> None:
         raise ValueError(f"{argument} must be finite, got {value}")
 
 
-def check_share(argument: str, value: float) -> None:
+def check_fraction(argument: str, value: float) -> None:
     """Refuse a value outside [0, 1).
 
     Raises:

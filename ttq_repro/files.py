@@ -54,6 +54,11 @@ def write_out(out: Path, content: bytes) -> None:
         raise UserError(f"out={out}: {error.strerror}") from None
 
 
+def nearest_existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that exists."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of killed writers of ``path``; no writer may be active."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):

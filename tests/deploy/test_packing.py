@@ -138,6 +138,17 @@ def test_options_that_no_tensor_shows_are_those_of_the_architecture() -> None:
         packed(network)
 
 
+def test_modules_without_tensors_are_those_of_the_architecture() -> None:
+    network = trained("resnet18")
+    activation, pool = network.stem[2:4]
+    network.stem[2] = nn.GELU()
+    with pytest.raises(ValueError, match=r"^stem\.2 is a GELU; ResNet18 .* needs a ReLU$"):
+        packed(network, "resnet18")
+    network.stem[2], pool.padding = activation, 0
+    with pytest.raises(ValueError, match=r"^stem\.3 has padding 0; ResNet18 .* needs 1$"):
+        packed(network, "resnet18")
+
+
 @pytest.mark.parametrize(
     ("architecture", "arguments", "message"),
     [

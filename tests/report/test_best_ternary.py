@@ -61,6 +61,17 @@ def test_the_choice_is_made_once_all_candidates_have_run(workspace: Workspace) -
     assert [title for title in titles if "chosen" in title] == ["TWN, distilled (chosen)"]
 
 
+def test_candidates_are_compared_over_the_seeds_that_all_have(workspace: Workspace) -> None:
+    """TTQ has the lower mean, but not at the seed of the other."""
+    planned = cells("best_ternary")
+    place = by_place(planned)
+    for method, errors in ((CHOSEN, (0.09,)), ("ttq", (0.1, 0.05, 0.05))):
+        for seed, error in enumerate(errors, 1):
+            cell = place["selection", method]
+            put(workspace, cell, trained(cell, seed, error))
+    assert "does not have the lowest" not in best_ternary(planned, workspace).note
+
+
 @pytest.mark.parametrize("on_gpu", COMPARED)
 def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], workspace: Workspace) -> None:
     """Whichever run is on the GPU: held out or tested, ours or the one it is compared with."""

@@ -7,6 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from tests.records import record
+from ttq_repro.paper.rules import Error
+from ttq_repro.report import compare
+from ttq_repro.report.compare import Outcome
 from ttq_repro.report.intervals import (
     difference_of_groups,
     level_over_seeds,
@@ -71,6 +75,15 @@ def test_a_level_of_seeds_that_agree_by_chance_is_not_certain() -> None:
     assert (estimate.value, estimate.count) == (0.02, 2)
     assert estimate.interval == pytest.approx((0.02 - half_width, 0.02 + half_width), rel=1e-4)
     assert level_over_seeds(seeds[:1]).interval is None
+
+
+def test_a_share_of_images_is_not_certain_either() -> None:
+    """Top-5 errors of two seeds, without the images behind them."""
+    wrong = [Outcome.of(record(seed=seed, test_images=1000)) for seed in (1, 2)]
+    by_seed = {one.key.seed: one._replace(values={Error(top=5): 20.0}) for one in wrong}
+    estimate = compare.estimate([(1.0, by_seed)], [1, 2], Error(top=5))
+    half_width = 12.7062 * math.sqrt(20 * 80 / 1000 / 2)
+    assert estimate.interval == pytest.approx((20 - half_width, 20 + half_width), rel=1e-4)
 
 
 def test_a_level_of_seeds_that_differ_is_students() -> None:

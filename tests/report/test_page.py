@@ -10,7 +10,7 @@ import pytest
 
 from tests.records import record
 from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.report.captions import ORDER
+from ttq_repro.report.artifact_files import ORDER
 from ttq_repro.report.claims_table import FIRST, answer, claims_table, subject_table, summary
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.intervals import Estimate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.records import record
@@ -51,6 +53,12 @@ FULL = record(
 )
 def test_reads(quantity: Quantity, expected: float) -> None:
     assert measure(FULL, quantity) == pytest.approx(expected)
+
+
+def test_the_kind_of_a_layer_does_not_depend_on_the_words_of_a_policy() -> None:
+    reworded = [d | {"reason": "rest", "kind": d["reason"]} for d in DECISIONS]
+    change = LayerChange("last convolution", "positive_scale")
+    assert measure(replace(FULL, decisions=reworded), change) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(

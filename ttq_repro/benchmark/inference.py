@@ -188,8 +188,7 @@ def _rows(
             for name, engine in engines.items()
         }
     floats = [name for name in engines if not name.startswith("ternary") and "bf16" not in name]
-    # Compared round by round, as the load of the machine may change between rounds.
-    fastest = min(floats, key=lambda name: timings.ratio(name, floats[0]).median)
+    fastest = timings.fastest(floats)
     dense, ternary = (_megabytes(build(packed, weights)) for weights in ("dense", "packed"))
     rows = []
     for name in engines:

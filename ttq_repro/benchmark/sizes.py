@@ -187,8 +187,8 @@ def _rows(
     rows = [_row(AS_TRAINED, trained, ["1.00", f"{whole / trained.total:.2f}", NOTHING])]
     by_fold = {one.folded: one for one in packed}
     for template, coding, fold in FORMATS:
-        one, suits = by_fold.get(fold), MEANT_FOR.get(coding, bool)
-        if one is None or not all(suits(layer.levels) for layer in one.layers):
+        one, suits = by_fold.get(fold), MEANT_FOR.get(coding)
+        if one is None or (suits and not all(suits(layer.levels) for layer in one.layers)):
             continue
         name = template.format(bits=_bits(one))
         sizes = packed_sizes(serialize(one, coding))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -54,6 +54,10 @@ class Timings:
         """The ratio of seconds, taken within each round, as both then ran under the same load."""
         pairs = zip(self.seconds[name], self.seconds[to], strict=True)
         return Interval.of([ours / theirs for ours, theirs in pairs])
+
+    def fastest(self, names: Sequence[str]) -> str:
+        """The fastest candidate of ``names``, compared round by round."""
+        return min(names, key=lambda name: self.ratio(name, names[0]).median)
 
 
 def interleaved(candidates: Mapping[str, Callable[[], object]], seconds: float) -> Timings:

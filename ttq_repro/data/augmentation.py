@@ -51,6 +51,7 @@ class ScaledCrop:
 
     The short side becomes ``smallest`` pixels or more, but less than ``largest``. Then height and
     width are each stretched by a random share of up to ``stretch``, but not to less than the crop.
+    Theirs also stretches neither beyond the photograph's own, which a stored one no longer tells.
     """
 
     smallest: int = 224

@@ -34,7 +34,7 @@ from ttq_repro.data.store import (
     read_part_index,
 )
 from ttq_repro.errors import DataError, UserError
-from ttq_repro.files import sha256, write_atomically
+from ttq_repro.files import nearest_existing, sha256, write_atomically
 from ttq_repro.humanize import duration, size
 from ttq_repro.workers import cores
 
@@ -253,8 +253,7 @@ def _fingerprint(folder: Path, stored_as: StoredFormat) -> str:
 
 
 def _check_disk(store: Path, cost: Cost) -> None:
-    there = next(folder for folder in (store, *store.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest_existing(store)).free
     if (most := cost.bytes * (1 + UNCERTAINTY)) > free:
         raise DataError(f"{store}: needs up to {size(most)}, but only {size(free)} are free")
 

@@ -14,7 +14,7 @@ from ttq_repro.deploy.packing import pack
 from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
 from ttq_repro.errors import UserError
 from ttq_repro.files import write_out
-from ttq_repro.runs.config import Config
+from ttq_repro.runs.config import Config, without
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.trained import read_trained
 from ttq_repro.runs.wandb_run import link_packed
@@ -104,6 +104,5 @@ def pack_trained(network: nn.Module, record: Record, *, fold: bool) -> PackedNet
 def architecture_of(config: Config) -> tuple[str, Config]:
     """The name of a run's model class in ``ttq_repro.models``, and its arguments."""
     model = config["model"]
-    arguments = {key: value for key, value in model.items() if key not in ("name", "_target_")}
-    arguments["num_classes"] = config["data"]["num_classes"]
+    arguments = without(model, "name", "_target_") | {"num_classes": config["data"]["num_classes"]}
     return model["_target_"].removeprefix(MODELS), arguments

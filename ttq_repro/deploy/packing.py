@@ -21,9 +21,10 @@ from ttq_repro.deploy.loading import PackedWeight
 from ttq_repro.deploy.packed import Inputs, Layer, PackedNetwork
 from ttq_repro.quantizers import QuantizedLayer, quantized_layers
 
-#: What a layer computes with besides its tensors; the first class that it belongs to counts.
+#: What a module computes with besides its tensors; the first class that it belongs to counts.
 OPTIONS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("stride", "padding", "dilation", "groups", "padding_mode"),
+    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     _BatchNorm: ("eps",),
     nn.Module: (),
 }
@@ -106,9 +107,15 @@ def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
             raise ValueError(f"the network has a tensor {name}; {told} has none")
         if found[name] != needed[name]:
             raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
+    modules = dict(network.named_modules())
     for name, module in frame.named_modules():
-        for option in next(own for kind, own in OPTIONS.items() if isinstance(module, kind)):
-            ours, theirs = getattr(network.get_submodule(name), option), getattr(module, option)
+        own = modules.get(name)
+        if not isinstance(own, type(module)):  # Quantized layers are of subclasses.
+            raise ValueError(
+                f"{name} is a {type(own).__name__}; {told} needs a {type(module).__name__}"
+            )
+        for option in next(names for kind, names in OPTIONS.items() if isinstance(module, kind)):
+            ours, theirs = getattr(own, option), getattr(module, option)
             if ours != theirs:
                 raise ValueError(f"{name} has {option} {ours}; {told} needs {theirs}")
 

@@ -24,6 +24,8 @@ The rules were written before the runs that they judge. Changes since the first 
   network's error is no narrower than images that vary independently between seeds make it.
 - 29 November 2026, still without a second seed: the same holds for differences, whose intervals
   were no narrower than the images alone made them.
+- 29 November 2026, when nothing had run on ILSVRC12: it holds for top-5 errors, too, with the
+  variance of independent images. It never held for densities, scales and training errors.
 - 29 November 2026, when no AlexNet had run at the paper's budget: that some kernels are empty or
   hold a single weight is judged by whether there are any, no longer by an interval of their share.
 

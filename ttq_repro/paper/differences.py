@@ -244,7 +244,7 @@ DIFFERENCES = (
             "Glorot and Bengio's (2010) in convolutions, within ±1.43 sqrt(3 / inputs) in linear "
             "layers"
         ),
-        ours="normal numbers of He et al. (2015), in convolutions 1.5 to 5.8 times as large",
+        ours="normal numbers of He et al. (2015), in convolutions 1.5 to 5.7 times as large",
         override="model=alexnet_bn +model.init=released",
     ),
     Difference(
@@ -281,7 +281,10 @@ DIFFERENCES = (
             "short side 224 to 307, height and width stretched by up to 15% each but not beyond "
             "the photograph's own, random crop of 224, mirrored"
         ),
-        ours="the paper's, mirrored; crops are resized in one step, with antialiasing",
+        ours=(
+            "the paper's, mirrored; crops are resized in one step, with antialiasing; the released "
+            "one may stretch beyond the photograph's own, which a stored one no longer tells"
+        ),
         override="data=ilsvrc12_authors_code",
     ),
     Difference(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.checks import check_number, check_share, check_whole
+from ttq_repro.checks import check_fraction, check_number, check_whole
 from ttq_repro.quantizers.base import Levels, Quantizer, sign_shares
 from ttq_repro.quantizers.magnitude import smallest
 
@@ -75,8 +75,8 @@ class DeepCompression(Quantizer):
             raise ValueError(f"density must lie in (0, 1], got {density}")
         check_whole("conv_bits", conv_bits, 2, 8)
         check_whole("fc_bits", fc_bits, 2, 8)
-        check_share("prune_at", prune_at)
-        check_share("cluster_at", cluster_at)
+        check_fraction("prune_at", prune_at)
+        check_fraction("cluster_at", cluster_at)
         if cluster_at < prune_at:
             raise ValueError(f"cluster_at={cluster_at} lies before prune_at={prune_at}")
         self.density = density
@@ -98,7 +98,7 @@ class DeepCompression(Quantizer):
 
     def forward(self, latent: Tensor) -> Tensor:
         pruned = torch.where(self.kept, latent, 0)
-        shared = _Share.apply(self.codebook, self.order, self.sizes, latent.shape)
+        shared = _SharedWeights.apply(self.codebook, self.order, self.sizes, latent.shape)
         # Not an if: a compiled graph must stay valid when the stage changes.
         return torch.where(self.stage == CLUSTERED, shared.to(latent.dtype), pruned)
 
@@ -196,7 +196,7 @@ def _bounds(values: Tensor, centroids: Tensor) -> Tensor:
     return torch.cat([ends.new_tensor([0]), ends, ends.new_tensor([len(values)])])
 
 
-class _Share(torch.autograd.Function):
+class _SharedWeights(torch.autograd.Function):
     """Each kept weight gets its centroid; each centroid gets the sum of its weights' gradients.
 
     The sum runs over contiguous ranges, in an order that does not depend on the number of threads,

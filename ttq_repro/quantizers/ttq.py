@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ttq_repro.checks import check_choice, check_flag, check_number, check_share
+from ttq_repro.checks import check_choice, check_flag, check_fraction, check_number
 from ttq_repro.quantizers.base import Levels, Quantizer, ternary_levels
 from ttq_repro.quantizers.gradients import scale_gradient
 from ttq_repro.quantizers.magnitude import Granularity, largest, smallest
@@ -100,9 +100,9 @@ class TTQ(Quantizer):
         if (threshold is None) == (sparsity is None):
             raise ValueError(f"give either threshold or sparsity, got {threshold} and {sparsity}")
         if threshold is not None:
-            check_share("threshold", threshold)
+            check_fraction("threshold", threshold)
         if sparsity is not None:
-            check_share("sparsity", sparsity)
+            check_fraction("sparsity", sparsity)
             if tie != "zero":
                 raise ValueError(f"tie={tie!r} needs a threshold; sparsity={sparsity} has no ties")
         check_choice("tie", tie, Tie)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ttq_repro.report.captions import captioned, error_of, notes_on
+from ttq_repro.report.captions import captioned, error_of, notes_on, scatter_of_images
 from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     CellRecords,
     at_one_setting,
     error_over_seeds,
+    shared_seeds,
     with_machines,
 )
 from ttq_repro.runs.cell import Cell
@@ -17,12 +18,12 @@ from ttq_repro.table import NOTHING, Table
 CAPTION = (
     "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch "
     "(never the best one). Methods are compared by their error on 5,000 training images that "
-    "were held out from their training and from that of their parent. The chosen method is then "
-    "trained on all training images and tested. Its difference from full precision, in points, "
-    "is taken over the same seeds and test images, with its 95% interval; a single seed has "
-    "none. Distilled: also learns from the outputs of its full-precision parent. Control: full "
-    "precision trained further just as the chosen method is, which has nothing to do with the "
-    "choice."
+    "were held out from their training and from that of their parent, over the seeds that all "
+    "have. The chosen method is then trained on all training images and tested. Its difference "
+    "from full precision, in points, is taken over the same seeds and test images, with its 95% "
+    "interval; a single seed has none. Distilled: also learns from the outputs of its "
+    "full-precision parent. Control: full precision trained further just as the chosen method "
+    "is, which has nothing to do with the choice."
 )
 HEADER = [
     "method", "budget, precision", "held-out error",
@@ -42,9 +43,9 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
         {_method(one): one for one in found if one.cell.labels["stage"] == stage}
         for stage in ("selection", "test")
     )
-    errors = _errors(held_out)
+    candidates = {name: one for name, one in held_out.items() if name not in REFERENCES}
+    errors = _errors(candidates)
     chosen = next((method for method in tested if method not in REFERENCES), None)
-    candidates = [method for method in held_out if method not in REFERENCES]
     mark = " (chosen)" if len(errors) == len(candidates) else " (chosen so far)"
     marks = {chosen: mark} if chosen in errors else {}
     rows = [
@@ -52,7 +53,8 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
         for method in dict.fromkeys([*held_out, *tested])
     ]
     note = notes_on(found, _choice(errors, chosen, tested))
-    return Table(captioned(CAPTION, cells[0]), HEADER, rows, note)
+    caption = CAPTION + scatter_of_images([*held_out.values()])
+    return Table(captioned(caption, cells[0]), HEADER, rows, note)
 
 
 def _row(
@@ -74,12 +76,13 @@ def _row(
     ]
 
 
-def _errors(held_out: dict[str, CellRecords]) -> dict[str, float]:
-    """The held-out error of each ternary method that was run."""
+def _errors(candidates: dict[str, CellRecords]) -> dict[str, float]:
+    """The held-out error of each candidate that was run, over the seeds that all of them have."""
+    common = shared_seeds(candidates.values())
     return {
         method: error.mean
-        for method, one in held_out.items()
-        if method not in REFERENCES and (error := error_over_seeds(one.records.values()))
+        for method, one in candidates.items()
+        if (error := error_over_seeds(one.only(lambda r: r.seed in common).records.values()))
     }
 
 

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
-from pathlib import Path
 from statistics import mean
 
 from ttq_repro.errors import NothingToDrawError
 from ttq_repro.report.caveats import caveats
 from ttq_repro.report.seeds import CellRecords, error_over_seeds, machines, record_path
 from ttq_repro.runs.cell import Cell, commands
+from ttq_repro.runs.run import PAPERS_DATASETS
 from ttq_repro.table import NOTHING
 
 #: Placeholders for a number: not run yet, and run but not comparable.
 NOT_RUN, LEFT_OUT = "not run", "left out"
-
-#: The data sets of the paper; any other is a stand-in for one of them.
-PAPERS_DATASETS = ("cifar10", "ilsvrc12")
-
-#: The artifacts in the order in which a reader would look for them.
-ORDER = (
-    "table1", "comparison", "figure3", "figure2", "figure5", "ablations", "equality",
-    "best_ternary", "figure1", "authors_code", "table2", "table3", "table4", "figure4", "figure6",
-)  # fmt: skip
-
-
-def in_order(files: Iterable[Path]) -> list[Path]:
-    """Files in the ``ORDER`` of the artifacts that their names start with; others come last."""
-
-    def rank(path: Path) -> tuple[int, str]:
-        places = [place for place, name in enumerate(ORDER) if path.stem.startswith(name)]
-        return (min(places, default=len(ORDER)), path.stem)
-
-    return sorted(files, key=rank)
 
 
 def stand_in(cell: Cell) -> str:
@@ -50,12 +31,6 @@ def stand_in(cell: Cell) -> str:
         f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "
         "a check that everything works."
     )
-
-
-def file_name(artifact: str, cell: Cell) -> str:
-    """The name of an artifact's files, which for a stand-in includes the data set."""
-    dataset = cell.run.dataset
-    return artifact if dataset in PAPERS_DATASETS else f"{artifact}_{dataset}"
 
 
 def captioned(caption: str, cell: Cell) -> str:
@@ -151,8 +126,8 @@ def scatter_of_images(found: list[CellRecords]) -> str:
     error = sum(record.test_error["final"] for record in records) / len(records)
     deviation = 100 * sqrt(error * (1 - error) / images)
     return (
-        f" With {images:,} test images, their choice alone gives an error a standard deviation of "
-        f"about {deviation:.1f} points."
+        f" With {images:,} images to test on, their choice alone gives an error a standard "
+        f"deviation of about {deviation:.1f} points."
     )
 
 

@@ -21,6 +21,7 @@ from ttq_repro.report.intervals import (
     level_over_seeds,
     over_seeds,
     over_seeds_and_images,
+    variance_of_share,
 )
 from ttq_repro.report.quantities import measure, outlier
 from ttq_repro.report.seeds import BySeed, CellRecords, records_of
@@ -141,15 +142,22 @@ def estimate(terms: Sequence[Term], seeds: Sequence[int], quantity: Quantity) ->
     The final errors of several networks are taken image by image, as the difference of networks
     that fail on the same images varies less than the binomial errors of the two suggest. The
     interval then covers the choice of test images, too. The error of a single network is compared
-    with the paper's, which is of the same images.
+    with the paper's, which is of the same images. A top-5 error, whose images are not recorded, has
+    no less variance than a share of independent images.
     """
     if quantity == Error():
         wrong = [sum(weight * one[s].wrong_images() for weight, one in terms) for s in seeds]
         interval_of = over_seeds_and_images if len(terms) > 1 else level_over_seeds
         return interval_of(100.0 * np.stack(wrong))
-    return over_seeds(
-        [sum(weight * one[s].values[quantity] for weight, one in terms) for s in seeds]
-    )
+    values = [sum(weight * one[s].values[quantity] for weight, one in terms) for s in seeds]
+    if quantity != Error(top=5):
+        return over_seeds(values)
+    variances = [
+        weight**2 * variance_of_share(one[s].values[quantity], one[s].images)
+        for weight, one in terms
+        for s in seeds
+    ]
+    return over_seeds(values, sum(variances) / len(seeds))
 
 
 def difference(ours: BySeed, theirs: BySeed) -> str:

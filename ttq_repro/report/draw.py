@@ -5,10 +5,12 @@ from __future__ import annotations
 from hydra.utils import get_method
 
 from ttq_repro.errors import NothingToDrawError
-from ttq_repro.report.captions import PAPERS_DATASETS, file_name, not_run
+from ttq_repro.report.artifact_files import file_name
+from ttq_repro.report.captions import not_run
 from ttq_repro.report.drawing import Drawing
 from ttq_repro.runs.cell import Cell, cells_of, result_cells
 from ttq_repro.runs.config import Config
+from ttq_repro.runs.run import PAPERS_DATASETS
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import Table
 

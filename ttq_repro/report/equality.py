@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def _compared(reference: Way, fp32: CellRecords, bf16: CellRecords) -> list[str]
         both = _executions(fp32) & _executions(bf16)
         if not both:
             return [error_of(fp32), error_of(bf16), NOTHING, OTHER_EXECUTION]
-        fp32, bf16 = (_only(one, lambda record: _execution(record) in both) for one in (fp32, bf16))
+        fp32, bf16 = (one.only(lambda record: _execution(record) in both) for one in (fp32, bf16))
     errors = [error_of(fp32), error_of(bf16)]
     if not _alike(fp32, bf16):
         return [*errors, NOTHING, LEFT_OUT]
@@ -143,11 +143,7 @@ def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:
 
 
 def _trained_on(machine: str, one: CellRecords) -> CellRecords:
-    return _only(one, lambda record: record.machine == machine)
-
-
-def _only(one: CellRecords, fits: Callable[[Record], bool]) -> CellRecords:
-    return one._replace(records={s: record for s, record in one.records.items() if fits(record)})
+    return one.only(lambda record: record.machine == machine)
 
 
 def _executions(one: CellRecords) -> set[tuple[bool, bool]]:

@@ -26,7 +26,6 @@ CAPTION = (
     "latent weights differ."
 )
 STAGES = ("latent\n$w$", "normalized\n$w / \\max|w|$", "intermediate\nternary", "final\nternary")
-SIGNS = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
 def figure1(cells: list[Cell], workspace: Workspace) -> Drawing:
@@ -34,7 +33,7 @@ def figure1(cells: list[Cell], workspace: Workspace) -> Drawing:
     ttq, *_ = recorded(at_one_setting(cells, workspace))
     seed, record = min(ttq.records.items())
     layer = chosen_layer(record)
-    shown = [ttq._replace(records={seed: record})]
+    shown = [ttq.only(lambda other: other.seed == seed)]
     caption = f"{CAPTION} Layer {layer}, seed {seed}."
     return Drawing(plot(record, layer), caption, shown)
 
@@ -82,7 +81,7 @@ def _draw_histogram(
         return
     middles = (edges[:-1] + edges[1:]) / 2
     becomes = np.sign(middles) * (abs(middles) > threshold)
-    for value, color in zip((-1, 0, 1), SIGNS.values(), strict=True):
+    for value, color in zip((-1, 0, 1), style.SIGNS.values(), strict=True):
         axes.stairs(np.where(becomes == value, shares, 0), edges, fill=True, color=color)
     for edge in (-threshold, threshold):
         axes.axvline(edge, color=style.BLACK, linewidth=0.6, linestyle=":")
@@ -92,7 +91,7 @@ def _draw_levels(
     axes: Axes, weights: dict[str, Any], negative: float, positive: float, digits: str = ".0f"
 ) -> None:
     """One bar per value, as high as the share of the weights that have it."""
-    for level, (sign, color) in zip((-negative, 0, positive), SIGNS.items(), strict=True):
+    for level, (sign, color) in zip((-negative, 0, positive), style.SIGNS.items(), strict=True):
         share = 100 * weights[sign]
         axes.bar(level, share, width=0.25, color=color)
         value = f"{level:+{digits}}\n".replace("-", "\N{MINUS SIGN}") if level else ""

@@ -30,7 +30,6 @@ SCALES: dict[str, tuple[str, dict[str, Any]]] = {
     "negative_scale": ("$W_n$", {"color": style.NEGATIVE, "linestyle": "--"}),
 }
 #: In the order of stacking, from bottom to top.
-SHARES = {"negative": style.NEGATIVE, "zero": style.ZERO, "positive": style.POSITIVE}
 
 
 def figure2(cells: list[Cell], workspace: Workspace, authors_log: str | None = None) -> Drawing:
@@ -58,7 +57,10 @@ def plot(ttq: CellRecords, log: released_log.ReleasedLog | None = None) -> Figur
         style.epoch_axis(below)
     axes[0, 0].set_ylabel("scale")
     axes[1, 0].set_ylabel("share of weights (%)")
-    entries = [*axes[0, 0].get_legend_handles_labels()[0], *axes[1, 0].collections[: len(SHARES)]]
+    entries = [
+        *axes[0, 0].get_legend_handles_labels()[0],
+        *axes[1, 0].collections[: len(style.SIGNS)],
+    ]
     figure.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 1) // 2)
     return figure
 
@@ -81,11 +83,11 @@ def draw_released_scales(
 
 
 def _draw_shares(axes: Axes, ttq: CellRecords, layer: str) -> None:
-    shares = [100 * _by_seed(ttq, layer, name) for name in SHARES]
+    shares = [100 * _by_seed(ttq, layer, name) for name in style.SIGNS]
     means = [share.mean(0) for share in shares]
     x = style.epochs(shares[0])
-    colors = list(SHARES.values())
-    axes.stackplot(x, *means, labels=list(SHARES), colors=colors, alpha=0.6, linewidth=0)
+    colors = list(style.SIGNS.values())
+    axes.stackplot(x, *means, labels=list(style.SIGNS), colors=colors, alpha=0.6, linewidth=0)
     for boundary in (shares[0], shares[0] + shares[1]):
         style.band(axes, x, boundary, color=style.BLACK, linewidth=0.6)
     axes.set(ylim=(0, 100), xlim=(0, x[-1]))

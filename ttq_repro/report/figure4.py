@@ -54,7 +54,7 @@ def plot(found: list[CellRecords], log: released_log.ReleasedLog | None = None) 
             style.laid_over(axes, theirs, accuracy.shape[-1], label, color=style.PURPLE)
         style.epoch_axis(axes)
         axes.set_title(f"{name} images")
-        axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+        style.horizontal_grid(axes)
         axes.legend(loc="lower right")
     figure.axes[0].set_ylabel("top-1 accuracy (%)")
     return figure

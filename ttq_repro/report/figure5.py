@@ -15,7 +15,7 @@ from ttq_repro.report import style
 from ttq_repro.report.captions import recorded, scatter_of_images
 from ttq_repro.report.compare import of_one_lineage
 from ttq_repro.report.drawing import Drawing
-from ttq_repro.report.seeds import CellRecords, at_one_setting
+from ttq_repro.report.seeds import CellRecords, at_one_setting, shared_seeds
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
 
@@ -55,8 +55,9 @@ OUTLINED = [withStroke(linewidth=2, foreground="white")]
 def figure5(cells: list[Cell], workspace: Workspace) -> Drawing:
     """The errors of all networks at one setting, over the seeds that all of them share."""
     whole = of_one_lineage(at_one_setting(cells, workspace), workspace)
-    common = _common_seeds(whole)
-    found = [_only(common, one) for one in whole] if common else whole
+    # Points are compared with each other.
+    common = sorted(shared_seeds(whole))
+    found = [one.only(lambda record: record.seed in common) for one in whole] if common else whole
     usable = recorded(found)
     seeds = _over_seeds(usable, whole, common)
     return Drawing(plot(usable), CAPTION.format(seeds=seeds) + scatter_of_images(usable), found)
@@ -74,16 +75,6 @@ def _over_seeds(usable: list[CellRecords], whole: list[CellRecords], common: lis
         shared, theirs = ", ".join(map(str, common)), ", ".join(more)
         told += f" Seeds other than {shared}, which not all have, are left out of {theirs}."
     return told
-
-
-def _common_seeds(found: list[CellRecords]) -> list[int]:
-    """The seeds that all cells with records have: points are compared with each other."""
-    seeds = [one.records.keys() for one in found if one.records]
-    return sorted(set[int]().union(*seeds).intersection(*seeds))
-
-
-def _only(seeds: list[int], one: CellRecords) -> CellRecords:
-    return one._replace(records={s: r for s, r in one.records.items() if s in seeds})
 
 
 @style.styled

@@ -8,13 +8,13 @@ from typing import Literal
 from ttq_repro.paper.reported import TABLE2, TABLE3, TopErrors
 from ttq_repro.report.captions import (
     NOT_RUN,
-    PAPERS_DATASETS,
     captioned,
     notes_on,
     scatter_of_images,
 )
 from ttq_repro.report.seeds import CellRecords, at_one_setting, basis, error_over_seeds
 from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.run import PAPERS_DATASETS
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
 

@@ -9,8 +9,9 @@ ignore that and is done nowhere.
 The variance between seeds already includes the effect of a seed on single images. It misses what
 all seeds have in common on an image: the covariance of the per-image differences between two seeds.
 The half-width of an interval is therefore the root of the sum of squares of two half-widths: t for
-the seeds, normal for the images. As a few seeds may lie close together by chance, their variance
-counts at least as much as that of images that vary independently between seeds.
+the seeds, normal for the images. As a few seeds may lie close together by chance, the variance of
+test errors counts at least as much as that of images that vary independently between seeds. Other
+quantities, such as scales or shares of zeros, have no such bound.
 
 There is no correction for the number of claims: at 95%, one of 20 true statements may fail.
 """
@@ -56,9 +57,17 @@ class Estimate:
         return f"{self.value:+.2f} [{low:+.2f}, {high:+.2f}] (n={self.count})"
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean of one value per seed."""
-    return level_over_seeds(np.asarray(values, float)[:, None])
+def over_seeds(values: Sequence[float], least_variance: float = 0.0) -> Estimate:
+    """The mean of one value per seed.
+
+    Args:
+        least_variance: that of the images alone, if the values are shares of images.
+    """
+    found = np.asarray(values, float)
+    half_width = None
+    if len(found) > 1:
+        half_width = _half_width(max(float(found.var(ddof=1)), least_variance), len(found))
+    return Estimate.around(float(found.mean()), len(found), half_width)
 
 
 def level_over_seeds(per_image: NDArray[np.float64]) -> Estimate:
@@ -68,6 +77,11 @@ def level_over_seeds(per_image: NDArray[np.float64]) -> Estimate:
         per_image: one value per test image, of shape (seeds, images).
     """
     return Estimate.around(float(per_image.mean()), len(per_image), _of_seeds(per_image))
+
+
+def variance_of_share(percent: float, images: int) -> float:
+    """The variance of a share of independent images, in percent squared."""
+    return percent * (100 - percent) / images
 
 
 def over_seeds_and_images(per_image: NDArray[np.float64]) -> Estimate:
@@ -117,8 +131,11 @@ def _of_seeds(per_image: NDArray[np.float64]) -> float | None:
     """The half-width that the seeds make: Student's t times the standard error of their mean."""
     if len(per_image) < 2:
         return None
-    squared_error = _variance_of_seeds(per_image) / len(per_image)
-    return _quantile(len(per_image) - 1) * math.sqrt(squared_error)
+    return _half_width(_variance_of_seeds(per_image), len(per_image))
+
+
+def _half_width(variance: float, seeds: int) -> float:
+    return _quantile(seeds - 1) * math.sqrt(variance / seeds)
 
 
 def _quantile(freedom: float) -> float:

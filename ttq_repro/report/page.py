@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import SUBJECTS
-from ttq_repro.report.captions import PAPERS_DATASETS, in_order
+from ttq_repro.report.artifact_files import in_order
 from ttq_repro.report.claims_table import (
     answer,
     basis,
@@ -26,6 +26,7 @@ from ttq_repro.report.doc_sections import difference_table
 from ttq_repro.report.interval_strip import strip
 from ttq_repro.report.ledger import Judgement
 from ttq_repro.report.run_list import RunList
+from ttq_repro.runs.run import PAPERS_DATASETS
 from ttq_repro.table import Table
 
 #: The table left out of the page's list of tables, as the page opens with the claims.

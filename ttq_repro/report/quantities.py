@@ -108,7 +108,8 @@ def _change(record: Record, layer: str, of: str) -> float | None:
         "last convolution": (("Conv2d",), -1),
         "last linear": (("Linear",), -1),
     }[layer]
-    names = [decision["layer"] for decision in quantized if decision["reason"] in kind]
+    # In records without the kind of a layer, it is the reason.
+    names = [d["layer"] for d in quantized if d.get("kind", d["reason"]) in kind]
     values = record.layers[names[place]].get(of) if names else None
     if not values:
         return None

@@ -6,6 +6,7 @@ The CSV files are not ours to distribute, so the user names their folder at run 
 from __future__ import annotations
 
 import csv
+import functools
 import re
 import warnings
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ttq_repro.checks import check_option, check_path
@@ -57,12 +59,12 @@ class LogSummary:
     def of(cls, errors: NDArray[np.float64]) -> LogSummary:
         """Summarize the errors of every epoch of a run, given as shares of images."""
         percent = (100 * errors).tolist()
-        means = [mean(percent[end - WINDOW : end]) for end in range(WINDOW, len(percent) + 1)]
+        means = sliding_window_view(percent, min(WINDOW, len(percent))).mean(-1)
         return cls(
             final=percent[-1],
             best=min(percent),
             trailing=mean(last_eighth(percent)),
-            lowest_mean=min(means, default=mean(percent)),
+            lowest_mean=float(means.min()),
         )
 
     def __str__(self) -> str:
@@ -129,6 +131,7 @@ def checked_folder(authors_log: str | None) -> Path | None:
     return Path(authors_log)
 
 
+@functools.cache
 def find(folder: Path, file: str) -> ReleasedLog | None:
     """A log of the folder; None, with a warning, if it is missing.
 

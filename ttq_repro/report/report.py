@@ -11,7 +11,6 @@ from pathlib import Path
 from ttq_repro.errors import NothingToDrawError, UserError, headline
 from ttq_repro.files import write_atomically
 from ttq_repro.paper.claims import CLAIMS
-from ttq_repro.report.captions import PAPERS_DATASETS
 from ttq_repro.report.claims_table import answer, claims_table, summary
 from ttq_repro.report.draw import draw
 from ttq_repro.report.figure6 import KERNELS
@@ -22,7 +21,7 @@ from ttq_repro.report.results_readme import write_results_readme
 from ttq_repro.report.run_list import RunList
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.record import read_records
-from ttq_repro.runs.run import RESULT_DATASETS
+from ttq_repro.runs.run import PAPERS_DATASETS, RESULT_DATASETS
 from ttq_repro.runs.workspace import Workspace
 
 #: Data sets whose results stand in for results on one of the paper's data sets.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ttq_repro.files import write_atomically
-from ttq_repro.report.captions import in_order
+from ttq_repro.humanize import counted
+from ttq_repro.report.artifact_files import in_order
 from ttq_repro.report.claims_table import answer, subject_table
 from ttq_repro.report.ledger import Judgement
 from ttq_repro.report.page import CLAIMS_TABLE, alternative
@@ -38,7 +39,6 @@ def write_results_readme(
     Args:
         not_run: what cannot be drawn because none of its runs exist, one line each.
     """
-    count = len(runs)
     lists = {
         "Tables": _links(home, "tables"),
         "Figures": [*map(_figure, in_order((home / "figures").glob("*.md")))],
@@ -48,7 +48,7 @@ def write_results_readme(
     text = TEXT.format(
         answer=answer(judgements),
         subjects=subject_table(judgements).markdown().lstrip(),
-        records=f"{count} record{'' if count == 1 else 's'}",
+        records=counted(len(runs), "record"),
         lists="".join(
             "\n".join((f"\n## {name}\n", *lines, "")) for name, lines in lists.items() if lines
         ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ttq_repro.runs.config import leaves, without
 from ttq_repro.runs.record import Record
 
 
@@ -49,7 +50,11 @@ class RunList:
         """Keep a record as a row."""
         dataset = record.config["data"]["name"]
         key, row = (dataset, record.identity), _row(record)
-        options = list(_flat(record.config))
+        options = [
+            f"{path}={value}"
+            for path, value in leaves(without(record.config, "seed")).items()
+            if value is not None
+        ]
         runs = self._by_identity.setdefault(key, Runs(record.identity, dataset, options))
         runs.options = [option for option in runs.options if option in options]
         runs.trained.append(row)
@@ -108,12 +113,3 @@ def _row(record: Record) -> RunRow:
 
 def _short(digest: str) -> str:
     return digest[:12]
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A config, except its seed, as the overrides that produce it."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value is not None and (prefix, key) != ("", "seed"):
-            yield f"{prefix}{key}={value}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
 
-from ttq_repro.runs.cell import Cell
+from ttq_repro.runs.cell import Cell, told_workspace
 from ttq_repro.runs.record import Record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -50,6 +50,10 @@ class CellRecords(NamedTuple):
         stage = self.cell.labels.get("stage")
         return f"{self.title}, {stage}" if stage else self.title
 
+    def only(self, fits: Callable[[Record], bool]) -> CellRecords:
+        """The cell with those of its records that fit."""
+        return self._replace(records={s: r for s, r in self.records.items() if fits(r)})
+
 
 def records_of(run: Run, workspace: Workspace) -> list[Record]:
     """The records of every seed of a run's identity; warns of unreadable ones."""
@@ -57,8 +61,8 @@ def records_of(run: Run, workspace: Workspace) -> list[Record]:
 
 
 def record_path(cell: Cell, seed: int) -> str:
-    """The path of a seed's record, relative to the workspace, for the user to delete."""
-    return str(Workspace(Path()).record(cell.run.with_seed(seed)))
+    """The path of a seed's record, as :func:`ttq_repro.runs.cell.commands` names the workspace."""
+    return str(Workspace(Path(told_workspace(cell) or "")).record(cell.run.with_seed(seed)))
 
 
 def found_of(cell: Cell, workspace: Workspace) -> CellRecords:
@@ -72,9 +76,12 @@ def at_one_setting(cells: list[Cell], workspace: Workspace) -> list[CellRecords]
     Networks of different settings are never compared. The setting chosen is the one at which most
     cells have a record.
     """
-    found = [found_of(cell, workspace) for cell in cells]
+    return _fullest([found_of(cell, workspace) for cell in cells])
+
+
+def _fullest(found: list[CellRecords]) -> list[CellRecords]:
     recorded = [one.cell.setting for one in found if one.records]
-    setting = max((cell.setting for cell in cells), key=recorded.count)
+    setting = max((one.cell.setting for one in found), key=recorded.count)
     return [one for one in found if one.cell.setting == setting]
 
 
@@ -87,20 +94,29 @@ def by_setting(
     settings before, and the references that both are compared with; a setting that has only
     references is left out.
     """
-    most = at_one_setting(cells, workspace)
+    found = [found_of(cell, workspace) for cell in cells]
+    most = _fullest(found)
     titles = {one.title for one in most}
     blocks = [most]
     for setting in dict.fromkeys(cell.setting for cell in cells):
         if setting == most[0].cell.setting:
             continue
-        block = [found_of(cell, workspace) for cell in cells if cell.setting == setting]
         shown = [
-            one for one in block if one.records or is_reference(one) or one.title not in titles
+            one
+            for one in found
+            if one.cell.setting == setting
+            and (one.records or is_reference(one) or one.title not in titles)
         ]
         titles |= {one.title for one in shown}
         if not all(map(is_reference, shown)):
             blocks.append(shown)
     return blocks
+
+
+def shared_seeds(found: Iterable[CellRecords]) -> set[int]:
+    """The seeds that all cells with records have."""
+    seeds = [one.records.keys() for one in found if one.records]
+    return set[int]().union(*seeds).intersection(*seeds)
 
 
 def machines(kinds: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ ORANGE, VERMILLION, GREEN = "#E69F00", "#D55E00", "#009E73"
 
 #: Colors of W_n, zero and W_p in every figure.
 NEGATIVE, ZERO, POSITIVE = VERMILLION, "#C8C8C8", BLUE
+SIGNS = {"negative": NEGATIVE, "zero": ZERO, "positive": POSITIVE}
 
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -106,4 +107,9 @@ def error_axis(axes: Axes, name: str) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
+    horizontal_grid(axes)
+
+
+def horizontal_grid(axes: Axes) -> None:
+    """Draw faint lines at the ticks of the vertical axis."""
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)

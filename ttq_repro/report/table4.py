@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from ttq_repro.paper.reported import TABLE4, TABLE4_LAYERS, ReportedDensity
 from ttq_repro.paper.rules import Density
-from ttq_repro.report.captions import NOT_RUN, PAPERS_DATASETS, captioned, notes_on
+from ttq_repro.report.captions import NOT_RUN, captioned, notes_on
 from ttq_repro.report.quantities import measure
 from ttq_repro.report.seeds import MeanAndDeviation, at_one_setting, basis, mean_and_deviation
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
+from ttq_repro.runs.run import PAPERS_DATASETS
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.table import NOTHING, Table
 

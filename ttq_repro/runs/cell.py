@@ -93,13 +93,18 @@ def _command(cell: Cell, seeds: int) -> str:
         "DATA": cell.request["dataset"],
         "SEEDS": seeds if seeds > 1 else None,
         "DATA_DIR": None if config["data"]["root"] is None else "...",
-        "WORKSPACE": None if Workspace.of(config).root.resolve() == ROOT else "...",
+        "WORKSPACE": told_workspace(cell),
     }
     given = [_given(cell, name, value) for name, value in variables.items() if value is not None]
     if not (overrides := cell.request["overrides"]):
         return " ".join([f"make reproduce-{artifact.replace('_', '-')}", *given])
     given.append(shlex.quote(f"overrides=[{','.join(map(json.dumps, overrides))}]"))
     return " ".join([f"python scripts/reproduce.py artifact={artifact}", *given])
+
+
+def told_workspace(cell: Cell) -> str | None:
+    """How commands name a cell's workspace: by dots, as other paths; None for the checkout."""
+    return None if Workspace.of(cell.run.config).root.resolve() == ROOT else "..."
 
 
 def _given(cell: Cell, variable: str, value: object) -> str:

@@ -7,6 +7,7 @@ import torch
 from ttq_repro.checks import check_choice, check_option
 from ttq_repro.data.share import SMALLEST
 from ttq_repro.errors import UserError
+from ttq_repro.humanize import counted
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.wandb_run import has_key
 from ttq_repro.runs.workspace import Workspace
@@ -43,4 +44,4 @@ def _check_shares(run: Run) -> None:
         )
     gpus = torch.cuda.device_count()
     if run.config["trainer"]["accelerator"] != "cpu" and 0 < gpus < run.processes:
-        raise UserError(f"{devices}: this machine has only {gpus} GPU{'s' if gpus > 1 else ''}")
+        raise UserError(f"{devices}: this machine has only {counted(gpus, 'GPU')}")

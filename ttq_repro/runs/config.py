@@ -161,6 +161,15 @@ def committed_choice(group: str, name: str) -> Config | None:
     return compose_config("train", [f"{group}={name}"])[group]
 
 
+def leaves(node: Config, above: str = "") -> dict[str, Any]:
+    """The options of a node and of those below it, by their paths."""
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        path = f"{above}{name}"
+        found |= leaves(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found
+
+
 def without(node: Config, *keys: str) -> Config:
     """The node without some of its keys."""
     return {key: value for key, value in node.items() if key not in keys}

@@ -150,9 +150,9 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     """
     config = run.config
     data, trainer, recipe = config["data"], config["trainer"], config["recipe"]
-    steps = GPU_STEPS if has_gpu(trainer["accelerator"]) else CPU_STEPS
-    batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     device = device_of(trainer["accelerator"])
+    steps = CPU_STEPS if device.type == "cpu" else GPU_STEPS
+    batches = math.inf if images is None else len(training_batches(images, recipe["batch_size"]))
     # The trained network is discarded.
     trainer = trainer | {
         "degenerate": "warn",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from torch.nn.utils.parametrize import type_before_parametrizations
+
 from ttq_repro.data.source import DataSource
 from ttq_repro.runs.kernels import ternary_kernels
 from ttq_repro.runs.provenance import versions
@@ -63,6 +65,7 @@ def record_of(
                 "layer": d.name,
                 "quantize": d.quantize,
                 "reason": d.reason,
+                "kind": type_before_parametrizations(d.module).__name__,
                 "weights": d.weights,
             }
             for d in fitted.decisions

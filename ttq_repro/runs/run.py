@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ttq_repro.checks import check_option, check_path, check_share, check_whole
+from ttq_repro.checks import check_fraction, check_option, check_path, check_whole
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
-from ttq_repro.runs.config import Config, committed_choice, compose_config, without
+from ttq_repro.runs.config import Config, committed_choice, compose_config, leaves, without
 
 RESULT_DATASETS = {"cifar10", "ilsvrc12", "imagenette", "imagenette_full"}
+#: The data sets of the paper; any other is a stand-in for one of them.
+PAPERS_DATASETS = ("cifar10", "ilsvrc12")
 RESULT_BUDGETS = {"short", "paper"}
 #: Options of a distillation that are floats, see :func:`_typed`.
 FRACTIONS = {"weight": 0.0, "temperature": 0.0}
@@ -52,7 +54,7 @@ class Run:
         check_option("seed", self.seed, check_whole, 0, HIGHEST_SEED)
         check_option("trainer.devices", self.processes, check_whole, 1)
         if "held_out" in self.config["data"]:
-            check_option("data.held_out", self.config["data"]["held_out"], check_share)
+            check_option("data.held_out", self.config["data"]["held_out"], check_fraction)
         check_option("parent", self.config["parent"], check_path)
         for group in ("model", "quantizer", "data", "recipe"):
             name = self.config[group]["name"]
@@ -234,25 +236,13 @@ def _differences(node: Config, usual: Config) -> list[str]:
     """The options of a node and of those below it that differ, with as little of their paths as
     tells them apart: the last name, unless two options of the node share it.
     """
-    options, usual = _leaves(node), _leaves(usual)
+    options, usual = leaves(node), leaves(usual)
     names = Counter(_last(path) for path in options)
     return [
         f"{path if names[_last(path)] > 1 else _last(path)}={value}"
         for path, value in options.items()
         if path not in usual or usual[path] != value
     ]
-
-
-def _leaves(node: Config, above: str = "") -> dict[str, Any]:
-    """The options of a node and of those below it, by their paths."""
-    leaves: dict[str, Any] = {}
-    for name, value in node.items():
-        leaves |= (
-            _leaves(value, f"{above}{name}.")
-            if isinstance(value, dict)
-            else {f"{above}{name}": value}
-        )
-    return leaves
 
 
 def _last(path: str) -> str:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from ttq_repro.checks import check_option, check_path
 from ttq_repro.errors import UserError
-from ttq_repro.files import ROOT
+from ttq_repro.files import ROOT, nearest_existing
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.run import Run
 
@@ -38,7 +38,7 @@ class Workspace:
             return cls(ROOT)
         check_option("workspace", config["workspace"], check_path)
         root = Path(config["workspace"])
-        if not (nearest := _nearest(root)).is_dir():
+        if not (nearest := nearest_existing(root)).is_dir():
             raise UserError(f"workspace={root}: {nearest} is not a folder")
         return cls(root)
 
@@ -60,7 +60,7 @@ class Workspace:
         Raises:
             UserError: they cannot.
         """
-        if not os.access(nearest := _nearest(self.root), os.W_OK):
+        if not os.access(nearest := nearest_existing(self.root), os.W_OK):
             raise UserError(f"workspace={self.root}: {nearest} is not writable")
 
     @property
@@ -116,11 +116,6 @@ class Workspace:
 
     def lock(self, run: Run) -> Path:
         return self.scratch(run) / "lock"
-
-
-def _nearest(path: Path) -> Path:
-    """The path, or the nearest of its parents that exists."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
 
 
 def record_and_weights(path: Path) -> tuple[Path, Path]:

@@ -126,8 +126,8 @@ def fit(
         ),
         *observers,
     ]
-    if trainer_config["progress"] and share.rank == 0:
-        callbacks.append(Progress(lines=trainer_config["progress"] == "lines", say=say))
+    if (progress := trainer_config["progress"]) and share.rank == 0:
+        callbacks.append(Progress(lines=progress == "lines", say=say))
     # True float32: by default cuDNN uses TF32, which rounds inputs to 10 bits.
     torch.backends.cudnn.allow_tf32 = False
     with _advice_ignored():

@@ -20,7 +20,7 @@
 namespace {
 
 constexpr int ROWS = 16;
-constexpr int DEPTH = 32;                        // Inputs of a row that a tile holds.
+constexpr int DEPTH = DEPTH_UNIT;                // Inputs of a row that a tile holds.
 constexpr int WEIGHTS = FILTERS_PER_BLOCK * DEPTH;  // Weights that a tile holds.
 constexpr int SUMS = 4;                          // Tiles of sums, each for one block of filters.
 

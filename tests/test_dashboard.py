@@ -51,6 +51,19 @@ def test_a_place_where_it_cannot_be_written_is_named(out: str, why: str, tmp_pat
     assert (tmp_path / "notes.txt").read_text() == "kept"
 
 
+def test_only_a_workspace_is_overwritten(tmp_path: Path) -> None:
+    record = tmp_path / "workspace.json"
+    for kept in ('{"seed": 1}', "[1]", "not JSON"):
+        record.write_text(kept)
+        with pytest.raises(UserError, match=r"workspace\.json: exists and is not a workspace of"):
+            dashboard(request(tmp_path))
+        assert record.read_text() == kept
+    record.unlink()
+    for project in ("old", "new"):
+        dashboard(request(tmp_path, project=project))
+    assert '"new"' in record.read_text()
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("entity", 2024), ("project", 2024), ("project", None), ("project", "")]
 )

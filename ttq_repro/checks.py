@@ -40,17 +40,19 @@ def check_flag(argument: str, value: bool) -> None:
         raise TypeError(f"{argument} must be true or false, got {value!r}")
 
 
-def check_number(argument: str, value: float) -> None:
-    """Refuse a value that is not a finite number.
+def check_number(argument: str, value: float, lowest: float = -math.inf) -> None:
+    """Refuse a value that is not a finite number, or is below ``lowest``.
 
     Raises:
         TypeError: the value is not a number.
-        ValueError: the value is NaN or infinite.
+        ValueError: the value is NaN, infinite or too low.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{argument} must be finite, got {value}")
+    if value < lowest:
+        raise ValueError(f"{argument} must be at least {lowest:g}, got {value}")
 
 
 def check_fraction(argument: str, value: float) -> None:

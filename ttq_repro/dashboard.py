@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import wandb_workspaces.workspaces as workspaces
 
 from ttq_repro.checks import check_option, check_path, check_text
 from ttq_repro.errors import UserError
-from ttq_repro.files import ROOT, write_out
+from ttq_repro.files import ROOT, check_out, write_out
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.wandb_run import has_key
 from ttq_repro.runs.workspace import Workspace
@@ -33,8 +35,9 @@ def dashboard(request: Config) -> None:
     """Write the workspace as JSON and, if there is an API key, save it to the server.
 
     Raises:
-        UserError: ``out`` is not a path that ends in .json or cannot be written, the key is
-            malformed, ``entity`` or ``project`` is not a name, or there is a key but no ``entity``.
+        UserError: ``out`` is not a path that ends in .json, cannot be written, or exists and is
+            not a workspace; the key is malformed, ``entity`` or ``project`` is not a name, or there
+            is a key but no ``entity``.
     """
     check_option("out", request["out"], check_path)
     path = Path(request["out"])
@@ -44,7 +47,9 @@ def dashboard(request: Config) -> None:
     for key, value in (("entity", entity or "entity"), ("project", project)):
         check_option(key, value, check_text)
     workspace = build(entity or "entity", project)
-    write_out(path, json.dumps(as_json(workspace), indent=1).encode())
+    content = as_json(workspace)
+    check_out(path, "a workspace of wandb", lambda path: content.keys() <= _keys(path))
+    write_out(path, json.dumps(content, indent=1).encode())
     print(f"written to {path}")
     if not has_key(Workspace(ROOT)):
         print("not saved to the server: no API key; run `wandb login`")
@@ -106,6 +111,15 @@ def build(entity: str, project: str) -> workspaces.Workspace:
             groupby=[workspaces.Metric("Group"), workspaces.Config("quantizer.name")]
         ),
     )
+
+
+def _keys(path: Path) -> Set[str]:
+    """The keys of a JSON object, none if the file is something else."""
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict):
+            return found.keys()
+    return set()
 
 
 def as_json(workspace: workspaces.Workspace) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from ttq_repro.errors import UserError
@@ -40,6 +42,34 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def obstacle(path: Path) -> str | None:
+    """Why a file could not be written, in the system's words, if that can be told beforehand."""
+    try:
+        folder = nearest_existing(path.parent)
+        if path.is_dir():
+            return os.strerror(errno.EISDIR)
+        if not folder.is_dir():
+            return os.strerror(errno.ENOTDIR)
+        return None if os.access(folder, os.W_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        return error.strerror
+
+
+def check_out(out: Path, kind: str, is_of_kind: Callable[[Path], bool]) -> None:
+    """Check that the file that the option ``out`` asks for may be written, before long work.
+
+    Args:
+        kind: what it will be; only another of its kind may be overwritten.
+
+    Raises:
+        UserError: it cannot be written, or exists and is something else, perhaps the only copy.
+    """
+    if why := obstacle(out):
+        raise UserError(f"out={out}: {why}")
+    if out.exists() and not is_of_kind(out):
+        raise UserError(f"out={out}: exists and is not {kind}; choose another path")
 
 
 def write_out(out: Path, content: bytes) -> None:

@@ -41,6 +41,19 @@ LINES = [
         "networks: x: no layer is quantized",
     ),
     ("benchmark", "models=[alexnet_bn]", "model: it cannot take images of 32 x 32: "),
+    ("benchmark", "models=[resnet20,resnet21]", "model=resnet21: must be one of "),
+    ("benchmark", "seconds=-1", "seconds=-1: must be at least 0, got -1"),
+    ("benchmark_inference", "seconds=-1", "seconds=-1: must be at least 0, got -1"),
+    (
+        "benchmark_inference",
+        "targets=[{network: x, batch: 1, needs: 5}]",
+        "targets.needs=5: must be text, got 5",
+    ),
+    (
+        "sizes",
+        "networks=[{title: x, packed: x, targets: {2 bits: 16}}]",
+        "targets.2 bits=16: must be a non-empty list",
+    ),
     ("benchmark_inference", "networks=x", "networks=x: must be a non-empty list"),
     ("benchmark_inference", "networks=[]", "networks=[]: must be a non-empty list"),
     ("sizes", "networks=[]", "networks=[]: must be a non-empty list"),
@@ -80,6 +93,33 @@ def test_a_bad_option_is_one_line(name: str, override: str, said: str) -> None:
         list(MEASURES[name](compose_config(name, [override])))
     assert str(refused.value).startswith(said)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_targets_that_no_committed_one_resembles_are_checked_too() -> None:
+    """Those that take the place of a committed one are compared with it when composed."""
+    inference_request = compose_config("benchmark_inference", [])
+    inference_request["targets"].append({"network": "x", "batch": 1, "percent": "abc"})
+    with pytest.raises(UserError, match=r"^targets\.percent=abc: must be a number, got 'abc'$"):
+        list(inference.measure(inference_request))
+    sizes_request = compose_config("sizes", [])
+    sizes_request["networks"] = [{"title": "x", "packed": "x", "targets": 5}]
+    with pytest.raises(UserError, match=r"^targets=5: must list ratios by format"):
+        sizes.measure(sizes_request)
+
+
+def test_what_is_measured_last_is_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_early(*_: object) -> None:
+        raise AssertionError("measured before everything was checked")
+
+    monkeypatch.setattr(inference, "interleaved", too_early)
+    usual = {"title": "a", "overrides": ["model.depth=8", "quantizer=ttq"], "side": 32}
+    request = compose_config("benchmark_inference", ["targets=[]"])
+    request["networks"] = [usual | {"batches": [1]}, usual | {"batches": [1, 0]}]
+    with pytest.raises(UserError, match="batches=0: must be a whole number from 1"):
+        list(inference.measure(request))
+    request["networks"][1] = usual | {"overrides": ["model=resnet21"], "batches": [1]}
+    with pytest.raises(UserError, match="model=resnet21: must be one of"):
+        list(inference.measure(request))
 
 
 def test_a_mistake_of_our_own_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -323,6 +323,22 @@ def test_a_store_can_be_given_in_place_of_the_photographs(
 
 
 @pytest.mark.parametrize("step", [prepare, survey])
+@pytest.mark.parametrize("inside", ["", "train", "val/n01"])
+def test_a_store_among_the_photographs_is_refused(
+    inside: str,
+    step: Callable[[StoreRequest, Path], object],
+    wanted: StoreRequest,
+    photographs: Path,
+) -> None:
+    """It would be taken for all photographs there are, now and later."""
+    store = photographs / inside
+    before = sorted(photographs.rglob("*"))
+    with pytest.raises(UserError, match=rf"^store={store}: holds the photographs; choose another"):
+        step(wanted, store)
+    assert sorted(photographs.rglob("*")) == before
+
+
+@pytest.mark.parametrize("step", [prepare, survey])
 def test_a_store_of_a_store_is_refused(
     step: Callable[[StoreRequest, Path], object], wanted: StoreRequest, tmp_path: Path
 ) -> None:

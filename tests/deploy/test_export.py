@@ -21,6 +21,7 @@ from ttq_repro.deploy.export import export, pack_trained
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import load, open_packed
 from ttq_repro.deploy.predict import logits_of, predict, read_image
+from ttq_repro.deploy.to_onnx import is_exported
 from ttq_repro.errors import UserError
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.execute import execute
@@ -125,6 +126,21 @@ def test_a_request_that_cannot_be_met_is_named(
     with pytest.raises(UserError, match=message):
         export(request_for(**changes))
     assert not list(tmp_path.iterdir())
+
+
+def test_only_our_models_are_overwritten(
+    request_for: Callable[..., Config], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    out = tmp_path / "net.onnx"
+    out.write_text("kept")
+    with pytest.raises(UserError, match=r"net\.onnx: exists and is not an exported network"):
+        export(request_for(out=str(out)))
+    assert out.read_text() == "kept"
+    out.unlink()
+    for _ in range(2):
+        export(request_for(out=str(out)))
+    assert is_exported(out)
 
 
 def test_what_a_run_has_trained_is_never_overwritten(

@@ -318,6 +318,24 @@ def test_a_record_keeps_no_path_of_the_machine(tiny_run: MakeRun, tmp_path: Path
     assert str(tmp_path) not in Workspace.of(run.config).record(run).read_text()
 
 
+@pytest.mark.parametrize("what", ["record", "weights"])
+def test_a_place_that_cannot_take_the_result_is_named_before_training(
+    what: str, tiny_run: MakeRun
+) -> None:
+    run, said = tiny_run(), list[str]()
+    path: Path = getattr(Workspace.of(run.config), what)(run)
+    path.mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"^{path}: Is a directory$"):
+        execute(run, say=said.append)
+    assert said == []
+    path.rmdir()
+    path.parent.rmdir()
+    path.parent.touch()
+    with pytest.raises(UserError, match=rf"^{path}: Not a directory$"):
+        execute(run, say=said.append)
+    assert said == []
+
+
 def test_who_waits_for_another_process_is_told(tiny_run: MakeRun) -> None:
     run = tiny_run("recipe.epochs=1")
     lock = Workspace.of(run.config).lock(run)

@@ -73,6 +73,8 @@ def test_unreadable_records_are_named_and_skipped(tmp_path: Path, content: str, 
             {"test_error": {"final": 0.2943}, "correct": pack_correct(np.arange(1000) >= 112)},
             "its final test error does not match 112 wrong answers on 1000 images",
         ),
+        ({"seed": "x"}, "its seed is not a whole number"),
+        ({"provenance": {"accelerator": 5}}, "its accelerator is not text"),
         ({"parent": {"identity": "p-1"}}, "it has no weights_sha256"),
         ({"decisions": [{"layer": "a", "reason": "", "weights": 1}]}, "it has no quantize"),
         (

@@ -19,7 +19,14 @@ from ttq_repro.benchmark.rows import HEADER, row
 from ttq_repro.benchmark.timing import Interval, interleaved
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_fields, check_list, check_option, check_whole
+from ttq_repro.checks import (
+    check_fields,
+    check_list,
+    check_number,
+    check_option,
+    check_text,
+    check_whole,
+)
 from ttq_repro.deploy.loading import build
 from ttq_repro.deploy.packed import PackedNetwork
 from ttq_repro.deploy.runtime import Runtime, runtime
@@ -31,8 +38,8 @@ from ttq_repro.training.compilation import forget_compiled
 
 #: What an entry of ``networks`` consists of.
 KEYS = ("title", "overrides", "side", "batches")
-#: What one of ``targets`` consists of, and what it may have besides.
-TARGET, OF_TARGET = ("network", "batch"), ("percent", "error", "needs", "lacks", "engine")
+#: What one of ``targets`` consists of, and the upper limits and words that it may have besides.
+TARGET, LIMITS, WORDS = ("network", "batch"), ("percent", "error"), ("needs", "lacks", "engine")
 #: Our engines that are exact up to rounding.
 EXACT = ("ternary", "ternary compiled")
 ONE_PASS = "amx_one_pass"
@@ -61,8 +68,12 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     has_gpu = torch.cuda.is_available()
     check_option("networks", request["networks"], check_list, may_be_empty=has_gpu)
     check_option("targets", request["targets"], check_list, may_be_empty=True)
+    check_option("seconds", request["seconds"], check_number, 0)
     for target in request["targets"]:
-        check_option("targets", target, check_fields, TARGET, OF_TARGET)
+        check_option("targets", target, check_fields, TARGET, (*LIMITS, *WORDS))
+        for keys, check in ((LIMITS, check_number), (WORDS, check_text)):
+            for key in target.keys() & keys:
+                check_option(f"targets.{key}", target[key], check)
     if request["networks"]:
         yield benchmark_name("inference", processor()), networks_table(request)
     if has_gpu:
@@ -88,16 +99,10 @@ def networks_table(request: Config) -> Table:
     torch.set_num_threads(threads)
     keep_freed_memory()
     rows = []
-    for entry in request["networks"]:
-        check_option("networks", entry, check_fields, KEYS)
-        title, overrides, side, batches = itemgetter(*KEYS)(entry)
-        check_option("batches", batches, check_list)
-        packed = untrained(overrides, side).pack(fold=True)
-        if not packed.layers:
-            raise UserError(f"networks: {title}: no layer is quantized")
+    # All are made before the first is measured, since each takes minutes.
+    for title, packed, batches in [_subject(entry) for entry in request["networks"]]:
         for batch in batches:
-            check_option("batches", batch, check_whole, 1)
-            labels = [str(title), str(batch)]
+            labels = [title, str(batch)]
             targets = [
                 target
                 for target in request["targets"]
@@ -119,6 +124,19 @@ def networks_table(request: Config) -> Table:
         kernel=found.kernel,
     )
     return Table(caption, HEADER, rows, " ".join(notes))
+
+
+def _subject(entry: Any) -> tuple[str, PackedNetwork, list[int]]:
+    """The title of an entry of ``networks``, its packed network, and the batch sizes."""
+    check_option("networks", entry, check_fields, KEYS)
+    title, overrides, side, batches = itemgetter(*KEYS)(entry)
+    check_option("batches", batches, check_list)
+    for batch in batches:
+        check_option("batches", batch, check_whole, 1)
+    packed = untrained(overrides, side).pack(fold=True)
+    if not packed.layers:
+        raise UserError(f"networks: {title}: no layer is quantized")
+    return str(title), packed, batches
 
 
 def _engines(packed: PackedNetwork, images: Tensor, threads: int) -> dict[str, Engine]:

@@ -16,7 +16,7 @@ from ttq_repro.benchmark import operations
 from ttq_repro.benchmark.timing import Interval
 from ttq_repro.benchmark.untrained import untrained
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_fields, check_list, check_option, check_path
+from ttq_repro.checks import check_fields, check_list, check_number, check_option, check_path
 from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import build, open_packed
 from ttq_repro.deploy.packed import PackedNetwork
@@ -92,12 +92,13 @@ def measure(request: Config) -> list[tuple[str, Table]]:
         is_trained = isinstance(entry, dict) and "packed" in entry
         keys = TRAINED if is_trained else UNTRAINED
         check_option("networks", entry, check_fields, keys, OPTIONAL)
+        targets = _targets(entry)
         title, *described = itemgetter(*keys)(entry)
         network, packed, source = (_trained if is_trained else _untrained)(*described)
         labels, first = [str(title), str(source)], packed[0]
         if not first.layers:
             raise UserError(f"networks: {title}: no layer is quantized")
-        sizes += [[*labels, *row] for row in _rows(network, packed, entry.get("targets", {}))]
+        sizes += [[*labels, *row] for row in _rows(network, packed, targets)]
         counted = operations.operations(build(first, "unpacked"), first.inputs.size)
         costs.append([*labels, *operations.row(_bits(first), counted)])
         if entry.get("by_layer"):
@@ -108,6 +109,18 @@ def measure(request: Config) -> list[tuple[str, Table]]:
         ("operations", Table(operations.CAPTION, [*HEADER[:3], *operations.HEADER[1:]], costs)),
         ("operations_by_layer", Table(operations.CAPTION, header, layers)),
     ]
+
+
+def _targets(entry: Config) -> dict[str, list[float]]:
+    """The least ratios of an entry, by format: of its quantized layers, then of the whole file."""
+    targets = entry.get("targets", {})
+    if not isinstance(targets, dict):
+        raise UserError(f"targets={targets}: must list ratios by format, as in {{2 bits: [16]}}")
+    for name, ratios in targets.items():
+        check_option(f"targets.{name}", ratios, check_list)
+        for ratio in ratios:
+            check_option(f"targets.{name}", ratio, check_number)
+    return targets
 
 
 class Subject(NamedTuple):

@@ -21,7 +21,7 @@ from ttq_repro.benchmark.scale import cost_of_a_step
 from ttq_repro.benchmark.start_up import seconds_to_first_step
 from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
-from ttq_repro.checks import check_choice, check_list, check_option, check_whole
+from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
 from ttq_repro.data.load import load_data
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.hardware import processor
@@ -66,6 +66,9 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
     check_option("overrides", request["overrides"], check_list, may_be_empty=True)
     for batch in request["batches"]:
         check_option("batches", batch, check_whole, 1)
+    check_option("seconds", request["seconds"], check_number, 0)
+    for model in request["models"]:
+        _config(request, model, "full_precision")  # Composed now, before hours are spent on others.
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,

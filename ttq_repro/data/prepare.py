@@ -143,13 +143,13 @@ def prepare(wanted: StoreRequest, store: Path | None = None) -> Path:
 
     Raises:
         DataError: as :func:`open_store`; unreadable photographs are named when all others are done.
-        UserError: ``store`` would have to be made from another store.
+        UserError: ``store`` holds the photographs, or would have to be made from another store.
     """
     with _as_data_error(store or wanted.cache):
         path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
-            path = store or wanted.cached_store(folder)
+            path = _new(wanted, folder, store)
             _make(path, folder, wanted)
         _check(ImageStore(path), wanted)
     return path
@@ -160,13 +160,13 @@ def survey(wanted: StoreRequest, store: Path | None = None) -> Survey:
 
     Raises:
         DataError: the photographs are missing or not as required, or the disk is too small.
-        UserError: ``store`` would have to be made from another store.
+        UserError: ``store`` holds the photographs, or would have to be made from another store.
     """
     with _as_data_error(store or wanted.cache):
         path = _given(wanted, store)
         if path is None:
             folder = find_root(wanted.root, wanted.name)
-            path = store or wanted.cached_store(folder)
+            path = _new(wanted, folder, store)
             if _made_from(path) != _fingerprint(folder, wanted.stored_as):
                 listing = _listed(folder, wanted)
                 cost = cost_of(parts_of(listing, path), wanted.stored_as)
@@ -183,6 +183,18 @@ def _given(wanted: StoreRequest, store: Path | None) -> Path | None:
     if given and store and store.resolve() != given.resolve():
         raise UserError(f"store={store}: data.root={wanted.root} already holds a store, {given}")
     return given
+
+
+def _new(wanted: StoreRequest, folder: Path, store: Path | None) -> Path:
+    """Where the photographs in ``folder`` are stored: apart from them, as a store replaces them."""
+    if store is None:
+        return wanted.cached_store(folder)
+    place = store.resolve()
+    apart = [base.resolve() for base in (wanted.root, wanted.root / wanted.name, folder)]
+    splits = [folder.resolve() / split for split in SPLITS]
+    if place in apart or any(place.is_relative_to(split) for split in splits):
+        raise UserError(f"store={store}: holds the photographs; choose another folder")
+    return store
 
 
 @contextmanager

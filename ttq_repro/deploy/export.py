@@ -11,9 +11,9 @@ from ttq_repro.deploy.coding import CODINGS
 from ttq_repro.deploy.format import is_packed, serialize
 from ttq_repro.deploy.packed import Inputs, PackedNetwork
 from ttq_repro.deploy.packing import pack
-from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, to_onnx
+from ttq_repro.deploy.to_onnx import ONNX_WEIGHTS, is_exported, to_onnx
 from ttq_repro.errors import UserError
-from ttq_repro.files import write_out
+from ttq_repro.files import check_out, write_out
 from ttq_repro.runs.config import Config, without
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.trained import read_trained
@@ -61,16 +61,18 @@ def _check_suits(out: Path, request: Config) -> None:
     """Check that ``out`` may be written, and that the requested options suit its format.
 
     Raises:
-        UserError: an option does not suit the format, or ``out`` must not be overwritten.
+        UserError: an option does not suit the format, or ``out`` cannot or must not be written.
     """
     if out.suffix not in (".safetensors", ".onnx"):
         raise UserError(f"out={out}: must end in .safetensors (packed) or .onnx")
     key, usual = ("coding", "packed") if out.suffix == ".onnx" else ("onnx_weights", "float")
     if request[key] != usual:
         raise UserError(f"{key}={request[key]}: does not apply to {out.suffix} files")
-    # The file may hold trained weights, which only training again would bring back.
-    if out.suffix == ".safetensors" and out.exists() and not is_packed(out):
-        raise UserError(f"out={out}: exists and is not a packed network; choose another path")
+    # Another file may hold trained weights, which only training again would bring back.
+    if out.suffix == ".safetensors":
+        check_out(out, "a packed network", is_packed)
+    else:
+        check_out(out, "an exported network", is_exported)
 
 
 def pack_trained(network: nn.Module, record: Record, *, fold: bool) -> PackedNetwork:

@@ -128,6 +128,9 @@ def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None
     """
     name, module, quantizer = quantized
     latent = quantized.latent
+    weight = cast(Tensor, module.weight).float().cpu()
+    if not weight.isfinite().all():
+        raise ValueError(f"{name}: not all of its weights are finite")
     codes, levels = quantizer.codes(latent), quantizer.levels(latent)
     if codes is None or levels is None:
         return None
@@ -150,7 +153,6 @@ def pack_layer(quantized: QuantizedLayer) -> tuple[Layer, Tensor, Tensor] | None
     flat = codes.flatten().cpu()
     index = torch.searchsorted(flat.new_tensor(numbers), flat, out_int32=True)
     packed = pack_bits(index.clamp(max=len(numbers) - 1).to(torch.uint8), layer.width)
-    weight = cast(Tensor, module.weight).float().cpu()
     wrong = int((PackedWeight(layer.shape, layer.width, table)(packed) != weight).sum())
     if wrong:
         raise ValueError(f"{name}: {wrong} of {layer.weights} weights match none of its levels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from ttq_repro.errors import UserError
 ONNX_WEIGHTS = ("float", "int2")
 #: The first opset whose DequantizeLinear takes 2-bit integers; float models get torch's default.
 INT2_OPSET = 25
+#: The metadata by which our models are recognized.
+KEY = "inputs"
 
 
 def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
@@ -49,9 +52,23 @@ def to_onnx(packed: PackedNetwork, weights: str = "float") -> bytes:
     if weights == "int2":
         _quantize(model.graph, packed, chosen)
     _forget_origin(model)
-    onnx.helper.set_model_props(model, {"inputs": json.dumps(asdict(packed.inputs))})
+    onnx.helper.set_model_props(model, {KEY: json.dumps(asdict(packed.inputs))})
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is an ONNX model with our metadata."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:  # Told by :func:`to_onnx`.
+        return False
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError):
+        return False
+    return KEY in {entry.key for entry in model.metadata_props}
 
 
 def _exported(network: nn.Module, packed: PackedNetwork, opset: int | None) -> Any:

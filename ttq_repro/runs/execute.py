@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from ttq_repro.data.share import WHOLE
 from ttq_repro.errors import UserError
-from ttq_repro.files import remove_leftovers
+from ttq_repro.files import obstacle, remove_leftovers
 from ttq_repro.humanize import counted
 from ttq_repro.runs.check import check_run
 from ttq_repro.runs.distributed import train_distributed
@@ -42,7 +42,8 @@ def execute(run: Run, *, weights_too: bool = False, say: Say = print) -> Record:
 
     Raises:
         UserError: an option is invalid, the parent is missing and ``train_parent`` is false, its
-            weights are unusable, or there is a record by another version of this project.
+            weights are unusable, or its files cannot be written or are of another version of this
+            project.
         TrainingError: the run cannot continue: it diverged, or the machine failed.
     """
     with as_training_error(run):
@@ -107,10 +108,12 @@ def _warner(say: Say) -> Say:
 
 def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> Record:
     warn = _warner(say)
-    data = data_of(run, workspace)
     checkpoint = workspace.resume_checkpoint(run)
     for path in (checkpoint, workspace.weights(run), workspace.record(run)):
+        if why := obstacle(path):
+            raise UserError(f"{path}: {why}")
         remove_leftovers(path)
+    data = data_of(run, workspace)
     if checkpoint.is_file() and (fault := _fault(checkpoint, parent)):
         warn(f"{checkpoint} {fault}: the run starts again from its first epoch")
         checkpoint.unlink()

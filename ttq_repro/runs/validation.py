@@ -22,6 +22,8 @@ PROVENANCE = {
     "accelerator", "compiled", "device", "finished", "graphed", "processor", "threads",
     "train_images", "versions",
 }  # fmt: skip
+#: Those of them that are text.
+TEXTS = ("accelerator", "device", "finished", "processor")
 #: The quantizer whose layers figures draw; others need not report on theirs.
 DRAWN = "ttq_repro.quantizers.TTQ"
 
@@ -48,6 +50,11 @@ def _check_keys(record: Record) -> None:
     for found, names in needed:
         if missing := names - found.keys():
             raise ValueError(f"it has no {min(missing)}")
+    if type(record.seed) is not int:
+        raise ValueError("its seed is not a whole number")
+    for name in TEXTS:
+        if not isinstance(record.provenance[name], str):
+            raise ValueError(f"its {name} is not text")
 
 
 def _check_layers(record: Record) -> None:

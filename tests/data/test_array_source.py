@@ -4,7 +4,7 @@ import torch
 
 from ttq_repro.data.array_source import ArraySource, AugmentedBatches, PlainBatches
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.share import Share
+from ttq_repro.data.shard import Shard
 
 COUNT = 50
 
@@ -91,21 +91,21 @@ def test_test_batches_come_in_order() -> None:
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_processes_share_the_batches_of_one(images: torch.Tensor, world: int) -> None:
     whole = batches(images)
-    shared = [batches(images, share=Share(rank, world)) for rank in range(world)]
+    shared = [batches(images, shard=Shard(rank, world)) for rank in range(world)]
     for batch in range(len(whole)):
         pixels, labels = whole[2, batch]
         counted = torch.zeros(len(labels))
         for data in shared:
             own, same_labels = data[2, batch]
             assert torch.equal(same_labels, labels)
-            place = data.share.of(len(labels))
+            place = data.shard.of(len(labels))
             assert torch.equal(own, pixels[place])
-            counted[place] += data.share.weight(len(labels)) / world * len(labels) / len(own)
+            counted[place] += data.shard.weight(len(labels)) / world * len(labels) / len(own)
         torch.testing.assert_close(counted, torch.ones(len(labels)))
 
 
 def test_processes_share_the_test_images(images: torch.Tensor) -> None:
-    shared = [PlainBatches(images, torch.arange(COUNT), 16, Share(rank, 3)) for rank in range(3)]
-    taken = [(data.share, *data[batch]) for data in shared for batch in range(len(data))]
-    seen = [own[:, 0, 0, 0] for share, own, labels in taken if share.weight(len(labels))]
+    shared = [PlainBatches(images, torch.arange(COUNT), 16, Shard(rank, 3)) for rank in range(3)]
+    taken = [(data.shard, *data[batch]) for data in shared for batch in range(len(data))]
+    seen = [own[:, 0, 0, 0] for shard, own, labels in taken if shard.weight(len(labels))]
     assert sorted(torch.cat(seen).tolist()) == list(range(1, COUNT + 1))

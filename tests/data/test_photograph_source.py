@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ttq_repro.data.load import load_data
-from ttq_repro.data.share import Share
+from ttq_repro.data.shard import Shard
 from ttq_repro.data.source import DataSource
 from ttq_repro.data.store import StoredSplit
 from ttq_repro.errors import DataError, UserError
@@ -121,14 +121,14 @@ AUTHORS = [
 def test_processes_share_the_batches_of_one(augmentation: list[str], photographs: Path) -> None:
     """Even though the numbers drawn for a photograph depend on the sizes of those before it."""
     source = load(photographs, *augmentation)
-    loaders = [source.train_loader(5, 1, Share(rank, 2)) for rank in range(2)]
+    loaders = [source.train_loader(5, 1, Shard(rank, 2)) for rank in range(2)]
     for batch, (images, labels) in enumerate(epoch_of(source)):
         for loader in loaders:
             own, same_labels = loader.dataset[0, batch]
-            assert torch.equal(own, images[loader.dataset.share.of(len(labels))])
+            assert torch.equal(own, images[loader.dataset.shard.of(len(labels))])
             assert torch.equal(same_labels, labels)
     images, _ = next(iter(source.test_loader()))
-    own, _ = next(iter(source.test_loader(Share(1, 2))))
+    own, _ = next(iter(source.test_loader(Shard(1, 2))))
     assert torch.equal(own, images[1::2])
 
 
@@ -144,7 +144,7 @@ def test_evaluation_reads_the_photographs_of_its_share_alone(
 
     own = StoredSplit.__getitem__
     monkeypatch.setattr(StoredSplit, "__getitem__", reading)
-    images, labels = next(iter(source.test_loader(Share(1, 2))))
+    images, labels = next(iter(source.test_loader(Shard(1, 2))))
     assert read == list(range(1, len(labels), 2))
     assert len(images) == len(read) > 0
 

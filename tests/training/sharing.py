@@ -16,14 +16,14 @@ from tests.conftest import TINY
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.data.arrays import ImageArrays
 from ttq_repro.data.digits import load_digits
-from ttq_repro.data.share import Share
+from ttq_repro.data.shard import Shard
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.training.fit import Fitted
 from ttq_repro.training.module import Classifier
 
 WORLD = 2
 METHODS = ("full_precision", "ttq", "ternary_connect", "ttq reestimate_batch_norm=2")
-# An epoch's last training batch is too small to share, and the one before divides unevenly.
+# An epoch's last training batch is too small to divide, and the one before divides unevenly.
 TRAIN, BATCH, TEST, TEST_BATCH = 53, 25, 33, 10
 
 
@@ -71,7 +71,7 @@ class Recorded(Classifier):
 
     def loss_of(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         loss = super().loss_of(inputs, logits, labels)
-        right = logits.argmax(1) == labels[self.share.of(len(labels))]
+        right = logits.argmax(1) == labels[self.shard.of(len(labels))]
         self.steps.append({"loss": loss.item(), "wrong": (~right).sum().item()})
         return loss
 
@@ -80,18 +80,18 @@ class Recorded(Classifier):
         self.steps[-1]["gradients"] = gradients_of(self.network)
 
 
-def train_share(folder: Path, _: Connection) -> None:
-    """Train this process's share with each method, and save to ``folder`` what it has seen."""
+def train_shard(folder: Path, _: Connection) -> None:
+    """Train this process's shard with each method, and save to ``folder`` what it has seen."""
     ttq_repro.data.array_source.TEST_BATCH = TEST_BATCH
     ttq_repro.training.graphed.Classifier = Recorded
-    share = Share(int(os.environ["LOCAL_RANK"]), WORLD)
+    shard = Shard(int(os.environ["LOCAL_RANK"]), WORLD)
     for method in METHODS:
         Recorded.steps = []
-        fitted = trained(config_of(method), folder / method, share=share)
+        fitted = trained(config_of(method), folder / method, shard=shard)
         kept = {
             "steps": Recorded.steps,
             "state": fitted.network.state_dict(),
             "history": fitted.history,
             "correct": torch.from_numpy(fitted.correct),
         }
-        torch.save(kept, folder / f"{method}-{share.rank}")
+        torch.save(kept, folder / f"{method}-{shard.rank}")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import update_bn
 
-from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of, train_share
+from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of, train_shard
 from ttq_repro.quantizers import after_step, on_epoch_start
 from ttq_repro.training.module import Classifier
 from ttq_repro.training.network import attach_quantizer, build_network, restore_float
@@ -24,7 +24,7 @@ Kept = dict[str, Any]
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Kept]]:
     """What each of the processes has saved, by method."""
     folder = tmp_path_factory.mktemp("shared")
-    run_together(train_share, (folder,), WORLD, threads=1)
+    run_together(train_shard, (folder,), WORLD, threads=1)
     return {
         method: [torch.load(folder / f"{method}-{rank}") for rank in range(WORLD)]
         for method in METHODS

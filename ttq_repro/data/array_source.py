@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.arrays import ImageArrays
-from ttq_repro.data.share import WHOLE, Share, training_batches
+from ttq_repro.data.shard import WHOLE, Shard, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 
@@ -28,9 +28,9 @@ class AugmentedBatches(Dataset[Batch]):
         seed: the run's seed.
         pad: black pixels added on each side before the crop.
         flip: whether each image is mirrored with probability 0.5.
-        share: the process whose images of each batch are returned.
+        shard: the process whose images of each batch are returned.
 
-    Shapes: ``self[epoch, batch]`` is (share, 3, H, W) uint8, channels last, and (batch,) int64.
+    Shapes: ``self[epoch, batch]`` is (shard, 3, H, W) uint8, channels last, and (batch,) int64.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class AugmentedBatches(Dataset[Batch]):
         seed: int,
         pad: int,
         flip: bool,
-        share: Share = WHOLE,
+        shard: Shard = WHOLE,
     ) -> None:
         self.padded = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
         self.labels = labels
@@ -51,7 +51,7 @@ class AugmentedBatches(Dataset[Batch]):
         self.seed = seed
         self.pad = pad
         self.flip = flip
-        self.share = share
+        self.shard = shard
         self._epoch: int | None = None
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class AugmentedBatches(Dataset[Batch]):
             self._draw(epoch)
         chosen = self.batches[batch]
         index = self._order[chosen]
-        own = self.share.of(len(index))
+        own = self.shard.of(len(index))
         rows, columns = self._rows[chosen][own], self._columns[chosen][own]
         images = self.padded[index[own, None, None], rows[:, :, None], columns[:, None, :]]
         return images.permute(0, 3, 1, 2), self.labels[index]
@@ -90,12 +90,12 @@ class PlainBatches(Dataset[Batch]):
     """Test batches in order, without augmentation; indexed by the batch's number."""
 
     def __init__(
-        self, images: Tensor, labels: Tensor, batch_size: int, share: Share = WHOLE
+        self, images: Tensor, labels: Tensor, batch_size: int, shard: Shard = WHOLE
     ) -> None:
         self.images = images
         self.labels = labels
         self.batch_size = batch_size
-        self.share = share
+        self.shard = shard
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -103,7 +103,7 @@ class PlainBatches(Dataset[Batch]):
     def __getitem__(self, batch: int) -> Batch:
         chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         labels = self.labels[chosen]
-        images = self.images[chosen][self.share.of(len(labels))]
+        images = self.images[chosen][self.shard.of(len(labels))]
         return images.permute(0, 3, 1, 2), labels
 
 
@@ -132,7 +132,7 @@ class ArraySource:
         return self.arrays.channel_statistics()
 
     def train_loader(
-        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+        self, batch_size: int, seed: int, shard: Shard = WHOLE, device: torch.device = CPU
     ) -> DataLoader[Batch]:
         dataset = AugmentedBatches(
             torch.from_numpy(self.arrays.train_images).to(device),
@@ -141,7 +141,7 @@ class ArraySource:
             seed=seed,
             pad=self.pad,
             flip=self.flip,
-            share=share,
+            shard=shard,
         )
         # A loader's iterator draws a random number when it is created. Lightning creates it before
         # the start of the first epoch of a call, but after the start of later ones. Drawn from the
@@ -153,11 +153,11 @@ class ArraySource:
             generator=torch.Generator(),
         )
 
-    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
+    def test_loader(self, shard: Shard = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         dataset = PlainBatches(
             torch.from_numpy(self.arrays.test_images).to(device),
             torch.from_numpy(self.arrays.test_labels).to(device),
             TEST_BATCH,
-            share,
+            shard,
         )
         return DataLoader(dataset, batch_size=None)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ttq_repro.data.augmentation import CROP_FRACTION, Augmentation, View, center_crop
-from ttq_repro.data.share import WHOLE, Share, training_batches
+from ttq_repro.data.shard import WHOLE, Shard, training_batches
 from ttq_repro.data.source import CPU, Batch, EpochBatches
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.data.store import ImageStore, StoredSplit
@@ -52,13 +52,13 @@ class PhotographSource:
         return self._train.channel_statistics()
 
     def train_loader(
-        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+        self, batch_size: int, seed: int, shard: Shard = WHOLE, device: torch.device = CPU
     ) -> DataLoader[Batch]:
-        dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation, share)
+        dataset = TrainBatches(self._train, batch_size, seed, self._crop, self._augmentation, shard)
         return self._loader(dataset, EpochBatches(len(dataset)), device)
 
-    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
-        dataset = CenterBatches(self._test, self._crop, share)
+    def test_loader(self, shard: Shard = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
+        dataset = CenterBatches(self._test, self._crop, shard)
         return self._loader(dataset, range(len(dataset)), device)
 
     def _loader(
@@ -99,7 +99,7 @@ class TrainBatches(Dataset[Batch]):
     Seed and epoch determine the order; seed, epoch and batch determine the views. Each is drawn
     from a stream of its own.
 
-    Shapes: ``self[epoch, batch]`` is (share, 3, crop, crop) uint8, channels last, and (batch,)
+    Shapes: ``self[epoch, batch]`` is (shard, 3, crop, crop) uint8, channels last, and (batch,)
     int64.
     """
 
@@ -110,14 +110,14 @@ class TrainBatches(Dataset[Batch]):
         seed: int,
         crop: int,
         augmentation: Augmentation,
-        share: Share = WHOLE,
+        shard: Shard = WHOLE,
     ) -> None:
         self.photographs = photographs
         self.batches = training_batches(len(photographs), batch_size)
         self.seed = seed
         self.crop = crop
         self.augmentation = augmentation
-        self.share = share
+        self.shard = shard
         self._epoch: int | None = None
 
     def __len__(self) -> int:
@@ -132,7 +132,7 @@ class TrainBatches(Dataset[Batch]):
         chosen = self._order[self.batches[batch]]
         random = self._random(epoch, VIEWS, batch)
         view = partial(self.augmentation, crop=self.crop, random=random)
-        own = range(len(chosen))[self.share.of(len(chosen))]
+        own = range(len(chosen))[self.shard.of(len(chosen))]
         images = _images(self.photographs, chosen, own, view, self.crop)
         return images, torch.from_numpy(self.photographs.labels[chosen])
 
@@ -145,10 +145,10 @@ class TrainBatches(Dataset[Batch]):
 class CenterBatches(Dataset[Batch]):
     """Center crops of all photographs in order; indexed by the batch's number."""
 
-    def __init__(self, photographs: StoredSplit, crop: int, share: Share = WHOLE) -> None:
+    def __init__(self, photographs: StoredSplit, crop: int, shard: Shard = WHOLE) -> None:
         self.photographs = photographs
         self.crop = crop
-        self.share = share
+        self.shard = shard
 
     def __len__(self) -> int:
         return -(-len(self.photographs) // TEST_BATCH)
@@ -156,7 +156,7 @@ class CenterBatches(Dataset[Batch]):
     def __getitem__(self, batch: int) -> Batch:
         stop = min((batch + 1) * TEST_BATCH, len(self.photographs))
         chosen = np.arange(batch * TEST_BATCH, stop)
-        own = chosen[self.share.of(len(chosen))]
+        own = chosen[self.shard.of(len(chosen))]
         images = _images(self.photographs, own, range(len(own)), center_crop, self.crop)
         return images, torch.from_numpy(self.photographs.labels[chosen])
 

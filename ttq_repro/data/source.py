@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.shard import WHOLE, Shard
 from ttq_repro.data.statistics import ChannelStatistics
 
 CPU = torch.device("cpu")
 
-#: The images of one process's share, (share, 3, H, W) uint8, and the labels of the whole batch,
+#: The images of one process's shard, (shard, 3, H, W) uint8, and the labels of the whole batch,
 #: (batch,) int64.
 Batch = tuple[Tensor, Tensor]
 
@@ -42,17 +42,17 @@ class DataSource(Protocol):
         """The statistics of the training images, before augmentation."""
 
     def train_loader(
-        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+        self, batch_size: int, seed: int, shard: Shard = WHOLE, device: torch.device = CPU
     ) -> DataLoader[Batch]:
         """Shuffled and augmented training batches; each iteration is one epoch.
 
         A batch depends only on (seed, epoch, batch), not on how many processes share it; the sizes
-        are those of :func:`~ttq_repro.data.share.training_batches`. The sampler has ``set_epoch``.
+        are those of :func:`~ttq_repro.data.shard.training_batches`. The sampler has ``set_epoch``.
         Batches are meant for ``device``: they are made there if the images are kept there, and
         otherwise on the CPU, ready for transfer.
         """
 
-    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
+    def test_loader(self, shard: Shard = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         """Test batches in a fixed order, without augmentation."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ttq_repro.checks import check_choice, check_option
-from ttq_repro.data.share import SMALLEST
+from ttq_repro.data.shard import SMALLEST
 from ttq_repro.errors import UserError
 from ttq_repro.humanize import counted
 from ttq_repro.runs.run import Run
@@ -26,7 +26,7 @@ def check_run(run: Run) -> None:
     _check_logging(run)
     preflight(run.config)
     if run.processes > 1:
-        _check_shares(run)
+        _check_shards(run)
 
 
 def _check_logging(run: Run) -> None:
@@ -36,7 +36,7 @@ def _check_logging(run: Run) -> None:
         raise UserError("logger.wandb=online: no API key for the server; run `wandb login`")
 
 
-def _check_shares(run: Run) -> None:
+def _check_shards(run: Run) -> None:
     devices = f"trainer.devices={run.processes}"
     if (size := run.config["recipe"]["batch_size"]) < SMALLEST * run.processes:
         raise UserError(

@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 import torch
 
-from ttq_repro.data.share import Share
+from ttq_repro.data.shard import Shard
 from ttq_repro.errors import TrainingError, UserError
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.failures import as_training_error, lost_the_others
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.train import data_of, train_share
+from ttq_repro.runs.train import data_of, train_shard
 from ttq_repro.runs.trained import read_parent
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.workers import ProcessesError, run_together, threads_each
@@ -43,15 +43,15 @@ def train_distributed(run: Run, replaced: list[dict[str, Any]]) -> None:
 def _train(
     config: Config, replaced: list[dict[str, Any]], threads: int, sender: Connection
 ) -> None:
-    """Train this process's share of a run."""
+    """Train this process's shard of a run."""
     torch.set_num_threads(threads)
     run, workspace = Run(config), Workspace.of(config)
-    share = Share(int(os.environ["LOCAL_RANK"]), run.processes)
-    say = partial(print, flush=True) if share.rank == 0 else _nothing
+    shard = Shard(int(os.environ["LOCAL_RANK"]), run.processes)
+    say = partial(print, flush=True) if shard.rank == 0 else _nothing
     try:
         with as_training_error(run):
             parent = read_parent(run, workspace, say)
-            train_share(run, parent, data_of(run, workspace), share, replaced, say)
+            train_shard(run, parent, data_of(run, workspace), shard, replaced, say)
     except UserError as error:
         sender.send(error)
         _leave(error.exit_code)

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ttq_repro.data.share import WHOLE
+from ttq_repro.data.shard import WHOLE
 from ttq_repro.errors import UserError
 from ttq_repro.files import obstacle, remove_leftovers
 from ttq_repro.humanize import counted
@@ -21,7 +21,7 @@ from ttq_repro.runs.hardware import precision_warning
 from ttq_repro.runs.outcome import replaced_records
 from ttq_repro.runs.record import OtherSchemaError, Record, read_record
 from ttq_repro.runs.run import Run
-from ttq_repro.runs.train import data_of, train_share
+from ttq_repro.runs.train import data_of, train_shard
 from ttq_repro.runs.trained import Parent, read_parent, record_beside_weights
 from ttq_repro.runs.workspace import Workspace
 from ttq_repro.training.checkpoint import recorded_parent
@@ -134,7 +134,7 @@ def _train(run: Run, workspace: Workspace, parent: Parent | None, say: Say) -> R
     if warning := precision_warning(trainer["precision"], device.type):
         warn(warning)
     if run.processes == 1:
-        train_share(run, parent, data, WHOLE, replaced, say)
+        train_shard(run, parent, data, WHOLE, replaced, say)
     else:
         train_distributed(run, replaced)
     checkpoint.unlink(missing_ok=True)

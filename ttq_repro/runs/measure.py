@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ttq_repro.data.load import load_data
 from ttq_repro.data.node import image_size
-from ttq_repro.data.share import WHOLE, Share, training_batches
+from ttq_repro.data.shard import WHOLE, Shard, training_batches
 from ttq_repro.data.source import CPU, Batch
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError, TrainingError
@@ -60,11 +60,11 @@ class RandomImages:
         return np.full(3, 0.5), np.full(3, 0.25)
 
     def train_loader(
-        self, batch_size: int, seed: int, share: Share = WHOLE, device: torch.device = CPU
+        self, batch_size: int, seed: int, shard: Shard = WHOLE, device: torch.device = CPU
     ) -> DataLoader[Batch]:
         return self._loader(batch_size, self.steps, device)
 
-    def test_loader(self, share: Share = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
+    def test_loader(self, shard: Shard = WHOLE, device: torch.device = CPU) -> DataLoader[Batch]:
         return self._loader(1, 1, device)
 
     def _loader(self, batch_size: int, steps: int, device: torch.device) -> DataLoader[Batch]:

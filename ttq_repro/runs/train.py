@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ttq_repro.data.load import load_data
-from ttq_repro.data.share import Share
+from ttq_repro.data.shard import Shard
 from ttq_repro.data.source import DataSource
 from ttq_repro.files import sha256, write_atomically
 from ttq_repro.runs.hardware import processor
@@ -29,11 +29,11 @@ def data_of(run: Run, workspace: Workspace) -> DataSource:
     return load_data(run.config["data"], workspace.cache, workers, whole=run.is_result)
 
 
-def train_share(
+def train_shard(
     run: Run,
     parent: Parent | None,
     data: DataSource,
-    share: Share,
+    shard: Shard,
     replaced: list[dict[str, Any]],
     say: Callable[[str], Any],
 ) -> None:
@@ -43,7 +43,7 @@ def train_share(
         replaced: summaries of the records that this one replaces, to be kept in it.
     """
     workspace, source = Workspace.of(run.config), commit()
-    fit_share = partial(
+    fit_shard = partial(
         fit,
         run.config,
         data,
@@ -52,13 +52,13 @@ def train_share(
         origin={**source, "processor": processor()},
         checkpoint=workspace.resume_checkpoint(run),
         say=lambda message: say(f"{run.name}: {message}"),
-        share=share,
+        shard=shard,
     )
-    if share.rank > 0:
-        fit_share(loggers=[])
+    if shard.rank > 0:
+        fit_shard(loggers=[])
         return
     with loggers(run, workspace, say) as active:
-        fitted = fit_share(loggers=active)
+        fitted = fit_shard(loggers=active)
         weights = workspace.weights(run)
         state = {name: t.contiguous().cpu() for name, t in fitted.network.state_dict().items()}
         write_atomically(weights, save(state))

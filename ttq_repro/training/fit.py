@@ -19,7 +19,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
 from ttq_repro.allocator import keep_freed_memory
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.shard import WHOLE, Shard
 from ttq_repro.data.source import DataSource
 from ttq_repro.quantizers import Decision
 from ttq_repro.training.batch_norm import statistics_for_tests
@@ -64,7 +64,7 @@ def fit(
     checkpoint: Path,
     loggers: list[Logger],
     say: Callable[[str], Any],
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
     observers: Sequence[pl.Callback] = (),
 ) -> Fitted:
     """Train the run that ``config`` describes, or resume it from ``checkpoint``.
@@ -75,7 +75,7 @@ def fit(
             epochs.
         checkpoint: where to resume from, rewritten after every epoch.
         say: called with warnings and lines of progress.
-        share: the share of this process if several train the run; all of them must call this.
+        shard: the shard of this process if several train the run; all of them must call this.
         observers: callbacks that do not influence training.
     """
     recipe, trainer_config = checked(config), config["trainer"]
@@ -85,21 +85,21 @@ def fit(
     # Taken before a checkpoint is loaded, so that a resumed run has the same histograms.
     before = weight_histograms(network)
     network.to(memory_format=torch.channels_last)
-    device = device_of(trainer_config["accelerator"], share)
+    device = device_of(trainer_config["accelerator"], shard)
     if device.type == "cpu":
         keep_freed_memory()
     seed = config["seed"]
     views = seed if parent is None else _seed_after_parent(seed)
-    loader = data.train_loader(recipe.batch_size, views, share, device)
+    loader = data.train_loader(recipe.batch_size, views, shard, device)
     compiled = is_compiled(trainer_config, recipe.epochs * len(loader), device)
     watch = Watch(trainer_config["degenerate"], say)
     compilation = Compilation(device, watch.warn)
     if compiled:
         compilation.apply(network)
     mean, std = data.channel_statistics()
-    # Several processes exchange gradients during their passes, which no graph can contain. A share
+    # Several processes exchange gradients during their passes, which no graph can contain. A shard
     # of several that is timed alone (devices > 1) must not be faster than among the others.
-    replayed = share.world == trainer_config["devices"] == 1 and not trainer_config["plain"]
+    replayed = shard.world_size == trainer_config["devices"] == 1 and not trainer_config["plain"]
     module = classifier(
         device,
         replayed=replayed,
@@ -109,7 +109,7 @@ def fit(
         mean=mean,
         std=std,
         seed=seed,
-        share=share,
+        shard=shard,
         distillation=distillation,
     )
     origin = (origin or {}) | {"device": _name(device), "threads": torch.get_num_threads()}
@@ -126,14 +126,14 @@ def fit(
         ),
         *observers,
     ]
-    if (progress := trainer_config["progress"]) and share.rank == 0:
+    if (progress := trainer_config["progress"]) and shard.rank == 0:
         callbacks.append(Progress(lines=progress == "lines", say=say))
     # True float32: by default cuDNN uses TF32, which rounds inputs to 10 bits.
     torch.backends.cudnn.allow_tf32 = False
     with _advice_ignored():
         trainer = _trainer(
             trainer_config,
-            share,
+            shard,
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
@@ -145,7 +145,7 @@ def fit(
             trainer.fit(
                 module,
                 loader,
-                data.test_loader(share, device),
+                data.test_loader(shard, device),
                 ckpt_path=checkpoint if checkpoint.is_file() else None,
                 weights_only=True,
             )
@@ -169,14 +169,14 @@ def fit(
             "seconds": round(sum(stint["seconds"] for stint in history.stints), 1),
             "earlier": history.stints[:-1],
             "accelerator": type(trainer.accelerator).__name__,
-            "processes": share.world,
+            "processes": shard.world_size,
             "precision": trainer_config["precision"],
             "compiled": compiled and compilation.failure is None,
             "graphed": module.graphed,
             "data_source": data.source,
             "train_images": data.train_images,
             # The sum of three or more gradients depends on their order, which a resume may change.
-            "deterministic": device.type == "cpu" and share.world <= 2,
+            "deterministic": device.type == "cpu" and shard.world_size <= 2,
         },
     )
 
@@ -213,11 +213,11 @@ def _advice_ignored() -> Iterator[None]:
         yield
 
 
-def _trainer(config: dict[str, Any], share: Share, **arguments: Any) -> pl.Trainer:
+def _trainer(config: dict[str, Any], shard: Shard, **arguments: Any) -> pl.Trainer:
     """A Lightning trainer for a ``configs/trainer`` node."""
     return pl.Trainer(
         accelerator=config["accelerator"],
-        **data_parallel(share),
+        **data_parallel(shard),
         precision=LIGHTNING_PRECISIONS[config["precision"]],
         # All batches but an epoch's last have one shape, so cuDNN tries out its algorithms once.
         benchmark=True,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttq_repro.data.share import WHOLE, Share
+from ttq_repro.data.shard import WHOLE, Shard
 from ttq_repro.data.source import Batch
 from ttq_repro.quantizers import after_step, on_epoch_start, quantized_layers
 from ttq_repro.training.distillation import Distillation
@@ -28,7 +28,7 @@ class Classifier(pl.LightningModule):
         recipe: optimizer, schedule and epochs.
         mean, std: channel statistics of the training images in [0, 1].
         seed: seeds the quantizers that sample.
-        share: the part of each batch whose images this process gets, with the whole batch's labels.
+        shard: the part of each batch whose images this process gets, with the whole batch's labels.
         distillation: a loss that also learns from another network; None for cross-entropy.
     """
 
@@ -44,14 +44,14 @@ class Classifier(pl.LightningModule):
         mean: np.ndarray,
         std: np.ndarray,
         seed: int,
-        share: Share = WHOLE,
+        shard: Shard = WHOLE,
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.seed = seed
-        self.share = share
+        self.shard = shard
         self.distillation = distillation
         self.quantized = quantized_layers(network)
         statistics = torch.tensor(np.stack([mean, std]) * 255, dtype=torch.float32)
@@ -99,13 +99,13 @@ class Classifier(pl.LightningModule):
 
     def loss_of(self, inputs: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of one batch, to be minimized; also updates the sums for the epoch's means."""
-        own, weight = labels[self.share.of(len(labels))], self.share.weight(len(labels))
+        own, weight = labels[self.shard.of(len(labels))], self.shard.weight(len(labels))
         if self.distillation is None:
             loss = F.cross_entropy(logits, own) * weight
         else:
             loss = self.distillation.loss(inputs, logits, own) * weight
         with torch.no_grad():
-            self._train_loss += loss.detach() * (len(labels) / self.share.world)
+            self._train_loss += loss.detach() * (len(labels) / self.shard.world_size)
             self._train_wrong += (logits.argmax(1) != own).sum() * bool(weight)
         return loss
 
@@ -119,7 +119,7 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         images, labels = batch
-        own, counts = labels[self.share.of(len(labels))], bool(self.share.weight(len(labels)))
+        own, counts = labels[self.shard.of(len(labels))], bool(self.shard.weight(len(labels)))
         logits = self(images)
         self._test_loss += F.cross_entropy(logits, own, reduction="sum") * counts
         self._test_correct.append(self._placed(logits.argmax(1) == own, labels))
@@ -155,9 +155,9 @@ class Classifier(pl.LightningModule):
         self._learning_rate = optimizer.param_groups[0]["lr"]
 
     def _placed(self, hits: Tensor, labels: Tensor) -> Tensor:
-        """Which images of a batch were hits: those of this share, with zeros for all others."""
+        """Which images of a batch were hits: those of this shard, with zeros for all others."""
         placed = torch.zeros_like(labels, dtype=torch.uint8)
-        placed[self.share.of(len(labels))] = hits * bool(self.share.weight(len(labels)))
+        placed[self.shard.of(len(labels))] = hits * bool(self.shard.weight(len(labels)))
         return placed
 
     def _total(self, own: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ttq_repro.checks import check_choice, check_option, check_whole
 from ttq_repro.data.node import image_size
-from ttq_repro.data.share import SMALLEST
+from ttq_repro.data.shard import SMALLEST
 from ttq_repro.errors import UserError, as_user_error, headline
 from ttq_repro.training.batch_norm import batch_norms
 from ttq_repro.training.network import attach_quantizer, build_network, distillation_from

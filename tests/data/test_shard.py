@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ttq_repro.data.share import SMALLEST, WHOLE, Share, training_batches
+from ttq_repro.data.shard import SMALLEST, WHOLE, Shard, training_batches
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 100])
@@ -22,21 +22,21 @@ def test_a_batch_is_whole_or_what_is_left(size: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 128])
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_every_image_counts_once(count: int, world: int) -> None:
-    shares = [Share(rank, world) for rank in range(world)]
-    busy = [share for share in shares if share.weight(count)]
-    taken = [image for share in busy for image in range(count)[share.of(count)]]
+    shards = [Shard(rank, world) for rank in range(world)]
+    busy = [shard for shard in shards if shard.weight(count)]
+    taken = [image for shard in busy for image in range(count)[shard.of(count)]]
     assert sorted(taken) == list(range(count))
-    assert sum(share.weight(count) for share in shares) == pytest.approx(world)
-    for share in busy:
-        own = len(range(count)[share.of(count)])
-        assert share.weight(count) == pytest.approx(own * world / count)
+    assert sum(shard.weight(count) for shard in shards) == pytest.approx(world)
+    for shard in busy:
+        own = len(range(count)[shard.of(count)])
+        assert shard.weight(count) == pytest.approx(own * world / count)
 
 
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_no_share_is_too_small_for_batch_norm(world: int) -> None:
     for count in range(SMALLEST, 4 * world):
         for rank in range(world):
-            assert len(range(count)[Share(rank, world).of(count)]) >= SMALLEST
+            assert len(range(count)[Shard(rank, world).of(count)]) >= SMALLEST
 
 
 def test_a_process_on_its_own_takes_all_of_it() -> None:

@@ -21,35 +21,35 @@ def training_batches(count: int, size: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Share:
-    """The share of process ``rank`` among ``world`` processes that divide every batch.
+class Shard:
+    """The part of every batch that process ``rank`` of ``world_size`` processes gets.
 
     A batch too small for all of them, such as the last one of an epoch, is divided among the first
-    few. Each of the others repeats one of these shares with weight 0, since every process has to
+    few. Each of the others repeats one of these shards with weight 0, since every process has to
     take part in every step.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     def of(self, count: int) -> slice:
-        """The index of this share's images in a batch of ``count``."""
+        """The index of this shard's images in a batch of ``count``."""
         busy = self._busy(count)
         return slice(self.rank % busy, count, busy)
 
     def weight(self, count: int) -> float:
-        """The weight of this share's mean in the mean over the processes.
+        """The weight of this shard's mean in the mean over the processes.
 
         With it, the mean over the processes is that over the whole batch of ``count`` images, even
-        if shares differ by one image because the batch does not divide evenly.
+        if shards differ by one image because the batch does not divide evenly.
         """
         if self.rank >= self._busy(count):
             return 0.0
-        return len(range(count)[self.of(count)]) * self.world / count
+        return len(range(count)[self.of(count)]) * self.world_size / count
 
     def _busy(self, count: int) -> int:
-        return max(1, min(self.world, count // SMALLEST))
+        return max(1, min(self.world_size, count // SMALLEST))
 
 
-#: The share of a single process.
-WHOLE = Share()
+#: The shard of a single process.
+WHOLE = Shard()

@@ -41,7 +41,7 @@ LINES = [
         "networks: x: no layer is quantized",
     ),
     ("benchmark", "models=[alexnet_bn]", "model: it cannot take images of 32 x 32: "),
-    ("benchmark", "models=[resnet20,resnet21]", "model=resnet21: must be one of "),
+    ("benchmark", "models=[resnet20,resnet21]", "models=resnet21: must be one of "),
     ("benchmark", "seconds=-1", "seconds=-1: must be at least 0, got -1"),
     ("benchmark_inference", "seconds=-1", "seconds=-1: must be at least 0, got -1"),
     (

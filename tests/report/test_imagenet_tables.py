@@ -56,7 +56,7 @@ def test_a_stand_in_is_labelled(
     assert "Not the paper's numbers: imagenette instead, 4,500 photographs for training" in text
     assert "| 31.00 (n=1) |" in text
     count = trained(planned[-1], 1, 0.31).test_images
-    assert f"With {count:,} test images, their choice" in text
+    assert f"With {count:,} images to test on, their choice" in text
     assert f"about {100 * (0.31 * 0.69 / count) ** 0.5:.1f} points" in text
     assert "top-5" not in text
     assert "difference" not in text

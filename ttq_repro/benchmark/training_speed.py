@@ -23,7 +23,7 @@ from ttq_repro.benchmark.timing import Interval, Timings, in_rounds
 from ttq_repro.benchmark.verdict import verdict
 from ttq_repro.checks import check_choice, check_list, check_number, check_option, check_whole
 from ttq_repro.data.load import load_data
-from ttq_repro.runs.config import Config, compose_config
+from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.hardware import processor
 from ttq_repro.runs.measure import RandomImages, loader_speed
 from ttq_repro.table import NOTHING, Table
@@ -68,7 +68,7 @@ def measure(request: Config) -> Iterator[tuple[str, Table]]:
         check_option("batches", batch, check_whole, 1)
     check_option("seconds", request["seconds"], check_number, 0)
     for model in request["models"]:
-        _config(request, model, "full_precision")  # Composed now, before hours are spent on others.
+        check_option("models", model, check_choice, choices("model"))
     torch.set_num_threads(request["threads"])
     parts: dict[str, Callable[[Config], Table]] = {
         "training": loops_table,

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from ttq_repro.data.load import load_data
 from ttq_repro.data.node import image_size
 from ttq_repro.data.shard import WHOLE, Shard, training_batches
-from ttq_repro.data.source import CPU, Batch
+from ttq_repro.data.source import CPU, Batch, DataSource
 from ttq_repro.data.statistics import ChannelStatistics
 from ttq_repro.errors import DataError, TrainingError
 from ttq_repro.runs.check import check_run
@@ -96,28 +96,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
                 plan = replace(plan, problem=error)
                 if run.config["data"]["root"] is not None:  # The plan will end with this error.
                     break
-        images = data.train_images if data else planned.images
-        with share_of_cores(plan.jobs * run.processes) as threads:
-            try:
-                speed = step_speed(run, images, workspace)
-            except TrainingError as error:
-                # A large learning rate may diverge on random images.
-                print(f"not measured: {run.identity}: {error}")
-                continue
-            told = f"step {speed:,.1f} images/s"
-            if data:
-                device = device_of(run.config["trainer"]["accelerator"])
-                loader = data.train_loader(run.config["recipe"]["batch_size"], 0, device=device)
-                loaded = loader_speed(loader, device)
-                # Processes of its own load during a step; without them, a step waits.
-                beside = loader.num_workers > 0
-                speed = min(speed, loaded) if beside else 1 / (1 / speed + 1 / loaded)
-                told += f", loader {loaded:,.0f} images/s"
-                del loader  # Ends its processes.
-        print(f"measured: {run.identity}: {told}")
-        by_gpu = has_gpu(run.config["trainer"]["accelerator"])
-        speed_now = Speed(speed, "measured now", None if by_gpu else threads * run.processes)
-        found[run.identity] = replace(planned, images=images, speed=speed_now)
+        with_speed = _measured_run(planned, data, plan.jobs, workspace)
+        if with_speed is not None:
+            found[run.identity] = with_speed
     return replace(
         plan,
         runs=[
@@ -125,6 +106,35 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
             for planned in plan.runs
         ],
     )
+
+
+def _measured_run(
+    planned: PlannedRun, data: DataSource | None, jobs: int, workspace: Workspace
+) -> PlannedRun | None:
+    """A run with the speed that it has among ``jobs``, which is told; None if it diverges."""
+    run = planned.run
+    trainer, batch_size = run.config["trainer"], run.config["recipe"]["batch_size"]
+    images = data.train_images if data else planned.images
+    with share_of_cores(jobs * run.processes) as threads:
+        try:
+            speed = step_speed(run, images, workspace)
+        except TrainingError as error:
+            # A large learning rate may diverge on random images.
+            print(f"not measured: {run.identity}: {error}")
+            return None
+        told = f"step {speed:,.1f} images/s"
+        if data:
+            device = device_of(trainer["accelerator"])
+            loader = data.train_loader(batch_size, 0, device=device)
+            loaded = loader_speed(loader, device)
+            # Processes of its own load during a step; without them, a step waits.
+            beside = loader.num_workers > 0
+            speed = min(speed, loaded) if beside else 1 / (1 / speed + 1 / loaded)
+            told += f", loader {loaded:,.0f} images/s"
+            del loader  # Ends its processes.
+    print(f"measured: {run.identity}: {told}")
+    used = None if has_gpu(trainer["accelerator"]) else threads * run.processes
+    return replace(planned, images=images, speed=Speed(speed, "measured now", used))
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 # make            prints this help
-# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1
+# Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA=imagenette_full DATA_DIR=... AUTHORS_LOG=... WORKSPACE=... DRY_RUN=1 MEASURE=1
 # To choose among their cells, if they have these: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
@@ -45,7 +45,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA_DIR=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
+	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA=imagenette_full DATA_DIR=... AUTHORS_LOG=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
 	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
 setup: $(VENV)/.complete ## create .venv with everything pinned in requirements.lock

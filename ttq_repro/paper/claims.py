@@ -473,7 +473,8 @@ def _deployment() -> list[Claim]:
         ),
         Claim(
             "forward-time",
-            "AlexNet-BN, batch 1: the forward pass takes less than 30% of full precision's time",
+            "AlexNet-BN, batch 1, one CPU thread: the forward pass takes less than 30% of full "
+            "precision's time",
             source="text",
             rule=Measured(
                 "inference",

@@ -83,7 +83,7 @@ DIFFERENCES = (
         paper="not stated",
         released="nothing keeps them positive",
         ours="nothing keeps them positive",
-        override="+quantizer.positive_scales=true",
+        override="++quantizer.positive_scales=true",
     ),
     Difference(
         topic="scales",
@@ -91,7 +91,7 @@ DIFFERENCES = (
         paper="two per layer",
         released="two per layer; several ports have two per filter",
         ours="two per layer",
-        override="+quantizer.granularity=filter",
+        override="++quantizer.granularity=filter",
     ),
     Difference(
         topic="weight decay on W_p, W_n",
@@ -194,7 +194,7 @@ DIFFERENCES = (
         paper="not stated; 2e-4 for TTQ",
         released="not stated; 1e-4 of He et al. 2015",
         ours="2e-4",
-        override="recipe.optimizer.weight_decay=1e-4",
+        override="experiment=table1/resnet20_fp recipe.optimizer.weight_decay=1e-4",
     ),
     Difference(
         topic="batch",
@@ -340,7 +340,7 @@ DIFFERENCES = (
         paper="first and last",
         released="first and last",
         ours="as the policy says, the same for all methods compared",
-        override="policy=first_last_float",
+        override="quantizer=dorefa policy=first_last_float",
     ),
     Difference(
         topic="BWN: latent weights",
@@ -364,7 +364,7 @@ DIFFERENCES = (
         paper="none, as TTQ's Table 3 cites it",
         released="first and last",
         ours="as the policy says",
-        override="policy=first_last_float",
+        override="quantizer=bwn policy=first_last_float",
     ),
     Difference(
         topic="BinaryConnect, TernaryConnect: evaluation",

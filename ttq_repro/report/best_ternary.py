@@ -19,9 +19,9 @@ CAPTION = (
     "The best ternary ResNet-20: error in %, mean ± s.d. over n seeds, of the final epoch "
     "(never the best one). Methods are compared by their error on 5,000 training images that "
     "were held out from their training and from that of their parent, over the seeds that all "
-    "have. The chosen method is then trained on all training images and tested. Its difference "
-    "from full precision, in points, is taken over the same seeds and test images, with its 95% "
-    "interval; a single seed has none. Distilled: also learns from the outputs of its "
+    "have. The method with the lowest is to be trained on all training images and tested. Its "
+    "difference from full precision, in points, is taken over the same seeds and test images, with "
+    "its 95% interval; a single seed has none. Distilled: also learns from the outputs of its "
     "full-precision parent. Control: full precision trained further just as the chosen method "
     "is, which has nothing to do with the choice."
 )

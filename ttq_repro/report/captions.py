@@ -16,6 +16,12 @@ from ttq_repro.table import NOTHING
 #: Placeholders for a number: not run yet, and run but not comparable.
 NOT_RUN, LEFT_OUT = "not run", "left out"
 
+#: What a setting with several kinds of machine means.
+BOTH_KINDS = (
+    "`CPU and GPU`: the runs of a row were made on both kinds of machine, whose errors may differ "
+    "(see the equality table)."
+)
+
 
 def stand_in(cell: Cell) -> str:
     """The warning that a caption starts with; empty for results on the paper's data."""

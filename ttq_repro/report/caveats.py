@@ -32,8 +32,8 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
     if len(set(own_views.values())) > 1:
         own = ", ".join(name for name, is_own in own_views.items() if is_own)
         lines.append(
-            f"{own}: saw the images in another order and other crops than the parent did; earlier "
-            "runs, until 28 November 2026, saw the same"
+            f"{own}: did not repeat the order and the crops of the images in their parent's "
+            "training; the other runs, until 28 November 2026, did, epoch by epoch"
         )
     return lines
 

@@ -104,6 +104,7 @@ def answer(judgements: Sequence[Judgement]) -> str:
         f"{_counts([by_id[id_] for id_ in HEADLINE])}.** On ResNet-20, TTQ's error minus full "
         f"precision's is {paper_number(by_id[FIRST].claim)} points in the paper; "
         f"{_first(by_id[FIRST])}.\n\n{_shorter([by_id[id_] for id_ in HEADLINE + CONTROL])}"
+        f"{_contradicted(judgements)}"
         f"The verdicts on all {len(judgements)} claims:\n\n"
     )
     for area, subjects in AREAS.items():
@@ -129,10 +130,20 @@ def _shorter(judgements: Sequence[Judgement]) -> str:
         if one.verdict is Verdict.NOT_RUN and one.ours
     )
     intro = (
-        "A shorter schedule decides nothing. It gives these differences between errors, in "
-        "points, where each claim needs a negative one:"
+        "At shorter schedules, which decide nothing, TTQ's error minus that of the network that "
+        "it is compared with is, in points (each claim says that it is negative):"
     )
     return f"{intro}\n\n{told}\n" if told else ""
+
+
+def _contradicted(judgements: Sequence[Judgement]) -> str:
+    """The claims that do not reproduce, with both numbers."""
+    told = "".join(
+        f'- "{one.claim.text}": {paper_number(one.claim)} in the paper, ours {our_number(one)}\n'
+        for one in judgements
+        if one.verdict is Verdict.NOT_REPRODUCED
+    )
+    return f"Not reproduced:\n\n{told}\n" if told else ""
 
 
 def paper_number(claim: Claim) -> str:

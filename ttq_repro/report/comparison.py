@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ttq_repro.report.captions import by_seed, captioned, error_of, notes_on, trailing_of
+from ttq_repro.report.captions import (
+    BOTH_KINDS,
+    by_seed,
+    captioned,
+    error_of,
+    notes_on,
+    trailing_of,
+)
 from ttq_repro.report.compare import difference, of_one_lineage
 from ttq_repro.report.seeds import (
     BySeed,
@@ -22,7 +29,8 @@ CAPTION = (
     "Trailing: the mean over the last eighth of the epochs; the paper reports a moving average. "
     "Differences are those of the final epoch, in points, against the parent or the control, "
     "over the same seeds and test images, with 95% intervals; a single seed has none. Bits per "
-    "weight: the width of a code in the quantized layers; the first convolution stays float."
+    "weight: the width of a code in the quantized layers; the first convolution stays float. "
+    f"{BOTH_KINDS}"
 )
 HEADER = [
     "method", "budget, precision", "bits per weight",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttq_repro.paper.reported import TABLE1
-from ttq_repro.report.captions import captioned, error_of, notes_on, trailing_of
+from ttq_repro.report.captions import BOTH_KINDS, captioned, error_of, notes_on, trailing_of
 from ttq_repro.report.seeds import CellRecords, error_over_seeds, found_of, with_machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -13,11 +13,11 @@ CAPTION = (
     "Table 1: test error in %, mean ± s.d. over n seeds, of the final epoch (never the best "
     "one). Trailing: the mean over the last eighth of the epochs. The paper reports a moving "
     "average but does not state its window. Control: the full-precision network trained further "
-    "for as long as TTQ. At the `paper` budget, TTQ's first two epochs use a learning rate of "
-    "2e-4, which are two passes over the images, as in the first epoch of the released log; then "
+    "for as long as TTQ. At the `paper` budget, TTQ trains two epochs, that is two passes over the "
+    "images, at a learning rate of 2e-4 first, as the released log does in its first epoch; then "
     "it follows the paper's schedule up to epoch 160. Full precision follows the schedule of He et "
     "al. (2015), as the paper states none for it, with the L2 that the paper gives for TTQ. Other "
-    "budgets are ours."
+    f"budgets are ours. {BOTH_KINDS}"
 )
 HEADER = [
     "ResNet", "budget, precision",

@@ -80,8 +80,8 @@ def test_runs_that_saw_other_images_than_those_beside_them() -> None:
     before, after = ({"finished": f"2026-11-{day}T08:00:00+00:00"} for day in (28, 29))
     first, second = ({"parent": parent, "provenance": when} for when in (before, after))
     assert of(first, second) == [
-        LEAD.format(2) + "saw the images in another order and other crops than the parent did; "
-        "earlier runs, until 28 November 2026, saw the same"
+        LEAD.format(2) + "did not repeat the order and the crops of the images in their "
+        "parent's training; the other runs, until 28 November 2026, did, epoch by epoch"
     ]
     assert of(first, first) == of(second, second) == []
     assert of(first, {"provenance": after}) == [], "it has no parent"

@@ -218,11 +218,19 @@ def test_the_answer_shows_what_a_shorter_schedule_gives() -> None:
     text = answer(with_one(Judgement(claim, Verdict.NOT_RUN, ours, "short, bf16")))
     says = f'- "{claim.text}": +0.11 (n=1; short, bf16)\n\nThe verdicts on all'
     assert (
-        "A shorter schedule decides nothing. It gives these differences between errors, in points, "
-        f"where each claim needs a negative one:\n\n{says}"
+        "At shorter schedules, which decide nothing, TTQ's error minus that of the network that it "
+        f"is compared with is, in points (each claim says that it is negative):\n\n{says}"
     ) in text
     decided = answer(with_one(Judgement(claim, Verdict.UNDECIDED, ours, "paper, bf16")))
-    assert "A shorter schedule decides" not in decided
+    assert "At shorter schedules" not in decided
+
+
+def test_the_answer_names_what_does_not_reproduce() -> None:
+    claim, ours = BY_ID["forward-time"], Estimate(43.8, 0, (42.8, 45.0))
+    text = answer(with_one(Judgement(claim, Verdict.NOT_REPRODUCED, ours)))
+    says = f'- "{claim.text}": 30% in the paper, ours 43.80% [42.80%, 45.00%]'
+    assert f"\n\nNot reproduced:\n\n{says}\n\nThe verdicts on all" in text
+    assert "Not reproduced:" not in answer(with_one(Judgement(claim, Verdict.UNDECIDED, ours)))
 
 
 def test_the_answer_counts_cifar10_imagenet_and_sizes_apart() -> None:

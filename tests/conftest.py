@@ -57,6 +57,20 @@ def few_digits() -> ImageArrays:
     )
 
 
+@pytest.fixture(autouse=True)
+def _no_wandb_variables() -> Iterator[None]:
+    """Neither the user's own nor those that the code under test sets for good."""
+
+    def taken() -> dict[str, str]:
+        names = [name for name in os.environ if name.startswith("WANDB_")]
+        return {name: os.environ.pop(name) for name in names}
+
+    before = taken()
+    yield
+    taken()
+    os.environ.update(before)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", action="store_true", help="try faults often, and write results/benchmarks/faults"

@@ -91,6 +91,11 @@ METHODS: dict[str, dict[str, object]] = {
     "absmean": {},
     "seq": {},
 }  # fmt: skip
+#: The class of a config that is not named after one.
+VARIANTS = {
+    "ttq_paper": "ttq", "ttq_authors_code": "ttq", "ttq_sparsity": "ttq",
+    "twn_per_filter": "twn", "bwn_authors_code": "bwn",
+}  # fmt: skip
 EVERY_TTQ = {
     "negative_gradient": "true", "reduction": "sum", "latent_gradient": "scaled", "tanh": False,
     "positive_scales": False, "granularity": "layer", "decay_scales": True,
@@ -103,12 +108,57 @@ def test_a_quantizers_config_is_the_method_of_its_name(quantizer: str) -> None:
     node = compose_config("train", [f"quantizer={quantizer}"])["quantizer"]
     module = instantiate({key: value for key, value in node.items() if key != "name"})
     expected = dict(METHODS[quantizer])
+    name = VARIANTS.get(quantizer, quantizer).replace("_", "")
+    assert type(module).__name__.lower() == name
     if quantizer.startswith("ttq"):
         expected |= EVERY_TTQ
         assert [p.item() for p in module.parameters()] == [1.0, 1.0]
     if quantizer.endswith("_connect"):
         expected |= EVERY_CONNECT
     assert {name: getattr(module, name) for name in expected} == expected
+
+
+#: Optimizer, batch and L2 of each group of recipes.
+RECIPES = {
+    "paper": ("SGD", 128, 2e-4), "short": ("SGD", 128, 2e-4), "smoke": ("SGD", 32, 2e-4),
+    "paper_finetune": ("SGD", 128, 2e-4), "paper_cycle": ("SGD", 128, 2e-4),
+    "paper_alexnet": ("Adam", 128, 5e-6), "short_alexnet": ("Adam", 64, 5e-6),
+    "paper_resnet18": ("SGD", 256, 1e-4), "short_resnet18": ("SGD", 64, 1e-4),
+    "paper_resnet18_adam": ("Adam", 256, 5e-6), "short_resnet18_adam": ("Adam", 64, 5e-6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_as_documented(recipe: str) -> None:
+    node = compose_config("train", [f"recipe={recipe}"])["recipe"]
+    optimizer = node["optimizer"]
+    kind = optimizer["_target_"].rpartition(".")[2]
+    assert (kind, node["batch_size"], optimizer["weight_decay"]) == RECIPES[recipe]
+    assert optimizer.get("momentum") == (0.9 if kind == "SGD" else None)
+
+
+#: Experiments by which ends of their networks are quantized, first and last.
+ENDS = {
+    "table3/resnet18b_bwn": (True, True),
+    "authors_code/resnet20_ttq": (False, True),
+    "authors_code/alexnet_bn_ttq": (False, False),
+}
+CIFAR10_FOLDERS = ("table1", "figure5", "methods", "best_ternary")
+
+
+@pytest.mark.parametrize(
+    "experiment", [one for one in EXPERIMENTS if not one.endswith(("_fp", "_dropout", "_control"))]
+)
+def test_the_ends_that_are_quantized_are_those_of_the_paper(experiment: str) -> None:
+    policy = compose_config("train", [f"experiment={experiment}"])["policy"]
+    usual = False, experiment.split("/")[0] in CIFAR10_FOLDERS
+    ends = policy["quantize_first"], policy["quantize_last"]
+    assert ends == ENDS.get(experiment, usual)
+
+
+@pytest.mark.parametrize("depth", TABLE1)
+def test_a_resnet_is_as_deep_as_its_name(depth: int) -> None:
+    assert compose_config("train", [f"model=resnet{depth}"])["model"]["depth"] == depth
 
 
 @pytest.mark.parametrize("recipe", choices("recipe"))

@@ -15,6 +15,12 @@ from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.record import read_records
 
 
+@pytest.fixture(autouse=True)
+def _logged_out(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("NETRC", raising=False)
+
+
 def request(tmp_path: Path, **changes: object) -> dict[str, object]:
     return compose_config("dashboard", []) | {"out": str(tmp_path / "workspace.json")} | changes
 

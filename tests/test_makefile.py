@@ -11,20 +11,25 @@ from pathlib import Path
 import pytest
 
 from ttq_repro.files import ROOT
+from ttq_repro.runs.cell import cells_of
 from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.workspace import Workspace
 
 SELECTORS = {"DEPTHS": "depth", "METHODS": "method", "CHANGES": "change"}
 
 
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What make says. It also takes variables from the environment, which tests may have set."""
+    path = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=path | environment, capture_output=True, text=True
+    )
+
+
 def asked(target: str, script: str = "reproduce", **variables: str) -> list[list[str]]:
     """The overrides of each call of a script that a target would make."""
     given = [f"{name}={value}" for name, value in variables.items()]
-    # make also takes variables from the environment, which tests may have set.
-    path = {"PATH": os.environ["PATH"]}
-    told = subprocess.run(
-        ["make", "-n", target, *given], cwd=ROOT, env=path, capture_output=True, text=True
-    )
+    told = make("-n", target, *given)
     assert told.returncode == 0, told.stderr
     lines = told.stdout.replace("\\\n", " ")
     calls = re.findall(rf"scripts/{script}\.py (.*?)(?:;|&&|$)", lines, re.MULTILINE)
@@ -46,13 +51,7 @@ def test_without_variables_all_is_asked_for_as_published() -> None:
 
 
 def test_a_workspace_of_the_environment_is_somebody_elses() -> None:
-    told = subprocess.run(
-        ["make", "-n", "report"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "WORKSPACE": "/var/lib/jenkins"},
-        capture_output=True,
-        text=True,
-    )
+    told = make("-n", "report", WORKSPACE="/var/lib/jenkins")
     assert "scripts/report.py" in told.stdout
     assert "jenkins" not in told.stdout
 
@@ -81,7 +80,11 @@ def test_a_workspace_of_ones_own_may_have_blanks_and_counts_from_here(
         ({"DRY_RUN": "False", "MEASURE": "OFF"}, {"dry_run": False, "measure": False}),
         ({"DATA_DIR": "my data"}, {"data_dir": "my data"}),
         ({"AUTHORS_LOG": "their logs"}, {"authors_log": "their logs"}),
-        ({"DATA_DIR": "it's mine", "AUTHORS_LOG": "o'log"}, {"data_dir": "it's mine"}),
+        (
+            {"DATA_DIR": "it's mine", "AUTHORS_LOG": "o'log"},
+            {"data_dir": "it's mine", "authors_log": "o'log"},
+        ),
+        ({"PRECISION": "fp32"}, {"precision": "fp32"}),
         ({"DATA": "cifar10"}, {"dataset": "cifar10", "budget": "paper"}),
         ({"DATA_DIR": "a=b c=d"}, {"data_dir": "a=b c=d"}),
     ],
@@ -94,12 +97,19 @@ def test_every_variable_is_an_override(
     assert {key: config[key] for key in overrides} == overrides
 
 
+def test_the_quick_start_asks_for_four_cells_on_digits() -> None:
+    (call,) = asked("quickstart")
+    request = compose_config("reproduce", call)
+    cells = cells_of(request, request["budget"])
+    assert {(cell.run.dataset, cell.labels["depth"], cell.labels["method"]) for cell in cells} == {
+        ("digits", depth, method) for depth in (20, 32) for method in ("full_precision", "ttq")
+    }
+
+
 @pytest.mark.parametrize("target", ["reproduce-table1", "report", "quickstart"])
 def test_a_mistyped_variable_is_named(target: str) -> None:
     """Ignored, it would cost hours: DEPTH=20 trains all depths."""
-    command = ["make", "-n", target, "DEPTH=20", "SEEDS=2"]
-    path = {"PATH": os.environ["PATH"]}
-    told = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
+    told = make("-n", target, "DEPTH=20", "SEEDS=2")
     assert told.returncode == 2
     assert "DEPTH: no such variable; known are BUDGET SEEDS" in told.stderr
     assert not told.stdout, "no environment is created first"
@@ -107,9 +117,7 @@ def test_a_mistyped_variable_is_named(target: str) -> None:
 
 @pytest.mark.parametrize("given", ["SEEDS:=3", "CUDA_VISIBLE_DEVICES=1", "WANDB_MODE=offline"])
 def test_variables_of_other_programs_and_other_assignments_are_let_through(given: str) -> None:
-    command = ["make", "-n", "reproduce-table1", given]
-    path = {"PATH": os.environ["PATH"]}
-    told = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
+    told = make("-n", "reproduce-table1", given)
     assert told.returncode == 0, told.stderr
 
 
@@ -121,9 +129,7 @@ def test_float32_is_trained_even_if_bfloat16_failed(tmp_path: Path) -> None:
     )
     python.chmod(0o755)
     (tmp_path / ".complete").touch()
-    path = {"PATH": os.environ["PATH"]}
-    command = ["make", "reproduce-equality", f"VENV={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
+    done = make("reproduce-equality", f"VENV={tmp_path}")
     assert done.returncode == 2
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [re.findall(r"precision=(\w+)", call)[-1] for call in calls] == ["bf16", "fp32"]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from tests.deploy.networks import relative_difference
 from tests.quantizers.methods import METHODS
 from tests.test_makefile import asked
 from ttq_repro.deploy import convert_
-from ttq_repro.files import ROOT
+from ttq_repro.files import CONFIGS, ROOT
 from ttq_repro.models import CifarResNet
 from ttq_repro.paper.differences import DIFFERENCES
 from ttq_repro.quantizers import (
@@ -46,6 +47,11 @@ def test_drawn_sections_are_current(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), link
+    for place, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        text = ((page.parent / place) if place else page).read_text()
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+        assert anchor in anchors
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -82,6 +88,8 @@ def test_commands_of_scripts_are_accepted(page: Path) -> None:
     for name, *arguments in commands(page, "python scripts/"):
         script = name.removesuffix(".py")
         if script == "predict":  # Its config is in a folder that Hydra is told of.
+            known = OmegaConf.load(CONFIGS / "predict" / "predict.yaml")
+            assert {one.partition("=")[0] for one in arguments} <= known.keys()
             continue
         # Of the values of a sweep, the first.
         given = [re.sub(r"=([^,\[{]+),.*", r"=\1", one) for one in arguments if one != "-m"]

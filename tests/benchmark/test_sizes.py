@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from tests.records import record
 from ttq_repro.benchmark import sizes
 from ttq_repro.benchmark.sizes import AS_TRAINED, float_sizes, measure, packed_sizes
 from ttq_repro.deploy.format import serialize
+from ttq_repro.deploy.loading import open_packed
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
 from ttq_repro.runs.config import Config, choices, compose_config
+from ttq_repro.runs.trained import record_of
 from ttq_repro.table import Table
 
 
@@ -53,6 +56,26 @@ def test_the_parts_of_a_file_are_all_of_it() -> None:
 def resnet20(request_: Config) -> dict[str, Table]:
     (entry,) = (entry for entry in request_["networks"] if entry["title"] == "ResNet-20")
     return dict(measure({"networks": [entry]}))
+
+
+def test_the_committed_tables_are_what_is_measured(resnet20: dict[str, Table]) -> None:
+    for name, table in resnet20.items():
+        committed = Table.read(ROOT / "results" / "benchmarks", name)
+        assert (committed.caption, committed.header) == (table.caption, table.header)
+        rows = [row for row in committed.rows if row[0] == "ResNet-20"]
+        assert rows == table.rows, "run `make sizes`"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("results/**/*.packed.safetensors")), ids=lambda path: path.parent.name
+)
+def test_a_shipped_network_is_of_its_record_and_as_large_as_told(path: Path) -> None:
+    described, _ = open_packed(path, "unpacked")
+    run = record_of(path.with_name(path.name.replace(".packed", "")))
+    assert described.provenance["weights_sha256"] == run.weights_sha256
+    page = (ROOT / "docs" / "inference.md").read_text()
+    for told in re.findall(rf"`{path.parent.name}`, (\d+) kB", page):
+        assert round(path.stat().st_size / 1000) == int(told)
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:

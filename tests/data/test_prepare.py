@@ -288,12 +288,15 @@ def test_the_survey_tells_what_it_will_take(wanted: StoreRequest) -> None:
 def test_the_survey_counts_parts_that_are_out_of_date(
     wanted: StoreRequest, photographs: Path
 ) -> None:
-    cost = survey(wanted).cost.bytes
+    whole = survey(wanted).cost.bytes
     prepare(wanted)
+    folder = photographs / "train" / "n01"
+    (folder / "n_new.JPEG").write_bytes(next(folder.iterdir()).read_bytes())
+    assert 0 < survey(wanted).cost.bytes < whole, "the other parts are kept"
     for split in ("train", "val"):
         for folder in sorted((photographs / split).iterdir()):
-            (folder / "n_new.JPEG").write_bytes(next(folder.iterdir()).read_bytes())
-    assert survey(wanted).cost.bytes > cost
+            (folder / "n_newer.JPEG").write_bytes(next(folder.iterdir()).read_bytes())
+    assert survey(wanted).cost.bytes > whole
 
 
 @pytest.mark.parametrize("option", ["short_side=0", "quality=101"])

@@ -64,6 +64,18 @@ def test_resnet18_of_torchvision_takes_two_bits_and_computes_the_same() -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_autocast_has_no_effect_on_packed_layers() -> None:
+    model = mixed()
+    convert_(model)
+    for layer, seen in (
+        (model.linear, torch.randn(2, 7)), (model.grouped, torch.randn(2, 20, 5, 5)),
+    ):  # fmt: skip
+        assert isinstance(layer, PackedConv2d | PackedLinear)
+        expected = layer(seen)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(layer(seen), expected)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_computes_the_same(method: str) -> None:
     model = mixed(method)

@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.records import record
 from ttq_repro.paper.claims import CLAIMS
 from ttq_repro.report.intervals import Estimate
 from ttq_repro.report.ledger import Judgement, Verdict
-from ttq_repro.report.page import write_page
+from ttq_repro.report.page import read_files, write_page
 from ttq_repro.report.run_list import RunList
 from ttq_repro.table import Table
 
@@ -114,7 +115,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     )
     problem = f"skipped results/records/{'z' * 90}.json"
-    write_page(home, judgements, runs, ["table2: not run"], [problem])
+    write_page(home, judgements, runs, read_files(home), ["table2: not run"], [problem])
     for width in (PHONE, DESK):
         (home / f"{width}.html").write_text(HARNESS.replace("WIDTH", str(width)))
     handler = partial(_Silent, directory=str(home))
@@ -127,6 +128,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class _Silent(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
+
+
+def test_the_page_that_is_measured_is_there(address: str) -> None:
+    """Needs no browser, so that a page that cannot be written is noticed everywhere."""
+    with urlopen(f"{address}/report.html") as page:
+        assert b"column 13" in page.read()
 
 
 def measure(browser: str, address: str, width: int, scheme: int, profile: Path) -> dict[str, Any]:

@@ -296,7 +296,8 @@ def test_runs_are_counted_by_data_set(tmp_path: Path) -> None:
 
 
 def test_reading_back_what_a_table_wrote(tmp_path: Path) -> None:
-    table = Table("Two words, | and all.", ["a", "b"], [["1", "x, y"], ["2", ""]])
+    note = "- not run: `make x`\n- trained elsewhere"
+    table = Table("Two words, | and all.", ["a", "b"], [["1", "x, y"], ["2", ""]], note)
     table.write(tmp_path, "t")
     assert read_tables(tmp_path) == {"t": table}
     assert read_tables(tmp_path / "nowhere") == {}

@@ -45,6 +45,29 @@ def workspace(workspace: Workspace) -> Workspace:
     return workspace
 
 
+#: The tables that are drawn without figures; claims.md also tells what the authors' logs say.
+TABLES = ["table1", "comparison", "ablations", "equality", "best_ternary", "table2", "table4"]
+
+
+def test_what_is_committed_follows_from_the_committed_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttq_repro.report.report.choices", lambda _: TABLES)
+    for part in ("records", "benchmarks"):
+        shutil.copytree(RESULTS / part, tmp_path / "results" / part)
+    report(tmp_path)
+    drawn = {
+        path.relative_to(tmp_path / "results"): path.read_text()
+        for path in [*tmp_path.glob("results/tables/*.md"), tmp_path / "results" / "answer.md"]
+        if path.stem != "claims"
+    }
+    assert len(drawn) == len(TABLES) + 1
+    for name, text in drawn.items():
+        committed = (RESULTS / name).read_text()
+        # The commands of a workspace of its own name it.
+        assert text.replace(" WORKSPACE=...", "") == committed, f"{name}: run `make report`"
+
+
 @pytest.mark.usefixtures("few")
 def test_no_records_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = report(tmp_path)

@@ -6,6 +6,8 @@ from tests.cells import cells, put
 from tests.report.plain_records import trained
 from ttq_repro.report import style
 from ttq_repro.report.seeds import at_one_setting
+from ttq_repro.runs.cell import result_cells
+from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -24,6 +26,22 @@ def test_one_seed_has_no_band() -> None:
     axes = Figure().subplots()
     style.band(axes, [1, 2], [[1, 2]])
     assert not axes.collections
+
+
+@pytest.mark.parametrize(
+    ("artifact", "dataset", "drawn"),
+    [("figure3", None, "paper"), ("figure4", "imagenette", "short")],
+)
+def test_of_budgets_with_as_many_runs_one_is_drawn(
+    artifact: str, dataset: str | None, drawn: str, workspace: Workspace
+) -> None:
+    given = [f"dataset={dataset}"] if dataset else []
+    for budget in ("short", "paper"):
+        cell = cells(artifact, budget, *given)[3]
+        put(workspace, cell, trained(cell, 1))
+    overrides = [f"artifact={artifact}", *given, f"workspace={workspace.root}"]
+    found = at_one_setting(result_cells(compose_config("reproduce", overrides)), workspace)
+    assert {one.cell.budget for one in found} == {drawn}
 
 
 def test_settings_are_never_mixed(workspace: Workspace) -> None:

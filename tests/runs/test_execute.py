@@ -18,6 +18,7 @@ from tests.conftest import FEW_TESTED
 from ttq_repro.data.array_source import ArraySource
 from ttq_repro.errors import UserError
 from ttq_repro.files import sha256
+from ttq_repro.quantizers import Quantizer, straight_through
 from ttq_repro.runs.check import check_run
 from ttq_repro.runs.config import compose_config
 from ttq_repro.runs.execute import execute
@@ -185,6 +186,21 @@ def test_a_model_of_ones_own_trains(tiny_run: MakeRun) -> None:
     record = execute(tiny_run(*mine, "~model.preactivation", "quantizer=ttq"))
     assert record.identity.startswith("mine-ttq-")
     assert set(record.layers) == {"2", "6"}
+
+
+class Sign(Quantizer):
+    """A quantizer of a user's own, without codes."""
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        return straight_through(latent.abs().mean() * latent.sign(), latent)
+
+
+def test_a_quantizer_of_ones_own_trains(tiny_run: MakeRun) -> None:
+    mine = ["quantizer.name=mine", f"quantizer._target_={__name__}.Sign", "recipe.epochs=1"]
+    record = execute(tiny_run(*mine))
+    assert record.identity.startswith("resnet20-mine-smoke-")
+    assert sum(decision["quantize"] for decision in record.decisions) == 7
+    assert record.layers == {}
 
 
 @pytest.mark.parametrize(

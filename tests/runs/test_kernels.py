@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.records import record
 from ttq_repro.models import AlexNetBN, CifarResNet
@@ -36,7 +37,11 @@ def test_empty_and_single_kernels_are_counted_and_the_first_hundred_kept() -> No
 
 
 def test_grouped_kernels_of_alexnet() -> None:
-    network = AlexNetBN(num_classes=2).features
+    with torch.device("meta"):  # Not the 54 million weights of its classifier.
+        network = AlexNetBN(num_classes=2).features
+    network.to_empty(device="cpu")
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
     quantize_(network, TTQ)
     kernels = ternary_kernels(network)
     assert [kept["count"] for kept in kernels.values()] == [12_288, 98_304, 73_728, 49_152]

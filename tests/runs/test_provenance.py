@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,10 @@ AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a committed source file and a committed result."""
     monkeypatch.setattr("ttq_repro.runs.provenance.ROOT", tmp_path)
+    # Not the user's own hooks and signatures, nor the repository of a hook that runs the tests.
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "results").mkdir()
     for name in ("source.py", "results/table.md"):
         (tmp_path / name).write_text("one\n")

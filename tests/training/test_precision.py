@@ -45,6 +45,12 @@ def test_lightning_knows_every_precision() -> None:
     assert LIGHTNING_PRECISIONS.keys() == set(PRECISIONS)
 
 
+def test_float32_is_not_rounded_to_tf32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    trained(config_of("full_precision"), tmp_path)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["full_precision", "ttq"])
 def test_the_same_images_give_the_same_losses(method: str, compiled: bool, tmp_path: Path) -> None:

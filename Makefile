@@ -40,7 +40,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 	figure4 figure5 figure6 ablations best-ternary authors-code)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock test sanitize soak dashboard report readme lint quickstart benchmark \
+.PHONY: help setup lock test test-slow sanitize soak dashboard report readme lint quickstart benchmark \
 	benchmark-inference sizes reproduce-equality $(ARTIFACTS)
 
 help: ## this list
@@ -64,6 +64,9 @@ lock: ## update requirements.lock from pyproject.toml
 
 test: setup ## the fast tests (DATA_DIR=... adds those that read real images)
 	OMP_NUM_THREADS=1 DATA_DIR="$(DATA_DIR)" $(RUN) -m pytest -n 2
+
+test-slow: setup ## the tests that take minutes each (DATA_DIR=... adds those that read real images)
+	OMP_NUM_THREADS=1 DATA_DIR="$(DATA_DIR)" $(RUN) -m pytest -m slow --timeout 7200
 
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -DEMULATED_TILES
 sanitize: setup ## the runtime's tests under AddressSanitizer and UBSan, a few minutes

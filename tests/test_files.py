@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ttq_repro.files import write_atomically
+from ttq_repro.files import obstacle, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
@@ -24,6 +24,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_stands_in_the_way_of_a_file_is_told_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing" / "folder")
+    assert obstacle(tmp_path / "new" / "folder" / "file") is None
+    assert obstacle(tmp_path / "file") is None
+    assert obstacle(tmp_path) == "Is a directory"
+    for parent in ("file", "nowhere"):
+        assert obstacle(tmp_path / parent / "new") == "Not a directory"
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664)])

@@ -85,8 +85,8 @@ def write_out(out: Path, content: bytes) -> None:
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path, or the nearest of its parents that exists."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
+    """The path, or the nearest of its parents that exists, if only as a link to nowhere."""
+    return next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
 
 
 def remove_leftovers(path: Path) -> None:

@@ -17,6 +17,7 @@ from ttq_repro.deploy.format import serialize
 from ttq_repro.deploy.loading import open_packed
 from ttq_repro.errors import UserError
 from ttq_repro.files import ROOT
+from ttq_repro.paper.reported import TABLE1
 from ttq_repro.runs.config import Config, choices, compose_config
 from ttq_repro.runs.trained import record_of
 from ttq_repro.table import Table
@@ -74,8 +75,10 @@ def test_a_shipped_network_is_of_its_record_and_as_large_as_told(path: Path) -> 
     run = record_of(path.with_name(path.name.replace(".packed", "")))
     assert described.provenance["weights_sha256"] == run.weights_sha256
     page = (ROOT / "docs" / "inference.md").read_text()
-    for told in re.findall(rf"`{path.parent.name}`, (\d+) kB", page):
-        assert round(path.stat().st_size / 1000) == int(told)
+    told = dict(re.findall(r"`([\w-]+)`, (\d+) kB", page))
+    assert {name.partition("-")[0] for name in told} == {f"resnet{depth}" for depth in TABLE1}
+    kilobytes = str(round(path.stat().st_size / 1000))
+    assert told.get(path.parent.name, kilobytes) == kilobytes
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:

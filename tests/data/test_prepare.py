@@ -341,6 +341,18 @@ def test_a_store_among_the_photographs_is_refused(
     assert sorted(photographs.rglob("*")) == before
 
 
+def test_a_store_among_photographs_elsewhere_is_refused(
+    wanted: StoreRequest, photographs: Path, tmp_path: Path
+) -> None:
+    """The folder of a split may be a link to another disk."""
+    elsewhere = tmp_path / "elsewhere"
+    (photographs / "train").rename(elsewhere)
+    (photographs / "train").symlink_to(elsewhere)
+    for store in (photographs / "train", elsewhere / "n01"):
+        with pytest.raises(UserError, match="holds the photographs; choose another"):
+            prepare(wanted, store)
+
+
 @pytest.mark.parametrize("step", [prepare, survey])
 def test_a_store_of_a_store_is_refused(
     step: Callable[[StoreRequest, Path], object], wanted: StoreRequest, tmp_path: Path

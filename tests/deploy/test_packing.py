@@ -144,7 +144,12 @@ def test_modules_without_tensors_are_those_of_the_architecture() -> None:
     network.stem[2] = nn.GELU()
     with pytest.raises(ValueError, match=r"^stem\.2 is a GELU; ResNet18 .* needs a ReLU$"):
         packed(network, "resnet18")
-    network.stem[2], pool.padding = activation, 0
+    network.stem[2] = activation
+    network.stem.append(nn.Tanh())
+    with pytest.raises(ValueError, match=r"^the network has a module stem\.4; ResNet18 .* none$"):
+        packed(network, "resnet18")
+    del network.stem[4]
+    pool.padding = 0
     with pytest.raises(ValueError, match=r"^stem\.3 has padding 0; ResNet18 .* needs 1$"):
         packed(network, "resnet18")
 

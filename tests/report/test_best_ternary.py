@@ -72,6 +72,17 @@ def test_candidates_are_compared_over_the_seeds_that_all_have(workspace: Workspa
     assert "does not have the lowest" not in best_ternary(planned, workspace).note
 
 
+def test_candidates_without_a_common_seed_are_not_compared(workspace: Workspace) -> None:
+    planned = cells("best_ternary")
+    place = by_place(planned)
+    for seed, method in enumerate((CHOSEN, "ttq"), 1):
+        cell = place["selection", method]
+        put(workspace, cell, trained(cell, seed, 0.09))
+    table = best_ternary(planned, workspace)
+    assert not [row for row in table.rows if "chosen" in row[0]]
+    assert "- the candidates that ran have no seed in common, so that none is chosen" in table.note
+
+
 @pytest.mark.parametrize("on_gpu", COMPARED)
 def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], workspace: Workspace) -> None:
     """Whichever run is on the GPU: held out or tested, ours or the one it is compared with."""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import SHORT, TINY
 from tests.processes import processes, script, script_anew, started, wait_for
+from ttq_repro.files import ROOT
 
 LAUNCHERS = {
     "basic": [],
@@ -123,6 +124,20 @@ def test_the_folder_of_a_sweep_is_in_its_workspace(tmp_path: Path) -> None:
     assert "0 of 1 jobs done" in script("train", *arguments, cwd=tmp_path).stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert list(tmp_path.glob("mine/outputs/hydra/*/*/outcomes"))
+
+
+@pytest.mark.parametrize(("given", "jobs"), [("workspace=a,b", 2), ("workspace=", 1)])
+def test_a_sweep_over_workspaces_has_one_folder(given: str, jobs: int, tmp_path: Path) -> None:
+    """That is in the checkout, as without a workspace."""
+    folder = ROOT / "outputs" / "hydra"
+    before = {*folder.glob("*/*")}
+    try:
+        done = script("train", "-m", *TINY, "recipe.epochs=0", given, cwd=tmp_path)
+    finally:
+        for made in {*folder.glob("*/*")} - before:
+            shutil.rmtree(made)
+    assert f"0 of {jobs} jobs done\n" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -191,7 +191,7 @@ def _new(wanted: StoreRequest, folder: Path, store: Path | None) -> Path:
         return wanted.cached_store(folder)
     place = store.resolve()
     apart = [base.resolve() for base in (wanted.root, wanted.root / wanted.name, folder)]
-    splits = [folder.resolve() / split for split in SPLITS]
+    splits = [(folder / split).resolve() for split in SPLITS]
     if place in apart or any(place.is_relative_to(split) for split in splits):
         raise UserError(f"store={store}: holds the photographs; choose another folder")
     return store

@@ -107,12 +107,20 @@ def _check_alike(network: nn.Module, frame: nn.Module, told: str) -> None:
             raise ValueError(f"the network has a tensor {name}; {told} has none")
         if found[name] != needed[name]:
             raise ValueError(f"{name} has shape {found[name]}; {told} needs {needed[name]}")
-    modules = dict(network.named_modules())
-    for name, module in frame.named_modules():
+    modules = {
+        name: module
+        for name, module in network.named_modules()
+        if "parametrizations" not in name.split(".")
+    }
+    needed_modules = dict(frame.named_modules())
+    if strangers := [name for name in modules if name not in needed_modules]:
+        raise ValueError(f"the network has a module {strangers[0]}; {told} has none")
+    for name, module in needed_modules.items():
         own = modules.get(name)
         if not isinstance(own, type(module)):  # Quantized layers are of subclasses.
             raise ValueError(
-                f"{name} is a {type(own).__name__}; {told} needs a {type(module).__name__}"
+                f"{name or 'the network'} is a {type(own).__name__}; "
+                f"{told} needs a {type(module).__name__}"
             )
         for option in next(names for kind, names in OPTIONS.items() if isinstance(module, kind)):
             ours, theirs = getattr(own, option), getattr(module, option)

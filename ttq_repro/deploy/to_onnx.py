@@ -62,8 +62,8 @@ def is_exported(path: Path) -> bool:
     try:
         import onnx
         from google.protobuf.message import DecodeError
-    except ImportError:  # Told by :func:`to_onnx`.
-        return False
+    except ImportError:  # Told by :func:`to_onnx`, before anything is written.
+        return True
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError):

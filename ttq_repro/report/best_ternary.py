@@ -52,7 +52,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
         _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])
     ]
-    note = notes_on(found, _choice(errors, chosen, tested))
+    note = notes_on(found, _choice(errors, candidates, chosen, tested))
     caption = CAPTION + scatter_of_images([*held_out.values()])
     return Table(captioned(caption, cells[0]), HEADER, rows, note)
 
@@ -86,11 +86,18 @@ def _errors(candidates: dict[str, CellRecords]) -> dict[str, float]:
     }
 
 
-def _choice(errors: dict[str, float], chosen: str | None, tested: dict[str, CellRecords]) -> str:
+def _choice(
+    errors: dict[str, float],
+    candidates: dict[str, CellRecords],
+    chosen: str | None,
+    tested: dict[str, CellRecords],
+) -> str:
     """A note if the method to be tested has no held-out error, or another one does better."""
     if chosen is None:
         return ""
     is_tested = f"`{chosen}` {'is' if tested[chosen].records else 'is to be'} tested, but"
+    if not errors and any(one.records for one in candidates.values()):
+        return "the candidates that ran have no seed in common, so that none is chosen"
     if chosen not in errors:
         return f"{is_tested} has not been chosen by its held-out error yet"
     best = min(errors, key=errors.__getitem__)

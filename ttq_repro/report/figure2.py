@@ -29,7 +29,6 @@ SCALES: dict[str, tuple[str, dict[str, Any]]] = {
     "positive_scale": ("$W_p$", {"color": style.POSITIVE}),
     "negative_scale": ("$W_n$", {"color": style.NEGATIVE, "linestyle": "--"}),
 }
-#: In the order of stacking, from bottom to top.
 
 
 def figure2(cells: list[Cell], workspace: Workspace, authors_log: str | None = None) -> Drawing:

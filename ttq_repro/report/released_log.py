@@ -6,7 +6,6 @@ The CSV files are not ours to distribute, so the user names their folder at run 
 from __future__ import annotations
 
 import csv
-import functools
 import re
 import warnings
 from dataclasses import dataclass
@@ -131,7 +130,6 @@ def checked_folder(authors_log: str | None) -> Path | None:
     return Path(authors_log)
 
 
-@functools.cache
 def find(folder: Path, file: str) -> ReleasedLog | None:
     """A log of the folder; None, with a warning, if it is missing.
 

@@ -21,6 +21,7 @@ ORANGE, VERMILLION, GREEN = "#E69F00", "#D55E00", "#009E73"
 
 #: Colors of W_n, zero and W_p in every figure.
 NEGATIVE, ZERO, POSITIVE = VERMILLION, "#C8C8C8", BLUE
+#: In ascending order, in which shares are stacked.
 SIGNS = {"negative": NEGATIVE, "zero": ZERO, "positive": POSITIVE}
 
 STYLE: dict[str, Any] = {

@@ -33,8 +33,12 @@ OmegaConf.register_new_resolver("loader_workers", loader_workers, replace=True)
 OmegaConf.register_new_resolver(
     "if_none", lambda value, then, otherwise: then if value == "none" else otherwise, replace=True
 )
+# Cached, so that a sweep has one folder even if its jobs have a workspace each.
 OmegaConf.register_new_resolver(
-    "or_checkout", lambda folder: str(ROOT if folder is None else folder), replace=True
+    "or_checkout",
+    lambda folder: folder if isinstance(folder, str) and folder else str(ROOT),
+    replace=True,
+    use_cache=True,
 )
 
 

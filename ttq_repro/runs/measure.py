@@ -152,7 +152,7 @@ def share_of_cores(processes: int) -> Iterator[int]:
 def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
     """Images per second of the run's training steps, without loading images.
 
-    If the run has several processes, only one is timed, on its share of the batch: the time to
+    If the run has several processes, only one is timed, on its shard of the batch: the time to
     average their gradients is not included.
 
     Args:
@@ -168,12 +168,12 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
         "degenerate": "warn",
         "compile": is_compiled(trainer, run.epochs * batches, device),
     }
-    share = recipe["batch_size"] // run.processes
+    shard = recipe["batch_size"] // run.processes
     shortened = config | {
         # Done once in hundreds of steps, it would count as if in these few.
         "reestimate_batch_norm": None,
         "trainer": trainer | {"progress": False},
-        "recipe": recipe | {"epochs": 2, "warm_up": None, "batch_size": share},
+        "recipe": recipe | {"epochs": 2, "warm_up": None, "batch_size": shard},
     }
     # The cost of a teacher does not depend on its weights.
     parent = build_network(config, None).state_dict() if config["distillation"] else None

@@ -41,7 +41,8 @@ class Record:
             ``crop_fraction`` of their short side that evaluation uses, ``mean`` and ``std`` of the
             channels of the training images, of values from 0 to 1, and the names of the
             ``classes``, by label.
-        decisions: for every convolution and linear layer, its ``kind`` (the name of its class),
+        decisions: for every convolution and linear layer, its ``kind`` (the name of its class; not
+            in records until 29 November 2026),
             whether it is quantized, why, and how many ``weights`` it has.
         metrics: values per epoch, by name; errors are fractions of images in [0, 1].
         layers: per quantized layer, the values per epoch that its quantizer reports: the shares

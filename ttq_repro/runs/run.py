@@ -91,7 +91,7 @@ class Run:
 
     @property
     def processes(self) -> int:
-        """How many processes train it, on a share of every batch each."""
+        """How many processes train it, on a shard of every batch each."""
         return self.config["trainer"]["devices"]
 
     @cached_property

@@ -70,8 +70,8 @@ class ReestimatedStatistics(pl.Callback):
 class AveragedStatistics(pl.Callback):
     """Averages running statistics over the processes that train a run before each test.
 
-    In training, every process normalizes by its own share of a batch. The average of their running
-    means and variances is what a single process would keep if it normalized share by share.
+    In training, every process normalizes by its own shard of a batch. The average of their running
+    means and variances is what a single process would keep if it normalized shard by shard.
     """
 
     @torch.no_grad()

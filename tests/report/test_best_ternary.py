@@ -47,7 +47,9 @@ def test_what_is_chosen_on_images_held_out_is_tested(workspace: Workspace) -> No
     assert rows["TTQ"] == ["not run", "-", "-", "-"]
     assert "does not have the lowest" not in table.note
     put(workspace, place["selection", "ttq"], trained(place["selection", "ttq"], 1, 0.08))
-    note = best_ternary(planned, workspace).note
+    table = best_ternary(planned, workspace)
+    assert not [row for row in table.rows if "chosen" in row[0]]
+    note = table.note
     assert f"- `{CHOSEN}` is tested, but does not have the lowest held-out error; `ttq` has" in note
 
 

@@ -47,7 +47,8 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
     errors = _errors(candidates)
     chosen = next((method for method in tested if method not in REFERENCES), None)
     mark = " (chosen)" if len(errors) == len(candidates) else " (chosen so far)"
-    marks = {chosen: mark} if chosen in errors else {}
+    best = min(errors, key=errors.__getitem__, default=None)
+    marks = {chosen: mark} if chosen == best else {}
     rows = [
         _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])

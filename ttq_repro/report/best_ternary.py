@@ -53,7 +53,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
         _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])
     ]
-    note = notes_on(found, _choice(errors, candidates, chosen, tested))
+    note = notes_on(found, _choice(best, errors, candidates, chosen, tested))
     caption = CAPTION + scatter_of_images([*held_out.values()])
     return Table(captioned(caption, cells[0]), HEADER, rows, note)
 
@@ -88,6 +88,7 @@ def _errors(candidates: dict[str, CellRecords]) -> dict[str, float]:
 
 
 def _choice(
+    best: str | None,
     errors: dict[str, float],
     candidates: dict[str, CellRecords],
     chosen: str | None,
@@ -101,7 +102,6 @@ def _choice(
         return "the candidates that ran have no seed in common, so that none is chosen"
     if chosen not in errors:
         return f"{is_tested} has not been chosen by its held-out error yet"
-    best = min(errors, key=errors.__getitem__)
     if best == chosen:
         return ""
     return f"{is_tested} does not have the lowest held-out error; `{best}` has"

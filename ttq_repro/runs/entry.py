@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from ttq_repro.runs.overrides import hydra_as_user_error
 from ttq_repro.runs.sweep import noted_outcome, summarized
 from ttq_repro.runs.workspace import Workspace
 
-#: Exit code of a process that Ctrl-C ended, as is usual in shells.
+#: Exit code of a process that Ctrl-C ended, as is usual in shells; here after SIGTERM, too.
 INTERRUPTED = 130
 #: Hydra's own switch for full stack traces.
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -34,11 +35,11 @@ def entry_point(
 ) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
     """Make a script of a function that takes the config ``folder/NAME.yaml`` as plain data.
 
-    It exits on a UserError, on overrides that Hydra refuses, and on Ctrl-C with 130; each is
-    reported in one line, the last of the output.
+    It exits on a UserError, on overrides that Hydra refuses, and on Ctrl-C or SIGTERM with 130;
+    each is reported in one line, the last of the output.
 
     Args:
-        resumes: what the same command resumes from after Ctrl-C, if it does.
+        resumes: what the same command resumes from after it was stopped, if it does.
     """
     stopped = f"stopped; the same command resumes from {resumes}" if resumes else "stopped"
 
@@ -49,6 +50,8 @@ def entry_point(
 
         @functools.wraps(main)
         def script() -> None:
+            # What a batch system sends when the time is up; by default it would end us at once.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 # Around Hydra: most of a sweep's time is spent in its launchers.
                 with summarized():

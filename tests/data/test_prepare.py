@@ -85,6 +85,17 @@ def test_a_store_is_made_once(wanted: StoreRequest) -> None:
     assert len(before) == 6
 
 
+def test_a_store_of_another_version_is_made_anew(
+    wanted: StoreRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parts(prepare(wanted))
+    for module in ("store", "parts", "prepare"):
+        monkeypatch.setattr(f"ttq_repro.data.{module}.FORMAT", 10**6)
+    anew = parts(prepare(wanted))
+    assert anew.keys() == made.keys()
+    assert all(anew[part] > made[part] for part in made)
+
+
 def test_an_unreadable_photograph_is_named_and_the_rest_is_kept(
     wanted: StoreRequest, photographs: Path
 ) -> None:

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from tqdm import tqdm
 
 from ttq_repro.data.imagenet import Listing
-from ttq_repro.data.store import StoredFormat, digest, part_made_from, part_path
+from ttq_repro.data.store import FORMAT, StoredFormat, digest, part_made_from, part_path
 from ttq_repro.errors import DataError
 from ttq_repro.files import remove_leftovers, write_atomically
 from ttq_repro.pictures import opened, rgb, upright
@@ -49,7 +49,8 @@ class Part:
 
     def made_from(self, stored_as: StoredFormat) -> str:
         """The digest that the file keeps of the photographs that it is made from."""
-        return digest([(path.name, path.stat().st_size) for path in self.files], stored_as)
+        files = [(path.name, path.stat().st_size) for path in self.files]
+        return digest(FORMAT, files, stored_as)
 
 
 def parts_of(listing: dict[str, Listing], store: Path) -> list[Part]:

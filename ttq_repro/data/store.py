@@ -29,7 +29,7 @@ from ttq_repro.data.statistics import ChannelStatistics, channel_statistics
 from ttq_repro.errors import DataError
 
 INDEX = "store.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

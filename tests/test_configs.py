@@ -1,12 +1,15 @@
 """Every committed config composes, and what it describes can be built."""
 
 import itertools
+import json
 import re
 import shlex
 
 import pytest
 from hydra.utils import get_class, get_method, instantiate
 
+from ttq_repro.deploy.architecture import skeleton
+from ttq_repro.deploy.export import architecture_of
 from ttq_repro.files import CONFIGS
 from ttq_repro.paper.reported import TABLE1, TABLE2, TABLE3
 from ttq_repro.runs.config import choices, compose_config
@@ -58,6 +61,12 @@ def test_the_command_of_an_experiment_trains_it(experiment: str) -> None:
         assert config["data"]["root"] == "DATA"
         # A fresh clone has no parents.
         assert config["train_parent"] == (config["parent"] == "auto")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_packed_file_can_describe_the_network_of_an_experiment(experiment: str) -> None:
+    architecture, arguments = architecture_of(compose_config("train", [f"experiment={experiment}"]))
+    skeleton(architecture, json.loads(json.dumps(arguments)))
 
 
 @pytest.mark.parametrize(

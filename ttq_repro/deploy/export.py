@@ -104,7 +104,12 @@ def pack_trained(network: nn.Module, record: Record, *, fold: bool) -> PackedNet
 
 
 def architecture_of(config: Config) -> tuple[str, Config]:
-    """The name of a run's model class in ``ttq_repro.models``, and its arguments."""
+    """The name of a run's model class in ``ttq_repro.models``, and its arguments.
+
+    How its weights were initialized is not among them, as it does not matter after training.
+    """
     model = config["model"]
-    arguments = without(model, "name", "_target_") | {"num_classes": config["data"]["num_classes"]}
+    arguments = without(model, "name", "_target_", "init") | {
+        "num_classes": config["data"]["num_classes"]
+    }
     return model["_target_"].removeprefix(MODELS), arguments

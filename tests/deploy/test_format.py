@@ -146,8 +146,11 @@ def tampered(content: bytes, generator: random.Random) -> bytes:
                 node[key] = copy.deepcopy(generator.choice(STRANGE))
         else:
             name = generator.choice([name for name, tensor in tensors.items() if len(tensor)])
+            what = generator.randrange(4)
+            if what == 3:
+                tensors[name] = reshaped(tensors[name], generator)
+                continue
             flat = tensors[name].numpy().copy().view(np.uint8)
-            what = generator.randrange(3)
             if what == 0:
                 flat[generator.randrange(len(flat))] = generator.randrange(256)
             elif what == 1:
@@ -156,6 +159,14 @@ def tampered(content: bytes, generator: random.Random) -> bytes:
                 flat = np.concatenate([flat, flat[:4]])
             tensors[name] = torch.from_numpy(flat.view(tensors[name].numpy().dtype))
     return sealed(tensors, manifest)
+
+
+def reshaped(tensor: Tensor, generator: random.Random) -> Tensor:
+    """Its bytes in another number of dimensions, or as another type."""
+    if generator.random() < 0.5:
+        return tensor.view(generator.choice([torch.int8, torch.bool, torch.uint8]))
+    shapes = [(-1, 1), (1, -1), (1, 1, -1), *([(-1, 2)] if len(tensor) % 2 == 0 else [])]
+    return tensor.view(generator.choice(shapes))
 
 
 def check_tampered_files(contents: list[bytes], count: int, seed: int) -> int:
@@ -199,6 +210,10 @@ def set_first_byte(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
     tensors["codes"][0] = 0b11
 
 
+def stack_codes(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    tensors["codes"] = tensors["codes"][:, None].expand(-1, 2).contiguous()
+
+
 def set_nan(name: str) -> Change:
     def change(tensors: dict[str, Tensor], _: dict[str, Any]) -> None:
         tensors[name][0] = torch.nan
@@ -232,9 +247,11 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
     ("change", "message"),
     [
         (set_first_byte, r"blocks\.0\.conv1 holds the code 3, but has 3 levels"),
+        (stack_codes, "codes has 2 dimensions instead of one"),
         (set_nan("levels"), "a number in levels is not finite"),
         (set_nan("floats"), "a number in floats is not finite"),
         (put(2, "format"), "written in format 2; this version reads format 1"),
+        (put(True, "format"), "written in format True; this version reads format 1"),
         (put("os.system", "architecture", 0), "architecture 'os.system' is not one of AlexNetBN"),
         (put("ResNet18", "architecture", 0), "ResNet18 cannot be built with"),
         (put(14, "architecture", 1, "depth"), r"no layer blocks\.1\.conv1 of shape"),
@@ -250,6 +267,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put("gzip", "coding"), "coding must be one of packed, trits"),
         (put("half", "batch_norm"), "batch_norm is 'half', not trained or folded"),
         (put("trained", "batch_norm"), "batch_norm has shape"),
+        (put("abcde", "inputs", "classes"), "classes is 'abcde', not a list of names"),
         (put(["ant"], "inputs", "classes"), "1 class names for 5 classes"),
         (put("a\n99%  b", "inputs", "classes", 0), r"'a\\n99%  b' is not a printable class name"),
         (put("\ud800", "inputs", "classes", 4), r"'\\ud800' is not a printable class name"),
@@ -261,6 +279,7 @@ def name_a_layer_twice(_: dict[str, Tensor], manifest: dict[str, Any]) -> None:
         (put([-1, -1], "inputs", "size"), "1 to 1,048,576 pixels, not -1 x -1"),
         (put([1024, 1025], "inputs", "size"), "1 to 1,048,576 pixels, not 1024 x 1025"),
         (put([10**6, 32], "inputs", "size"), "1 to 1,048,576 pixels, not 1000000 x 32"),
+        (put([1], "provenance"), r"provenance is \[1\], not an object"),
         (put(None, "layers"), "its description is malformed"),
     ],
 )
@@ -302,6 +321,20 @@ def test_a_flipped_bit_is_found_by_the_checksum(content: bytes) -> None:
     altered[-1] ^= 1
     with pytest.raises(ValueError, match="the checksum is wrong: the file is damaged or altered"):
         parse(bytes(altered))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]},  # A microscaling type.
+        {"dtype": "U8", "shape": [0, 2**63], "data_offsets": [0, 0]},
+    ],
+)
+def test_tensors_that_torch_does_not_have_are_refused(tensor: dict[str, Any]) -> None:
+    header = json.dumps({"codes": tensor}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(tensor["data_offsets"][1])
+    with pytest.raises(ValueError, match=r"^a safetensors file"):
+        parse(content)
 
 
 def test_weights_without_a_description_are_told_apart(tmp_path: Path) -> None:

@@ -143,13 +143,15 @@ def _open(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if content.startswith(PICKLES):
             raise ValueError("a pickle file; pickles are never loaded") from None
         raise ValueError(f"not a safetensors file ({error})") from None
+    except (KeyError, TypeError, OverflowError):
+        raise ValueError("a safetensors file with types or sizes that torch lacks") from None
     try:
         manifest = json.loads(header["__metadata__"][KEY])
         version, digest = manifest["format"], manifest["sha256"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError("a safetensors file, but not of a packed network") from None
-    if version != FORMAT:
-        raise ValueError(f"written in format {version}; this version reads format {FORMAT}")
+    if type(version) is not int or version != FORMAT:
+        raise ValueError(f"written in format {version!r}; this version reads format {FORMAT}")
     if not isinstance(digest, str) or _digest(content, digest) != digest:
         raise ValueError("the checksum is wrong: the file is damaged or altered")
     return tensors, manifest
@@ -171,11 +173,15 @@ def _read(tensors: dict[str, Tensor], manifest: dict[str, Any], largest: int) ->
     bounds = {"depth": LARGEST_DEPTH}
     if {name: tensor.dtype for name, tensor in tensors.items()} != TENSORS:
         raise ValueError(f"its tensors are not {', '.join(TENSORS)}")
+    if (dimensions := tensors["codes"].dim()) != 1:
+        raise ValueError(f"codes has {dimensions} dimensions instead of one")
     _check_finite(tensors)
     architecture, arguments = manifest["architecture"]
     for name, value in arguments.items():
         if value > min(largest, bounds.get(name, largest)):
             raise ValueError(f"argument {name} of {architecture} is {value}, too large")
+    if not isinstance(manifest["provenance"], dict):
+        raise ValueError(f"provenance is {manifest['provenance']!r}, not an object")
     if manifest["batch_norm"] not in BATCH_NORM:
         raise ValueError(f"batch_norm is {manifest['batch_norm']!r}, not trained or folded")
     folded = manifest["batch_norm"] == "folded"
@@ -256,5 +262,7 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
 def _inputs(node: dict[str, Any]) -> Inputs:
     height, width = node["size"]
     mean, std = (tuple(float(value) for value in node[key]) for key in ("mean", "std"))
-    crop, classes = float(node[CENTRE]), tuple(node["classes"])
-    return Inputs((height, width), crop, mean, std, classes)  # type: ignore[arg-type]
+    crop, classes = float(node[CENTRE]), node["classes"]
+    if not isinstance(classes, list):
+        raise ValueError(f"classes is {classes!r}, not a list of names")
+    return Inputs((height, width), crop, mean, std, tuple(classes))  # type: ignore[arg-type]

@@ -375,6 +375,7 @@ def test_windows_that_do_not_fit_are_named(
         ((1, 2**47 + 6, 1, 1), 2**16, "an input of shape .* is too large"),
         ((2**50, 6, 1, 1), 2**5, "an input of shape .* is too large"),
         ((1, 6, 2**31, 1), 1, "a window of 1 at stride 1 does not fit"),
+        ((2**31 + 1, 6, 1, 1), 0, "an input of shape .* is too large"),
     ],
 )
 def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, message: str) -> None:
@@ -382,6 +383,12 @@ def test_sizes_that_overflow_are_named(shape: tuple[int, ...], padding: int, mes
     x = torch.zeros(1).expand(shape)
     with pytest.raises(RuntimeError, match=f"ternary: {message}"):
         conv2d(x, *GOOD, *Window((1, 1), (1, 1), (padding, 0), 1).numbers)
+
+
+def test_too_many_rows_are_named() -> None:
+    x = torch.zeros(1).expand(2**31 + 1, 6)
+    with pytest.raises(RuntimeError, match=r"ternary: an input of shape \(2147483649, 6\) is too"):
+        linear(x, *GOOD)
 
 
 @pytest.mark.parametrize(

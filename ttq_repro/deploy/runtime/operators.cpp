@@ -25,6 +25,8 @@ constexpr int64_t MOST_PADDING = 1 << 16;
 // Memory does not bound the size of an input: an expanded one may have any size.
 constexpr int64_t MOST_PIXELS = 1 << 30;
 constexpr double MOST_PADDED = 0x1p60;
+// Rows are divided into parts by products of two numbers of this size.
+constexpr int64_t MOST_ROWS = int64_t{1} << 31;
 // By how much a side of the padded images may exceed that of input and padding.
 constexpr int64_t OVERHANG = 8;
 
@@ -41,6 +43,10 @@ void check(const Tensor& tensor, const char* name, ScalarType type, Sizes shape)
                       tensor.sizes().equals(shape),
                   "ternary: ", name, " of shape ", text(tensor.sizes()), " should be contiguous ",
                   type == ScalarType::Int ? "int32" : "float32", " of shape ", text(shape));
+}
+
+void check_size(const Tensor& x, bool is_small) {
+  STD_TORCH_CHECK(is_small, "ternary: an input of shape ", text(x.sizes()), " is too large");
 }
 
 Weights checked(const Tensor& words, const Tensor& levels, const Tensor& scales, const Tensor& bias,
@@ -90,6 +96,7 @@ void check_input(const Tensor& x, bool has_dimensions) {
 Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, const Tensor& scales,
               const Tensor& bias) {
   check_input(input, input.dim() > 0);
+  check_size(input, input.numel() <= MOST_ROWS * input.size(-1));
   const Tensor x = input.is_contiguous() ? input : torch::stable::contiguous(input);
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   const Weights weights = checked(words, levels, scales, bias, shape.back(), 1);
@@ -141,8 +148,8 @@ Tensor conv2d(const Tensor& x, const Tensor& words, const Tensor& levels, const 
                     " does not fit ", x.size(2 + axis), " pixels with padding ", padding[axis]);
     places[axis] = (side - kernel[axis]) / stride[axis] + 1;
   }
-  STD_TORCH_CHECK(padded <= MOST_PADDED, "ternary: an input of shape ", text(x.sizes()),
-                  " is too large");
+  check_size(x, padded <= MOST_PADDED &&
+                    static_cast<double>(in.images) * places[0] * places[1] <= MOST_ROWS);
   STD_TORCH_CHECK(groups > 0 && in.channels % groups == 0, "ternary: ", in.channels,
                   " channels cannot form ", groups, " groups");
   const int64_t depth = in.channels / groups * kernel[0] * kernel[1];

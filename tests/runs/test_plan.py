@@ -1,6 +1,6 @@
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from ttq_repro.errors import DataError, TrainingError, UserError
 from ttq_repro.files import write_atomically
 from ttq_repro.humanize import duration
 from ttq_repro.runs.config import Config, compose_config
-from ttq_repro.runs.measure import measured, step_speed
+from ttq_repro.runs.measure import loader_speed, measured, step_speed
 from ttq_repro.runs.plan import make_plan
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.workspace import Workspace
@@ -334,6 +334,22 @@ def test_a_loader_with_processes_works_beside_the_steps(
     plan = measured(make_plan([tiny_run()], Workspace(tmp_path)), Workspace(tmp_path))
     assert plan.runs[0].speed is not None
     assert plan.runs[0].speed.images == pytest.approx(together)
+
+
+def test_batches_made_while_a_loader_starts_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+
+    class Loader(SimpleNamespace):
+        def __iter__(self) -> Iterator[tuple[None, range]]:
+            nonlocal clock
+            for batch in range(1000):
+                # Two processes start for 5 s and make two batches ahead each; then one per second.
+                clock += 5 if batch == 0 else 0 if batch <= 4 else 1
+                yield None, range(10)
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock)
+    loader: Any = Loader(num_workers=2, prefetch_factor=2)
+    assert loader_speed(loader) == 10
 
 
 def test_a_run_that_diverges_while_it_is_measured_leaves_the_rest_of_the_plan(

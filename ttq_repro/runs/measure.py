@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -36,7 +36,8 @@ from ttq_repro.workers import threads_each, workers_each
 
 #: Steps of the timed epoch, and of the warm-up epoch before it.
 CPU_STEPS, GPU_STEPS = 4, 100
-LOADED = 20  # Batches over which the loader is timed.
+#: Over how many batches a loader is timed, at least; with many processes, each delivers several.
+LOADED, LOADED_BY_EACH = 20, 4
 
 
 class RandomImages:
@@ -193,17 +194,22 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
 def loader_speed(loader: DataLoader[Batch], device: torch.device = CPU) -> float:
     """Images per second that a training loader delivers.
 
-    The first batch, during which its processes start, does not count unless it is the only one.
+    The batches that its processes make ahead while they start do not count unless they are all.
 
     Args:
         device: where the loader makes batches.
     """
+    ahead = 1 + loader.num_workers * (loader.prefetch_factor or 0)
     started = time.perf_counter()
     batches = iter(loader)
-    first = len(next(batches)[1])
+    first = _images(islice(batches, ahead))
     since_first = time.perf_counter()
-    images = sum(len(labels) for _, labels in islice(batches, LOADED))
+    images = _images(islice(batches, max(LOADED, LOADED_BY_EACH * loader.num_workers)))
     if device.type == "cuda":
         torch.cuda.synchronize()
     done = time.perf_counter()
     return images / (done - since_first) if images else first / (done - started)
+
+
+def _images(batches: Iterable[Batch]) -> int:
+    return sum(len(labels) for _, labels in batches)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ttq_repro.files import obstacle, write_atomically
+from ttq_repro.files import obstacle, remove_leftovers, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
@@ -34,6 +34,15 @@ def test_what_stands_in_the_way_of_a_file_is_told_beforehand(tmp_path: Path) -> 
     assert obstacle(tmp_path) == "Is a directory"
     for parent in ("file", "nowhere"):
         assert obstacle(tmp_path / parent / "new") == "Not a directory"
+
+
+def test_what_a_killed_writer_leaves_is_removed_whatever_the_name(tmp_path: Path) -> None:
+    path, others = tmp_path / "a[1].json", tmp_path / ".a1.json.0123abcd.tmp"
+    (tmp_path / ".a[1].json.0123abcd.tmp").touch()
+    for kept in (path, others):
+        kept.touch()
+    remove_leftovers(path)
+    assert {*tmp_path.iterdir()} == {path, others}
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664)])

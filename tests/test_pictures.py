@@ -41,6 +41,14 @@ def test_an_error_names_the_file_once(content: bytes | None, why: str, tmp_path:
     assert str(caught.value) == f"{path}: not a readable image ({why})"
 
 
+def test_damage_that_pillow_has_no_error_for_is_named(tmp_path: Path) -> None:
+    """A texture whose header says nothing of its pixels."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"DDS " + struct.pack("<I", 124) + bytes(120))
+    with pytest.raises(DataError, match=r"photo\.jpg: not a readable image \(Unk"), opened(path):
+        pass
+
+
 ARROW = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
 MODEL, ORIENTATION = ExifTags.Base.Model, ExifTags.Base.Orientation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -91,7 +92,7 @@ def nearest_existing(path: Path) -> Path:
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of killed writers of ``path``; no writer may be active."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         leftover.unlink()
 
 

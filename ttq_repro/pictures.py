@@ -36,7 +36,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         # Pillow's message says only the path or an object's address.
         raise _unusable(path, "of no known format") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, RuntimeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unusable(path, getattr(error, "strerror", None) or str(error)) from None
 
 

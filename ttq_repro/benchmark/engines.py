@@ -23,7 +23,8 @@ def compiled(network: nn.Module, images: Tensor) -> Engine:
     Weights are frozen, so that their layout is adapted to the kernels only once, and the code that
     calls the kernels is C++ instead of Python.
     """
-    fast = torch.compile(network)
+    # Else, a second network of the same class would get code for any strides.
+    fast = torch.compile(network, dynamic=False)
     # As an option of torch.compile it would freeze nothing: dynamo, which has to keep weights as
     # constants, reads only the global setting (torch 2.15).
     with inductor.patch(freezing=True, cpp_wrapper=True):

@@ -20,9 +20,14 @@ from ttq_repro.data.shard import Shard
 from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.training.fit import Fitted
 from ttq_repro.training.module import Classifier
+from ttq_repro.training.network import build_network
 
 WORLD = 2
-METHODS = ("full_precision", "ttq", "ternary_connect", "ttq reestimate_batch_norm=2")
+#: A method that samples its weights in every step (for tests it does not), and one that learns from
+#: a teacher.
+SAMPLED = "ternary_connect quantizer.stochastic=true"
+DISTILLED = "ttq distillation={weight:0.9,temperature:4}"
+METHODS = ("full_precision", "ttq", SAMPLED, DISTILLED, "ttq reestimate_batch_norm=2")
 # An epoch's last training batch is too small to divide, and the one before divides unevenly.
 TRAIN, BATCH, TEST, TEST_BATCH = 53, 25, 33, 10
 
@@ -47,12 +52,17 @@ def few_digits() -> ArraySource:
     return ArraySource(few, pad=4, flip=False)
 
 
+def parent_of(config: Config) -> dict[str, Tensor] | None:
+    """Weights to start and to learn from if the method is distilled; others start from random."""
+    return build_network(config, None).state_dict() if config["distillation"] else None
+
+
 def trained(config: Config, folder: Path, **options: Any) -> Fitted:
     """Train silently on few digits, with the checkpoint in ``folder``; ``options`` go to fit."""
     return ttq_repro.training.fit.fit(
         config,
         few_digits(),
-        None,
+        parent_of(config),
         checkpoint=folder / "last.ckpt",
         loggers=[],
         say=lambda _: None,

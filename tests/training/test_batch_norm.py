@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import stopped_at
-from tests.training.sharing import config_of, few_digits, trained
+from tests.training.sharing import SAMPLED, config_of, few_digits, trained
 from ttq_repro.errors import UserError
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -22,8 +22,6 @@ from ttq_repro.training.preflight import preflight
 MakeRun = Callable[..., Run]
 #: An epoch of :func:`few_digits` has three batches.
 BATCHES = 3
-#: In training it samples the weights, which are others than those that are tested.
-SAMPLED = "ternary_connect quantizer.stochastic=true"
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from tests.training import sharing
-from tests.training.sharing import BATCH, TRAIN, config_of
+from tests.training.sharing import BATCH, DISTILLED, SAMPLED, TRAIN, config_of
 from ttq_repro.cuda_graph import WARM_UP_CALLS
 from ttq_repro.runs.execute import execute
 from ttq_repro.runs.run import Run
@@ -28,7 +28,7 @@ from ttq_repro.training.optimization import Recipe
 #: As in tests.conftest.TINY.
 EPOCHS = 2
 METHODS = (
-    *("full_precision", "ttq", "ternary_connect", "deep_compression"),
+    *("full_precision", "ttq", SAMPLED, DISTILLED, "deep_compression"),
     "ttq reestimate_batch_norm=2",
 )
 WARNED: list[str] = []
@@ -162,8 +162,9 @@ def test_a_teacher_is_replayed_along(
     usual = execute(run)
     workspace = Workspace.of(run.config)
     workspace.record(run).unlink()
-    request.getfixturevalue("stand_in")
+    made = request.getfixturevalue("stand_in")
     assert execute(run).weights_sha256 == usual.weights_sha256
+    assert made[-1].graphed
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -195,7 +196,7 @@ def test_on_a_gpu_as_on_the_cpu(method: str, compiled: bool, tmp_path: Path) -> 
     assert on_gpu.execution["graphed"]
     assert on_gpu.execution["compiled"] == compiled
     assert on_gpu.execution["accelerator"] == "CUDAAccelerator"
-    if method == "ternary_connect":
+    if method == SAMPLED:
         return  # On a GPU its samples come from a different generator.
     # Later losses diverge, as rounding moves some weights over the threshold.
     first = [fitted.history["train_loss"][0] for fitted in (on_gpu, on_cpu)]

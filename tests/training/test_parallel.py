@@ -8,12 +8,27 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from tests.training.sharing import METHODS, WORLD, config_of, few_digits, gradients_of, train_shard
+from tests.training.sharing import (
+    METHODS,
+    WORLD,
+    config_of,
+    few_digits,
+    gradients_of,
+    parent_of,
+    train_shard,
+)
 from ttq_repro.quantizers import after_step, on_epoch_start
+from ttq_repro.training.fit import seed_of_views
 from ttq_repro.training.module import Classifier
-from ttq_repro.training.network import attach_quantizer, build_network, restore_float
+from ttq_repro.training.network import (
+    attach_quantizer,
+    build_network,
+    distillation_from,
+    restore_float,
+)
 from ttq_repro.training.optimization import Recipe, optimizer_and_schedule
 from ttq_repro.workers import run_together
 
@@ -37,13 +52,17 @@ def one_process(method: str) -> Kept:
     Each half has a network of its own: the same weights, but separate running statistics.
     """
     config, data = config_of(method), few_digits()
+    parent = parent_of(config)
     recipe, seed = Recipe(**config["recipe"]), config["seed"]
     modules = []
     for _ in range(WORLD):
-        network = build_network(config, None)
+        network = build_network(config, parent)
         attach_quantizer(network, config)
-        modules.append(Classifier(network, recipe, *data.channel_statistics(), seed))
-    loader = data.train_loader(recipe.batch_size, seed)
+        # As in training: weights are sampled in the order in which they lie in memory.
+        network.to(memory_format=torch.channels_last)
+        teaching = {"distillation": distillation_from(config, parent)}
+        modules.append(Classifier(network, recipe, *data.channel_statistics(), seed, **teaching))
+    loader = data.train_loader(recipe.batch_size, seed_of_views(seed, parent))
     built = optimizer_and_schedule(modules[0].network, recipe, recipe.epochs * len(loader))
     optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
     steps, views = [], []
@@ -61,9 +80,9 @@ def one_process(method: str) -> Kept:
             count = sum(len(labels[half]) for half in halves)
             for module, half in zip(modules, halves, strict=True):
                 torch.set_rng_state(random)
-                part = F.cross_entropy(module(images[half]), labels[half], reduction="sum")
-                (part / count).backward()
-                loss += part.item() / count
+                part = loss_of(module, images[half], labels[half]) * (len(labels[half]) / count)
+                part.backward()
+                loss += part.item()
             add_gradients(modules)
             step = {"loss": loss, "gradients": gradients_of(modules[0].network)}
             steps.append(step | {"learning_rate": optimizer.param_groups[0]["lr"]})
@@ -85,6 +104,14 @@ def one_process(method: str) -> Kept:
         "test_loss": F.cross_entropy(logits, labels).item(),
         "correct": logits.argmax(1) == labels,
     }
+
+
+def loss_of(module: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """The mean over a half of a batch."""
+    logits = module(images)
+    if module.distillation is None:
+        return F.cross_entropy(logits, labels)
+    return module.distillation.loss(module.normalized(images), logits, labels)
 
 
 def add_gradients(modules: list[Classifier]) -> None:

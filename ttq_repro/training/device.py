@@ -8,7 +8,7 @@ from ttq_repro.data.shard import WHOLE, Shard
 
 
 def device_of(accelerator: str, shard: Shard = WHOLE) -> torch.device:
-    """The device that Lightning chooses for one of a run's processes.
+    """The device of one of a run's processes: a CUDA GPU if there is one and it may be used.
 
     Args:
         accelerator: as in ``configs/trainer``.

@@ -89,8 +89,7 @@ def fit(
     if device.type == "cpu":
         keep_freed_memory()
     seed = config["seed"]
-    views = seed if parent is None else _seed_after_parent(seed)
-    loader = data.train_loader(recipe.batch_size, views, shard, device)
+    loader = data.train_loader(recipe.batch_size, seed_of_views(seed, parent), shard, device)
     compiled = is_compiled(trainer_config, recipe.epochs * len(loader), device)
     watch = Watch(trainer_config["degenerate"], say)
     compilation = Compilation(device, watch.warn)
@@ -134,6 +133,8 @@ def fit(
         trainer = _trainer(
             trainer_config,
             shard,
+            # Left to itself, Lightning might take one that we have not prepared for, such as MPS.
+            accelerator=device.type,
             max_epochs=recipe.epochs,
             logger=loggers,
             callbacks=callbacks,
@@ -181,12 +182,14 @@ def fit(
     )
 
 
-def _seed_after_parent(seed: int) -> int:
-    """The seed of the order and the augmentation of the images of a run with a parent.
+def seed_of_views(seed: int, parent: object | None) -> int:
+    """The seed of the order and the augmentation of a run's images.
 
-    With ``seed`` itself, which its parent had, it would only see again what its parent was trained
-    on, batch by batch.
+    With ``seed`` itself, which its parent had, a run with a parent would only see again what its
+    parent was trained on, batch by batch.
     """
+    if parent is None:
+        return seed
     return int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0])
 
 
@@ -216,7 +219,6 @@ def _advice_ignored() -> Iterator[None]:
 def _trainer(config: dict[str, Any], shard: Shard, **arguments: Any) -> pl.Trainer:
     """A Lightning trainer for a ``configs/trainer`` node."""
     return pl.Trainer(
-        accelerator=config["accelerator"],
         **data_parallel(shard),
         precision=LIGHTNING_PRECISIONS[config["precision"]],
         # All batches but an epoch's last have one shape, so cuDNN tries out its algorithms once.

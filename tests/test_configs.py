@@ -131,6 +131,9 @@ def test_a_quantizers_config_is_the_method_of_its_name(quantizer: str) -> None:
 RECIPES = {
     "paper": ("SGD", 128, 2e-4), "short": ("SGD", 128, 2e-4), "smoke": ("SGD", 32, 2e-4),
     "paper_finetune": ("SGD", 128, 2e-4), "paper_cycle": ("SGD", 128, 2e-4),
+    "paper_ttq": ("SGD", 128, 2e-4), "paper_log_epochs": ("SGD", 256, 2e-4),
+    "paper_authors_code": ("SGD", 256, 2e-4), "short_authors_code": ("SGD", 256, 2e-4),
+    "short_6_epochs": ("SGD", 128, 2e-4),
     "paper_alexnet": ("Adam", 128, 5e-6), "short_alexnet": ("Adam", 64, 5e-6),
     "paper_resnet18": ("SGD", 256, 1e-4), "short_resnet18": ("SGD", 64, 1e-4),
     "paper_resnet18_adam": ("Adam", 256, 5e-6), "short_resnet18_adam": ("Adam", 64, 5e-6),
@@ -144,6 +147,14 @@ def test_a_recipe_is_as_documented(recipe: str) -> None:
     kind = optimizer["_target_"].rpartition(".")[2]
     assert (kind, node["batch_size"], optimizer["weight_decay"]) == RECIPES[recipe]
     assert optimizer.get("momentum") == (0.9 if kind == "SGD" else None)
+
+
+def test_the_shortest_cycle_is_the_short_one_in_fewer_epochs() -> None:
+    node, usual = (
+        compose_config("train", [f"recipe={name}"])["recipe"]
+        for name in ("short_6_epochs", "short")
+    )
+    assert node == usual | {"name": "short_6_epochs", "parent": "short_6_epochs", "epochs": 6}
 
 
 #: Experiments by which ends of their networks are quantized, first and last.

@@ -87,6 +87,16 @@ def test_the_parents_schedule_is_that_of_he_et_al() -> None:
     assert values == [0.1] * 82 + [0.01] * 41 + [0.001] * 41
 
 
+def test_a_single_epoch_of_warm_up() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_ttq"), 2)]
+    assert values == [2e-4] + [0.1] * 79 + [0.01] * 40 + [0.001] * 40
+
+
+def test_the_schedule_in_the_epochs_of_the_released_log() -> None:
+    values = [round(rate, 6) for rate in rates(recipe("recipe=paper_log_epochs"), 2)]
+    assert values == [2e-4] * 2 + [0.1] * 158 + [0.01] * 80 + [0.001] * 80
+
+
 def test_the_short_schedule_is_one_cycle() -> None:
     values = rates(recipe("recipe=short"), 10)
     peak = values.index(max(values))

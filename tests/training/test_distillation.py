@@ -114,7 +114,6 @@ def test_without_a_parent_there_is_no_teacher(tiny_run: MakeRun) -> None:
         ("{weight: 0, temperature: 4}", r"weight must lie in \(0, 1\], got 0"),
         ("{weight: 1.5, temperature: 4}", r"weight must lie in \(0, 1\], got 1\.5"),
         ("{weight: 0.5, temperature: 0}", "temperature must be above 0, got 0"),
-        ("{weight: 0.5}", "temperature"),
         ("{weight: much, temperature: 4}", "weight must be a number, got 'much'"),
         ("{weight: 0.5, temperature: inf}", "temperature must be finite, got inf"),
         ("{weight: true, temperature: 4}", "weight must be a number, got True"),
@@ -123,4 +122,18 @@ def test_without_a_parent_there_is_no_teacher(tiny_run: MakeRun) -> None:
 def test_bad_options_are_named(given: str, said: str, tiny_run: MakeRun) -> None:
     run = tiny_run("quantizer=seq", "parent=auto", f"distillation={given}")
     with pytest.raises(UserError, match=f"^distillation: .*{said}"):
+        preflight(run.config)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{weight: 0.5}", "there is no temperature"),
+        ("{weight: 0.5, temperature: 4, heat: 1}", "unknown: heat; known are weight, temperature"),
+        ("0.9", "must consist of weight, temperature"),
+    ],
+)
+def test_other_options_are_named(given: str, said: str, tiny_run: MakeRun) -> None:
+    run = tiny_run("quantizer=seq", "parent=auto", f"distillation={given}")
+    with pytest.raises(UserError, match=f"^distillation=.*: {said}$"):
         preflight(run.config)

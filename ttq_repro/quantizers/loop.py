@@ -52,7 +52,8 @@ def parameter_groups(
 
     Weight decay applies to all parameters of two dimensions or more, which are weights, latent or
     float, and to those parameters of quantizers that :meth:`Quantizer.decayed` lists: TTQ's scales
-    decay; LSQ's step, SEQ's ranges, normalization and biases do not.
+    and Deep Compression's centroids decay; LSQ's step, SEQ's ranges, normalization and biases do
+    not.
 
     Each group learns at ``lr`` times a factor, which is 1 except for BinaryConnect and
     TernaryConnect with ``rate_scaling``. The factor is meant for the gradient alone: weight decay

@@ -46,15 +46,20 @@ class LSQ(Quantizer):
 
     def forward(self, latent: Tensor) -> Tensor:
         step = scale_gradient(self.step, latent.numel() ** -0.5)
-        clipped = (latent / step).clamp(-1, 1)
+        clipped = _clipped(latent, step)
         return (step * straight_through(clipped.round(), clipped)).to(latent.dtype)
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8)."""
-        return (latent / self.step).clamp(-1, 1).round().to(torch.int8)
+        return _clipped(latent, self.step).round().to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
         return ternary_levels(self.step, self.step)
 
     def after_step(self, latent: Tensor) -> None:
         self.step.clamp_(min=SMALLEST_STEP)
+
+
+def _clipped(latent: Tensor, step: Tensor) -> Tensor:
+    """The weights in steps, clipped to the levels."""
+    return (latent / step).clamp(-1, 1)

@@ -59,13 +59,12 @@ class SEQ(Quantizer):
 
     def forward(self, latent: Tensor) -> Tensor:
         bound = scale_gradient(self.range, latent.numel() ** -0.5)
-        bins = LEVELS_PER_UNIT * (latent / bound).clamp(-CLIP, CLIP)
+        bins = _bins(latent, bound)
         return (bound / LEVELS_PER_UNIT * straight_through(bins.round(), bins)).to(latent.dtype)
 
     def codes(self, latent: Tensor) -> Tensor:
         """-1, 0 or +1 for each weight (int8)."""
-        bins = LEVELS_PER_UNIT * (latent / self.range).clamp(-CLIP, CLIP)
-        return bins.round().to(torch.int8)
+        return _bins(latent, self.range).round().to(torch.int8)
 
     def levels(self, latent: Tensor) -> Levels:
         level = self.range / LEVELS_PER_UNIT
@@ -73,3 +72,8 @@ class SEQ(Quantizer):
 
     def after_step(self, latent: Tensor) -> None:
         self.range.clamp_(min=SMALLEST_RANGE)
+
+
+def _bins(latent: Tensor, bound: Tensor) -> Tensor:
+    """The weights in units of the distance of two levels, clipped."""
+    return LEVELS_PER_UNIT * (latent / bound).clamp(-CLIP, CLIP)

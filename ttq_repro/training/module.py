@@ -82,7 +82,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # Seeded by (seed, epoch), so that quantizers sample the same in a resumed run and in all
-        # processes. As a consequence, dropout masks are the same in all processes, too.
+        # processes. As a consequence, dropout masks are the same in all processes, too. (With
+        # dropout and unequal shards, samples differ: a mask takes as many numbers as its shard.)
         torch.manual_seed(
             int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0])
         )

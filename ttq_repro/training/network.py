@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ttq_repro.checks import check_fields, check_option
 from ttq_repro.errors import UserError, as_user_error
 from ttq_repro.instantiation import instantiated
 from ttq_repro.quantizers import (
@@ -76,6 +77,7 @@ def distillation_from(
         return None
     if parent is None:
         raise UserError("distillation: the teacher is the run's parent, but parent=none")
+    check_option("distillation", config["distillation"], check_fields, ("weight", "temperature"))
     teacher = build_network(config, parent).to(memory_format=torch.channels_last)
     with as_user_error("distillation"):
         return Distillation(teacher, **config["distillation"])

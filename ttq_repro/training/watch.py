@@ -18,8 +18,8 @@ REACTIONS = ("stop", "warn")
 class Watch(pl.Callback):
     """Stops a run whose loss or weights are not finite; stops or warns when a layer degenerates.
 
-    Checking the loss is not enough: one NaN among the latent weights of a layer makes its threshold
-    NaN and all its weights zero, and the loss stays finite.
+    Checking the loss is not enough: what the last step of an epoch spoils, no loss of that epoch
+    shows, and a loss does not name the layer.
 
     A layer degenerates when one of its scales is not positive, or all of its weights are zero.
     The checks run after validation and before the epoch's checkpoint is written, so that the last

@@ -17,6 +17,9 @@ PROVENANCE = {
     "train_images": 1000, "versions": {"torch": "2.0"},
 }  # fmt: skip
 
+#: What a record's provenance says of the device.
+ON_CPU, ON_GPU = {"device": "cpu"}, {"device": "a GPU"}
+
 #: Fields of a record that do not depend on timing.
 COMPARED = ("parent", "test_error", "correct", "weights_sha256", "layers")
 

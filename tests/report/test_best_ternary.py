@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cells import cells, put
+from tests.records import ON_CPU, ON_GPU
 from tests.report.plain_records import trained
 from ttq_repro.report.best_ternary import best_ternary
 from ttq_repro.runs.cell import Cell
@@ -91,9 +92,9 @@ def test_a_row_across_machines_says_so(on_gpu: tuple[str, str], workspace: Works
     planned = cells("best_ternary")
     place = by_place(planned)
     for stage, method in COMPARED:
-        kind = "CUDA" if (stage, method) == on_gpu else "CPU"
+        machine = ON_GPU if (stage, method) == on_gpu else ON_CPU
         cell = place[stage, method]
-        put(workspace, cell, trained(cell, 1, provenance={"accelerator": f"{kind}Accelerator"}))
+        put(workspace, cell, trained(cell, 1, provenance=machine))
     rows = {row[0]: row for row in best_ternary(planned, workspace).rows}
     assert rows["TWN, distilled (chosen so far)"][1].endswith(", CPU and GPU")
     assert "GPU" not in rows["SEQ"][1]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cells import cells, put
-from tests.records import record
+from tests.records import ON_CPU, ON_GPU, record
 from tests.report.plain_records import child, trained
 from ttq_repro.report.compare import Outcome, difference, mismatched, weights_of
 from ttq_repro.report.comparison import comparison
@@ -73,11 +73,10 @@ def test_differences_pair_images_and_seeds() -> None:
 
 def test_a_row_says_where_it_is_of_several_kinds_of_machine(workspace: Workspace) -> None:
     planned = parent, control, ttq = compared()
-    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
-    for seed, machine in ((1, cpu), (2, gpu)):
+    for seed, machine in ((1, ON_CPU), (2, ON_GPU)):
         put(workspace, parent, trained(parent, seed, weights_sha256="p", provenance=machine))
-    put(workspace, control, child(control, 1, provenance=cpu))
-    put(workspace, ttq, child(ttq, 1, provenance=gpu))
+    put(workspace, control, child(control, 1, provenance=ON_CPU))
+    put(workspace, ttq, child(ttq, 1, provenance=ON_GPU))
     setting = parent.setting
     assert [row[1] for row in comparison(planned, workspace).rows] == [
         f"{setting}, CPU and GPU",

@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from tests.cells import cells, put
+from tests.records import ON_CPU, ON_GPU
 from tests.report.plain_records import trained
 from ttq_repro.report.captions import drawn_from
 from ttq_repro.report.drawing import Drawing
@@ -43,9 +44,8 @@ def test_a_trial_says_in_the_picture_what_it_is_not(tmp_path: Path) -> None:
 
 def test_captions_name_series_of_several_kinds_of_machine() -> None:
     parent, *_, ttq = cells("figure3", "short", "precision=fp32")
-    cpu, gpu = ({"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
-    mixed = {s: trained(parent, s, provenance=where) for s, where in ((1, cpu), (2, gpu))}
-    found = [CellRecords(parent, mixed), CellRecords(ttq, {1: trained(ttq, 1, provenance=gpu)})]
+    mixed = {s: trained(parent, s, provenance=where) for s, where in ((1, ON_CPU), (2, ON_GPU))}
+    found = [CellRecords(parent, mixed), CellRecords(ttq, {1: trained(ttq, 1, provenance=ON_GPU)})]
     assert drawn_from(found) == (
         "Budget and precision: short, fp32. n = 2: full precision. n = 1: TTQ. "
         "Trained on CPU and GPU: full precision. Trained on GPU: TTQ."

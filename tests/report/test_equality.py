@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.cells import cells, put
+from tests.records import ON_CPU, ON_GPU
 from tests.report.plain_records import trained
 from ttq_repro.report.equality import equality
 from ttq_repro.runs.cell import Cell, result_cells
@@ -43,10 +44,10 @@ def fill(
         if (cell.labels["method"], cell.setting) == ("full_precision", f"short, {precision}")
     )
     for seed, count in enumerate(wrong, 1):
-        kind = {"C": "CPUAccelerator", "G": "CUDAAccelerator"}.get(machines[seed - 1 : seed], "")
+        machine = ON_GPU if machines[seed - 1 : seed] == "G" else ON_CPU
         made = trained(
             cell, seed, count / images, test_images=images,
-            provenance={"accelerator": kind, "compiled": any(compiled[seed - 1 : seed])},
+            provenance=machine | {"compiled": any(compiled[seed - 1 : seed])},
         )  # fmt: skip
         put(workspace, cell, made)
 
@@ -69,7 +70,7 @@ def test_the_interval_of_the_difference_decides(
     rows = equality(planned, workspace).rows
     (row,) = rows
     assert row[:2] == ["full precision", "short"]
-    assert row[2:5] == ["-", "same as bf16", "10.00 ± 0.05 (n=3)"]
+    assert row[2:5] == ["CPU", "same as bf16", "10.00 ± 0.05 (n=3)"]
     assert row[6].startswith(difference)
     assert row[7] == said
 

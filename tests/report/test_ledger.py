@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.records import PROVENANCE, record
+from tests.records import ON_CPU, ON_GPU, PROVENANCE, record
 from ttq_repro.files import ROOT
 from ttq_repro.paper.claims import CLAIMS, LOGS
 from ttq_repro.paper.rules import Claim, Measured, below, within
@@ -198,11 +198,52 @@ def test_how_far_is_not_judged_at_a_shorter_budget() -> None:
 
 def test_the_basis_says_where_machines_are_mixed() -> None:
     network = cell(20, "ttq")
-    cpu, gpu = (PROVENANCE | {"accelerator": f"{kind}Accelerator"} for kind in ("CPU", "CUDA"))
+    cpu, gpu = PROVENANCE | ON_CPU, PROVENANCE | ON_GPU
     records = [replace(made(network, seed, 887), provenance=cpu) for seed in (1, 2)]
     assert judge(LEVEL, records).basis == PAPER
     mixed = [records[0], replace(records[1], provenance=gpu)]
     assert judge(LEVEL, mixed).basis == f"{PAPER}, CPU and GPU"
+
+
+@pytest.mark.parametrize("setting", [PAPER, SHORT])
+def test_what_networks_of_a_seed_do_not_share_decides_nothing(setting: str) -> None:
+    """If TTQ alone, or one of its seeds, was trained on a GPU."""
+    usual = pairs(32, -30, -34, -36, setting=setting)
+    decided = judge(ORDER, usual)
+    verdicts = decided.verdict, decided.at_shorter_budget
+    assert (
+        verdicts == {PAPER: (Verdict.REPRODUCED, None), SHORT: (Verdict.NOT_RUN, "held")}[setting]
+    )
+    alike = [replace(one, provenance=PROVENANCE | ON_GPU) for one in usual]
+    assert judge(ORDER, alike).verdict == decided.verdict
+    for apart in ([*usual[:5], alike[5]], [alike[0], usual[1], *alike[2:]]):
+        judgement = judge(ORDER, apart)
+        undecided = {PAPER: Verdict.UNDECIDED, SHORT: Verdict.NOT_RUN}[setting]
+        assert (judgement.verdict, judgement.at_shorter_budget) == (undecided, None)
+        assert judgement.ours == decided.ours
+        assert judgement.basis.endswith(
+            "CPU and GPU, which networks of one seed do not share: this decides nothing"
+        )
+
+
+def test_nor_do_views_of_the_images_that_only_some_had() -> None:
+    falling = {20: 64, 32: -4, 44: -16, 56: -36}
+    by_depth = {depth: pairs(depth, g, g + 2, g - 2) for depth, g in falling.items()}
+    before, after = (PROVENANCE | {"finished": f"2026-11-{day}T12:00:00+00:00"} for day in (27, 28))
+
+    def trend(*own_views: int) -> Judgement:
+        parent = {"identity": None, "weights_sha256": "p"}
+        records = [
+            replace(one, parent=parent, provenance=after if depth in own_views else before)
+            for depth, some in by_depth.items()
+            for one in some
+        ]
+        return judge(TREND, records)
+
+    assert trend().verdict is trend(*by_depth).verdict is Verdict.REPRODUCED
+    mixed = trend(32, 44, 56)
+    assert mixed.verdict is Verdict.UNDECIDED
+    assert "only some with views of the images other than their parents'" in mixed.basis
 
 
 def test_precisions_are_never_mixed() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.cells import cells, put
-from tests.records import record
+from tests.records import ON_CPU, ON_GPU, record
 from tests.report.plain_records import trained
 from ttq_repro.errors import UserError
 from ttq_repro.report.table1 import table1
@@ -14,12 +14,14 @@ def resnet20(budget: str = "paper", *overrides: str) -> list[Cell]:
     return cells("table1", budget, "+only.depth=20", *overrides)
 
 
-def put_errors(workspace: Workspace, cell: Cell, *errors: float, machine: str = "CPU") -> None:
+def put_errors(
+    workspace: Workspace, cell: Cell, *errors: float, machine: dict[str, str] = ON_CPU
+) -> None:
     """Write a record per seed, whose trailing mean is a point below its final error."""
     for seed, error in enumerate(errors, 1):
         made = trained(
             cell, seed, error, test_error={"trailing": error - 0.01},
-            provenance={"accelerator": f"{machine}Accelerator"},
+            provenance=machine,
         )  # fmt: skip
         put(workspace, cell, made)
 
@@ -112,11 +114,11 @@ def test_a_cell_of_one_budget_is_not_to_be_had_at_another() -> None:
 def test_a_row_across_machines_says_so(workspace: Workspace) -> None:
     """Even though each of its columns is of one kind of machine."""
     made = resnet20()
-    put_errors(workspace, made[0], 0.08, machine="CPU")
-    put_errors(workspace, made[1], 0.09, machine="CUDA")
+    put_errors(workspace, made[0], 0.08, machine=ON_CPU)
+    put_errors(workspace, made[1], 0.09, machine=ON_GPU)
     (row,) = table1(made, workspace).rows
     assert row[1] == f"{made[0].setting}, CPU and GPU"
-    put_errors(workspace, made[1], 0.09, machine="CPU")
+    put_errors(workspace, made[1], 0.09, machine=ON_CPU)
     (row,) = table1(made, workspace).rows
     assert row[1] == made[0].setting
 

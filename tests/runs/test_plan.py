@@ -34,9 +34,8 @@ def write(
     gpu: str | None = None,
 ) -> None:
     provenance = {
-        "accelerator": "CUDAAccelerator" if gpu else "CPUAccelerator", "device": gpu or "cpu",
-        "finished": "2026-01-01", "processor": processor, "threads": threads,
-        "train_images": 50_000,
+        "device": gpu or "cpu", "finished": "2026-01-01", "processor": processor,
+        "threads": threads, "train_images": 50_000,
     }  # fmt: skip
     made = record(
         identity=run.identity, seed=run.seed, config=run.config,
@@ -238,11 +237,11 @@ def on_photographs(root: Path, *given: str, data: str = "ilsvrc12") -> Run:
     return Run(compose_config("train", [*named, *overrides]))
 
 
-def write_imagenette(workspace: Workspace, accelerator: str = "CPUAccelerator") -> None:
+def write_imagenette(workspace: Workspace) -> None:
     """Write a record of training on 4,500 photographs at 50 images/s."""
     provenance = {
-        "accelerator": accelerator, "device": "a GPU", "finished": "2026-01-01",
-        "processor": "a CPU", "threads": 4, "train_images": 4500,
+        "device": "cpu", "finished": "2026-01-01", "processor": "a CPU", "threads": 4,
+        "train_images": 4500,
     }  # fmt: skip
     run = on_photographs(Path("elsewhere"), data="imagenette")
     made = record(

@@ -70,7 +70,7 @@ def _row(
     shown += [records[seed] for records in compared.values() for seed in ours if seed in records]
     return [
         cells[0].title + mark,
-        with_machines(cells[0].cell.setting, (record.machine for record in shown)),
+        with_machines(cells[0].cell.setting, (record.machines for record in shown)),
         error_of(held_out) if held_out else NOTHING,
         error_of(tested[method]) if method in tested else NOTHING,
         *(difference(ours, compared.get(name, {})) for name in REFERENCES),

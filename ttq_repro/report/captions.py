@@ -139,11 +139,11 @@ def scatter_of_images(found: list[CellRecords]) -> str:
 
 def _trained_on(found: list[CellRecords]) -> list[str]:
     """Which networks were trained on which kinds of machine, if there are several."""
-    if len(machines(record.machine for one in found for record in one.records.values())) < 2:
+    if len(machines(record.machines for one in found for record in one.records.values())) < 2:
         return []
     together: dict[str, list[str]] = {}
     for one in found:
-        if kinds := machines(record.machine for record in one.records.values()):
+        if kinds := machines(record.machines for record in one.records.values()):
             together.setdefault(" and ".join(kinds), []).append(one.title)
     return [f"Trained on {kinds}: {', '.join(titles)}." for kinds, titles in together.items()]
 

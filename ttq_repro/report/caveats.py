@@ -28,8 +28,8 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
         for name, record in seeds.items()
         if (reasons := list(_reasons(record)))
     ]
-    own_views = {name: _has_own_views(record) for name, record in seeds.items() if record.parent}
-    if len(set(own_views.values())) > 1:
+    own_views = {name: has_own_views(record) for name, record in seeds.items()}
+    if {True, False} <= {*own_views.values()}:
         own = ", ".join(name for name, is_own in own_views.items() if is_own)
         lines.append(
             f"{own}: did not repeat the order and the crops of the images in their parent's "
@@ -38,8 +38,9 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
     return lines
 
 
-def _has_own_views(record: Record) -> bool:
-    return str(record.provenance["finished"]) > OWN_VIEWS_SINCE
+def has_own_views(record: Record) -> bool | None:
+    """Whether a run did not repeat its parent's views of the images; None without a parent."""
+    return str(record.provenance["finished"]) > OWN_VIEWS_SINCE if record.parent else None
 
 
 def _reasons(record: Record) -> Iterator[str]:

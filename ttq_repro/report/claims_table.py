@@ -22,7 +22,8 @@ CAPTION = (
     "lists this and every change of a rule by date. The intervals are for a number of seeds fixed "
     "in advance; adding seeds until a claim is decided makes them optimistic. Seeds trained on "
     "CPUs and on GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart "
-    "the two are."
+    "the two are. Where networks of one seed were trained on different machines, or only some of "
+    "them saw the images in views other than their parents', their difference decides nothing."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

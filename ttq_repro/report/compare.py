@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttq_repro.paper.rules import Error, Quantity
+from ttq_repro.report.caveats import has_own_views
 from ttq_repro.report.intervals import (
     Estimate,
     level_over_seeds,
@@ -41,7 +42,8 @@ class Outcome(NamedTuple):
         weights: the checksum of the network's weights.
         parent: the run that it started from, and the checksum of that network's weights; None for
             a network from no run of ours.
-        machine: the kind of machine that trained it.
+        machines: the kinds of machine that trained it.
+        own_views: see :func:`ttq_repro.report.caveats.has_own_views`.
         correct, images: which of how many test images it gets right, as in the record.
         outlying: whether its final epoch is an outlier.
         values: those quantities that were asked for and that the record has.
@@ -50,7 +52,8 @@ class Outcome(NamedTuple):
     key: RunKey
     weights: str
     parent: tuple[RunKey, str] | None
-    machine: str
+    machines: frozenset[str]
+    own_views: bool | None
     correct: str
     images: int
     outlying: bool
@@ -64,7 +67,7 @@ class Outcome(NamedTuple):
             parent = key, record.parent["weights_sha256"]
         measured = {quantity: measure(record, quantity) for quantity in quantities}
         return cls(
-            record.key, record.weights_sha256, parent, record.machine,
+            record.key, record.weights_sha256, parent, record.machines, has_own_views(record),
             record.correct, record.test_images, outlier(record) is not None,
             {quantity: value for quantity, value in measured.items() if value is not None},
         )  # fmt: skip

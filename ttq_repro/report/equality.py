@@ -12,7 +12,7 @@ from ttq_repro.report.captions import LEFT_OUT, captioned, error_of, notes_on
 from ttq_repro.report.compare import of_one_lineage, same_images
 from ttq_repro.report.intervals import difference_of_groups
 from ttq_repro.report.ledger import Verdict, verdict
-from ttq_repro.report.seeds import CellRecords, found_of
+from ttq_repro.report.seeds import CellRecords, found_of, machines
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.record import Record
 from ttq_repro.runs.workspace import Workspace
@@ -73,7 +73,7 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
     to_note: list[CellRecords] = []
     for method, ways in by_method.items():
         own_rows = [
-            [*method, machine or NOTHING, REFERENCES[reference], *_compared(reference, *both)]
+            [*method, machine, REFERENCES[reference], *_compared(reference, *both)]
             for machine in _machines(ways.values())
             for reference in REFERENCES
             if (both := _both(reference, machine, ways))
@@ -89,7 +89,7 @@ def equality(cells: list[Cell], workspace: Workspace) -> Table:
 
 def _machines(found: Iterable[CellRecords]) -> list[str]:
     """The kinds of machine of the records."""
-    return sorted({record.machine for one in found for record in one.records.values()})
+    return machines(record.machines for one in found for record in one.records.values())
 
 
 def _both(
@@ -143,7 +143,7 @@ def _judged(ours: CellRecords, theirs: CellRecords) -> tuple[str, str]:
 
 
 def _trained_on(machine: str, one: CellRecords) -> CellRecords:
-    return one.only(lambda record: record.machine == machine)
+    return one.only(lambda record: record.machines == {machine})
 
 
 def _executions(one: CellRecords) -> set[tuple[bool, bool]]:

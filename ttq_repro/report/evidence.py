@@ -80,8 +80,27 @@ class Evidence:
 
     @property
     def basis(self) -> str:
-        """The setting and, if several, the kinds of machine."""
-        return with_machines(self.cells[0].setting, (one.machine for one in self._compared()))
+        """The setting, and in what else the training of the networks differs."""
+        compared = self._compared()
+        told = with_machines(self.cells[0].setting, (one.machines for one in compared))
+        if {True, False} <= {one.own_views for one in compared}:
+            told += ", only some with views of the images other than their parents'"
+        if self.is_confounded:
+            told += ", which networks of one seed do not share: this decides nothing"
+        return told
+
+    @property
+    def is_confounded(self) -> bool:
+        """Whether any seed's networks were trained on other machines, or saw images otherwise.
+
+        Their difference then holds that of the machines, or of the views, which no interval over
+        seeds shows if all seeds have it.
+        """
+        return any(
+            len({one.machines for one in networks}) > 1
+            or {True, False} <= {one.own_views for one in networks}
+            for networks in ([by_seed[seed] for by_seed in self.networks] for seed in self.seeds)
+        )
 
     def estimate(self, quantity: Quantity | None = None) -> Estimate:
         """Our number, over the seeds that all terms have; of another quantity, if given."""

@@ -55,6 +55,7 @@ class Judgement:
         trailing: the same number from trailing means, if one of the final epochs behind ``ours``
             is an outlier. It has no interval, as records hold these means but not which images
             they were wrong on.
+        is_confounded: see :attr:`Evidence.is_confounded`; such evidence decides nothing.
     """
 
     claim: Claim
@@ -64,11 +65,14 @@ class Judgement:
     commands: tuple[str, ...] = ()
     log: str | None = None
     trailing: float | None = None
+    is_confounded: bool = False
 
     @property
     def at_shorter_budget(self) -> str | None:
         """``held`` or ``failed`` if, for lack of others, runs of a shorter budget decide it."""
-        if self.verdict is not Verdict.NOT_RUN or self.ours is None or not self.claim.of_direction:
+        if self.verdict is not Verdict.NOT_RUN or self.ours is None or self.is_confounded:
+            return None
+        if not self.claim.of_direction:
             return None
         return AT_SHORTER.get(verdict(self.ours, self.claim.accept))
 
@@ -142,10 +146,15 @@ def _of_runs(claim: Claim, evidence: Sequence[Evidence]) -> Judgement:
     ours, decided = best.estimate(), Verdict.NOT_RUN
     if best.judges:
         decided, commands = verdict(ours, claim.accept), ()
+        if best.is_confounded:
+            decided = Verdict.UNDECIDED
     if decided is Verdict.UNDECIDED:
         seeds = max(best.seeds) + MORE_SEEDS
         commands = best.to_train(best.cells, seeds)
-    return Judgement(claim, decided, ours, best.basis, commands, trailing=best.trailing())
+    return Judgement(
+        claim, decided, ours, best.basis, commands,
+        trailing=best.trailing(), is_confounded=best.is_confounded,
+    )  # fmt: skip
 
 
 def verdict(estimate: Estimate, accepted: Accepted) -> Verdict:

@@ -119,14 +119,14 @@ def shared_seeds(found: Iterable[CellRecords]) -> set[int]:
     return set[int]().union(*seeds).intersection(*seeds)
 
 
-def machines(kinds: Iterable[str]) -> list[str]:
-    """The kinds of machine that runs used, each once, without those that are unknown."""
-    return sorted(set(kinds) - {""})
+def machines(used: Iterable[frozenset[str]]) -> list[str]:
+    """The kinds of machine that runs used, each once."""
+    return sorted(frozenset[str]().union(*used))
 
 
-def with_machines(setting: str, kinds: Iterable[str]) -> str:
+def with_machines(setting: str, used: Iterable[frozenset[str]]) -> str:
     """A setting and, if there are several, the kinds of machine, which a setting leaves open."""
-    several = machines(kinds)
+    several = machines(used)
     return f"{setting}, {' and '.join(several)}" if len(several) > 1 else setting
 
 
@@ -136,7 +136,7 @@ def basis(one: CellRecords, *compared: BySeed) -> str:
     This includes the same seeds of what the cell is compared with.
     """
     runs = [by_seed[s] for by_seed in (one.records, *compared) for s in one.records if s in by_seed]
-    return with_machines(one.cell.setting, (record.machine for record in runs))
+    return with_machines(one.cell.setting, (record.machines for record in runs))
 
 
 def error_over_seeds(records: Iterable[Record], top: Literal[1, 5] = 1) -> MeanAndDeviation | None:

@@ -48,7 +48,7 @@ def table1(cells: list[Cell], workspace: Workspace) -> Table:
                 found[cell.labels["method"]] = found_of(cell, workspace)
         for setting in _settings(by_setting):
             by_method = by_setting[setting]
-            machines = (r.machine for one in by_method.values() for r in one.records.values())
+            machines = (r.machines for one in by_method.values() for r in one.records.values())
             rows.append([str(depth), with_machines(setting, machines), *_row(depth, by_method)])
             shown += by_method.values()
     note = notes_on(shown, *map(_beside, shown))

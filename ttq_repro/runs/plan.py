@@ -12,7 +12,7 @@ from ttq_repro.errors import DataError
 from ttq_repro.files import ROOT
 from ttq_repro.humanize import duration
 from ttq_repro.runs.hardware import default_threads, device, gpu_name, has_gpu, processor
-from ttq_repro.runs.record import Record, read_record, read_records
+from ttq_repro.runs.record import Record, kind_of, read_record, read_records
 from ttq_repro.runs.run import Run
 from ttq_repro.runs.speed import Speed, recorded_speed
 from ttq_repro.runs.workspace import Workspace
@@ -132,7 +132,9 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     found, problem = _survey(first, workspace)
     accelerator = first.config["trainer"]["accelerator"]
     by_gpu = has_gpu(accelerator)
-    records = [one for one in _recorded(workspace) if (one.machine == "GPU") == by_gpu]
+    kind = "GPU" if by_gpu else "CPU"
+    # The last epochs count, which the last of its processes trained.
+    records = [r for r in _recorded(workspace) if kind_of(r.provenance["device"]) == kind]
     hardware = gpu_name() if by_gpu else processor()
     threads = None if by_gpu else threads_each(default_threads(), jobs * first.processes)
     planned = [

@@ -129,10 +129,9 @@ class Record:
         return str(self.key)
 
     @property
-    def machine(self) -> str:
-        """The kind of device it was trained on, such as ``CPU`` or ``GPU``."""
-        kind = self.provenance["accelerator"].removesuffix("Accelerator")
-        return "GPU" if kind == "CUDA" else kind
+    def machines(self) -> frozenset[str]:
+        """The kinds of device that trained it, ``CPU`` or ``GPU``: both if a resume changed it."""
+        return frozenset(kind_of(stint["device"]) for stint in self.stints)
 
     @property
     def stints(self) -> list[dict[str, Any]]:
@@ -158,6 +157,11 @@ class Record:
         unpacked = packed[:, None] >> np.arange(0, 8, 2) & 3
         count = int(np.prod(kept["shape"]))
         return (unpacked.ravel()[:count].astype(np.int8) - 1).reshape(kept["shape"])
+
+
+def kind_of(device: str) -> str:
+    """``CPU`` or ``GPU``, for a device as records name it."""
+    return "CPU" if device == "cpu" else "GPU"
 
 
 def last_eighth(values: list[float]) -> list[float]:

@@ -47,6 +47,7 @@ def _check_keys(record: Record) -> None:
     needed += [(decision, DECISION) for decision in record.decisions]
     if record.parent is not None:
         needed.append((record.parent, PARENT))
+    needed += [(stint, {"device"}) for stint in record.stints]
     for found, names in needed:
         if missing := names - found.keys():
             raise ValueError(f"it has no {min(missing)}")

@@ -1,6 +1,6 @@
 # make            prints this help
 # Variables of the reproduce targets: BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA=imagenette_full DATA_DIR=... AUTHORS_LOG=... WORKSPACE=... DRY_RUN=1 MEASURE=1
-# To choose among their cells, if they have these: DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010
+# To choose among their cells, if they have these: DEPTHS=20,32 STAGES=selection METHODS=ttq,twn CHANGES=t002,t010
 
 VENV   ?= .venv
 PYTHON ?= python3
@@ -21,11 +21,11 @@ REPRODUCE = $(RUN) scripts/reproduce.py budget=$(BUDGET) seeds=$(SEEDS) \
 	measure=$(if $(filter-out $(FALSE),$(MEASURE)),true,false) \
 	$(if $(PRECISION),precision=$(PRECISION)) $(if $(DEVICES),devices=$(DEVICES)) $(if $(JOBS),jobs=$(JOBS)) $(if $(DATA),dataset=$(DATA)) $(if $(DATA_DIR),$(call path_option,data_dir,$(DATA_DIR))) \
 	$(IN_AUTHORS_LOG) $(IN_WORKSPACE) \
-	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
+	$(if $(DEPTHS),'+only.depth=[$(DEPTHS)]') $(if $(STAGES),'+only.stage=[$(STAGES)]') $(if $(METHODS),'+only.method=[$(METHODS)]') $(if $(CHANGES),'+only.change=[$(CHANGES)]')
 
 # A variable with a mistyped name would be ignored: other runs would be trained than are meant, for
 # hours, or committed results drawn anew without what was given.
-KNOWN := BUDGET SEEDS PRECISION DEVICES JOBS DATA DATA_DIR WORKSPACE DRY_RUN MEASURE DEPTHS METHODS \
+KNOWN := BUDGET SEEDS PRECISION DEVICES JOBS DATA DATA_DIR WORKSPACE DRY_RUN MEASURE DEPTHS STAGES METHODS \
 	CHANGES AUTHORS_LOG ENTITY VENV PYTHON CXX
 # Of other programs; make passes all variables on.
 THEIRS := CUDA_% OMP_% TORCH% WANDB_%
@@ -46,7 +46,7 @@ ARTIFACTS := $(addprefix reproduce-,table1 table2 table3 table4 comparison figur
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  reproduce-* take BUDGET=paper|short|smoke SEEDS=n PRECISION=bf16|fp32 DEVICES=n JOBS=n DATA=imagenette_full DATA_DIR=... AUTHORS_LOG=... WORKSPACE=... DRY_RUN=1 MEASURE=1"
-	@echo "  and DEPTHS=20,32 METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
+	@echo "  and DEPTHS=20,32 STAGES=selection METHODS=ttq,twn CHANGES=t002,t010, to choose among their cells"
 
 setup: $(VENV)/.complete ## create .venv with everything pinned in requirements.lock
 
@@ -106,7 +106,7 @@ reproduce-figure4: ## Figure 4: accuracy of AlexNet-BN by epoch (DATA=imagenette
 reproduce-figure5: ## Figure 5: error against sparsity
 reproduce-figure6: ## Figure 6: ternary kernels of AlexNet-BN (DATA=imagenette_full)
 reproduce-ablations: ## what the paper leaves open or claims, one change per row (CHANGES=t002,t010)
-reproduce-best-ternary: ## our own target: the best ternary ResNet-20 (METHODS=seq,twn_distilled)
+reproduce-best-ternary: ## our own target: the best ternary ResNet-20 (STAGES=selection first, then STAGES=test)
 reproduce-authors-code: ## TTQ as the authors released it, drawn over their log (AUTHORS_LOG=folder)
 
 $(ARTIFACTS): reproduce-%: setup

@@ -15,7 +15,7 @@ from ttq_repro.runs.cell import cells_of
 from ttq_repro.runs.config import choices, compose_config
 from ttq_repro.runs.workspace import Workspace
 
-SELECTORS = {"DEPTHS": "depth", "METHODS": "method", "CHANGES": "change"}
+SELECTORS = {"DEPTHS": "depth", "STAGES": "stage", "METHODS": "method", "CHANGES": "change"}
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

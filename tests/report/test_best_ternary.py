@@ -128,9 +128,24 @@ def test_a_method_asked_for_alone_is_compared_with_nothing(workspace: Workspace)
 
 def test_without_records_nothing_is_made_up(workspace: Workspace) -> None:
     text = best_ternary(cells("best_ternary"), workspace).markdown()
-    assert "make reproduce-best-ternary BUDGET=short PRECISION=bf16 DATA_DIR=..." in text
-    assert text.count("not run") == 13 + 3 + 1, "held out, tested, and the command"
+    command = "make reproduce-best-ternary BUDGET=short STAGES={} PRECISION=bf16 DATA_DIR=...{}`"
+    assert command.format("selection", "") in text
+    assert command.format("test", " METHODS=full_precision,control") in text
+    assert text.count("not run") == 13 + 3 + 2, "held out, tested, and the commands"
     assert f"- `{CHOSEN}` is to be tested, but has not been chosen by its held-out error" in text
+
+
+def test_the_test_is_to_be_run_once_its_method_is_chosen(workspace: Workspace) -> None:
+    planned = cells("best_ternary")
+    candidates = [cell for (stage, _), cell in by_place(planned).items() if stage == "selection"]
+    command = "`make reproduce-best-ternary BUDGET=short STAGES=test PRECISION=bf16 DATA_DIR=...`"
+    for cell in candidates:
+        assert command not in best_ternary(planned, workspace).note
+        error = 0.08 if cell.labels["method"] == CHOSEN else 0.09
+        put(workspace, cell, trained(cell, 1, error))
+    table = best_ternary(planned, workspace)
+    assert "TWN, distilled (chosen)" in [row[0] for row in table.rows]
+    assert command in table.note, "of all methods to be tested"
 
 
 def test_caveats_name_the_stage_of_a_run(workspace: Workspace) -> None:

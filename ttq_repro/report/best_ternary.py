@@ -46,14 +46,17 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
     candidates = {name: one for name, one in held_out.items() if name not in REFERENCES}
     errors = _errors(candidates)
     chosen = next((method for method in tested if method not in REFERENCES), None)
-    mark = " (chosen)" if len(errors) == len(candidates) else " (chosen so far)"
+    is_complete = len(errors) == len(candidates)
     best = min(errors, key=errors.__getitem__, default=None)
-    marks = {chosen: mark} if chosen == best else {}
+    marks = {chosen: " (chosen)" if is_complete else " (chosen so far)"} if chosen == best else {}
+    # What to run leaves out the test of a method that may not be the one to test.
+    untimely = None if is_complete and chosen == best else tested.get(chosen or "")
+    to_note = [one for one in found if one is not untimely or one.records]
     rows = [
         _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])
     ]
-    note = notes_on(found, _choice(best, errors, candidates, chosen, tested))
+    note = notes_on(to_note, _choice(best, errors, candidates, chosen, tested))
     caption = CAPTION + scatter_of_images([*held_out.values()])
     return Table(captioned(caption, cells[0]), HEADER, rows, note)
 

@@ -19,14 +19,15 @@ from ttq_repro.runs.workspace import Workspace
 
 #: The keys of an entry of ``artifact.cells`` that are not labels.
 KEYS = ("experiment", "overrides", "budgets", "at", "precision")
-#: Labels by which a command chooses among cells, with their variables in the Makefile. It has one
-#: for ``depth``, too, but a set of depths and methods is not what two lists of them choose.
+#: Labels by which a command chooses among cells, with their variables in the Makefile. Each command
+#: is for one of ``PLACES``: a set of depths and methods is not what two lists of them choose.
+PLACES = {"depth": "DEPTHS", "stage": "STAGES"}
 SELECTORS = {"method": "METHODS", "change": "CHANGES"}
 #: The variables of the Makefile as options of ``scripts/reproduce.py``.
 OPTIONS = {
     "BUDGET": "budget", "DEPTHS": "+only.depth", "PRECISION": "precision", "DEVICES": "devices",
     "DATA": "dataset", "SEEDS": "seeds", "DATA_DIR": "data_dir", "WORKSPACE": "workspace",
-    "METHODS": "+only.method", "CHANGES": "+only.change",
+    "STAGES": "+only.stage", "METHODS": "+only.method", "CHANGES": "+only.change",
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ class Cell:
 def commands(cells: Iterable[Cell], seeds: int = 1) -> list[str]:
     """The shell commands that train cells at the seeds from 1 to ``seeds``.
 
-    Cells that differ only in their method or change share a command, which names them unless they
+    Cells of one depth and stage share a command, which names their methods or changes unless they
     are all that there are. Paths, which matter only on this machine, are replaced by dots.
     """
     together: dict[str, list[Cell]] = {}
@@ -72,9 +73,9 @@ def commands(cells: Iterable[Cell], seeds: int = 1) -> list[str]:
 def _selected(chosen: list[Cell]) -> str:
     """What selects cells that share a command, empty if it trains no others."""
     first = chosen[0]
-    depth = first.labels.get("depth")
+    place = {label: first.labels.get(label) for label in PLACES}
     entries = _at(first.request["artifact"], first.budget)
-    siblings = [entry for entry in entries if entry.get("depth") == depth]
+    siblings = [e for e in entries if {label: e.get(label) for label in PLACES} == place]
     for label, variable in SELECTORS.items():
         values = dict.fromkeys(str(cell.labels.get(label)) for cell in chosen)
         if not {str(entry.get(label)) for entry in siblings} <= values.keys():
@@ -87,7 +88,7 @@ def _command(cell: Cell, seeds: int) -> str:
     config, artifact = cell.run.config, cell.request["artifact"]["name"]
     variables = {
         "BUDGET": cell.budget,
-        "DEPTHS": cell.labels.get("depth"),
+        **{variable: cell.labels.get(label) for label, variable in PLACES.items()},
         "PRECISION": config["trainer"]["precision"],
         "DEVICES": cell.run.processes if cell.run.processes > 1 else None,
         "DATA": cell.request["dataset"],

@@ -45,6 +45,11 @@ def test_every_artifact_has_a_target_that_takes_every_selector(artifact: str) ->
         assert {f"+only.{label}=[a,b]" for label in SELECTORS.values()} <= {*call}
 
 
+def test_a_precision_restricts_what_is_compared() -> None:
+    (overrides,) = asked("reproduce-equality", PRECISION="fp32")
+    assert [one for one in overrides if one.startswith("precision")] == ["precision=fp32"]
+
+
 def test_without_variables_all_is_asked_for_as_published() -> None:
     (overrides,) = asked("reproduce-table1")
     assert compose_config("reproduce", overrides) == compose_config("reproduce", [])

@@ -93,10 +93,19 @@ def test_a_workspace_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     assert done.stderr == f"error: workspace={notes / 'mine'}: {notes} is not a folder\n"
 
 
-def test_scripts_that_sweep_nothing_say_their_errors_under_multirun_too(tmp_path: Path) -> None:
-    done = script("reproduce", "-m", "budget=large", f"workspace={tmp_path}", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "error: budget=large: must be one of paper, short, smoke" in done.stderr
+def test_every_script_sweeps_as_training_does(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    workspace = f"workspace={tmp_path / 'elsewhere'}"
+    asked = ["-m", "budget=large,smoke", "dry_run=true", workspace]
+    done = script("reproduce", *asked, cwd=tmp_path / "here")
+    assert done.returncode == 1
+    assert "12 of 12 runs to train" in done.stdout, "the second job is done though the first failed"
+    assert done.stderr.splitlines() == [
+        "not done; the same command tries them again:",
+        f"  budget=large dry_run=True {workspace}: "
+        "budget=large: must be one of paper, short, smoke; got 'large'",
+    ]
+    assert not list((tmp_path / "here").iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

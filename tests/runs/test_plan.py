@@ -74,6 +74,18 @@ def test_parents_come_first_and_shared_runs_once(tmp_path: Path) -> None:
     assert [p.run.identity for p in plan.runs] == [parent.identity, child.identity]
 
 
+def test_a_record_that_is_to_be_replaced_for_its_weights_is_told(tmp_path: Path) -> None:
+    run, workspace = cell("resnet20_ttq"), Workspace(tmp_path)
+    assert run.parent
+    write(run.parent, workspace, 10.0)
+    parent, child = make_plan([run], workspace).runs
+    assert not parent.done
+    assert "; only its weights are: its record (50.00% test error) is replaced" in parent.state()
+    assert "replaced" not in child.state()
+    write_atomically(workspace.weights(run.parent), b"")
+    assert make_plan([run], workspace).runs[0].state() == "done"
+
+
 def test_finds_what_is_done_and_estimates_the_rest(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     parent = cell("resnet20_fp")

@@ -21,15 +21,17 @@ from ttq_repro.workers import threads_each
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, whether its record exists, and what its time is estimated from.
+    """A run, whether it is done, and what its time is estimated from.
 
     Attributes:
+        replaced: its record, if it is trained again for its weights, which are missing.
         images: number of training images, if known beforehand.
         speed: measured for this plan, or recorded of a similar run; None if there is neither.
     """
 
     run: Run
     done: bool
+    replaced: Record | None
     images: int | None
     speed: Speed | None
 
@@ -46,6 +48,12 @@ class PlannedRun:
         told = f"missing, {duration(self.seconds)}"
         if self.speed is not None:
             told += f" at {self.speed.images:,.0f} images/s ({self.speed.source})"
+        if self.replaced is not None:
+            error = 100 * self.replaced.test_error["final"]
+            told += (
+                f"; only its weights are: its record ({error:.2f}% test error) is replaced, and "
+                "recorded runs that started from it may no longer be compared"
+            )
         return told
 
 
@@ -119,14 +127,13 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     for run in runs:
         for needed in filter(None, (run.parent, run)):
             ordered.setdefault(needed.name, needed)
-    done = {
-        name: read_record(workspace.record(run), warn=_print_warning) is not None
+    recorded = {
+        name: read_record(workspace.record(run), warn=_print_warning)
         for name, run in ordered.items()
     }
-    for name, run in ordered.items():
-        # A record is enough for a table, but a child to be trained needs its parent's weights.
-        if run.parent and not done[name] and not workspace.weights(run.parent).is_file():
-            done[run.parent.name] = False
+    # A record is enough for a table, but a child to be trained needs its parent's weights.
+    parents = [run.parent for name, run in ordered.items() if run.parent and not recorded[name]]
+    without = {parent.name for parent in parents if not workspace.weights(parent).is_file()}
     # All runs of an artifact use the same images and device.
     first = next(iter(ordered.values()))
     found, problem = _survey(first, workspace)
@@ -140,7 +147,8 @@ def make_plan(runs: Iterable[Run], workspace: Workspace, jobs: int = 1) -> Plan:
     planned = [
         PlannedRun(
             run,
-            done[name],
+            recorded[name] is not None and name not in without,
+            recorded[name] if name in without else None,
             _training_images(run, found),
             recorded_speed(run, records, hardware, threads),
         )

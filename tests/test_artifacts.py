@@ -13,7 +13,7 @@ from tests.cells import cells
 from tests.conftest import TINY
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import reproduce
-from ttq_repro.runs.cell import SELECTORS, Cell, cells_of, commands
+from ttq_repro.runs.cell import PLACES, SELECTORS, Cell, cells_of, commands
 from ttq_repro.runs.config import Config, choices, compose_config
 
 #: What each draws, and how many runs it needs, parents included.
@@ -181,6 +181,8 @@ def test_on_a_cpu_something_smaller_is_advised(
         ("overrides=data", "overrides=data: must be a list"),
         ("overrides=['data.pad=x']", "data.pad=x: must be a number, got 'x'"),
         ("overrides=['+data.held_out=x']", "data.held_out=x: must be a number, got 'x'"),
+        ("overrides=['seed=5']", "overrides=[seed=5]: ask for seeds=... instead"),
+        ("overrides=['+workspace=x']", "overrides=[+workspace=x]: ask for workspace=... instead"),
         ("overrides=['+data.held_out=1.5']", "data.held_out=1.5: must lie in [0, 1), got 1.5"),
     ],
 )
@@ -229,6 +231,32 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize(
+    ("override", "asked"),
+    [
+        ("trainer.precision=fp32", "precision=bf16"),
+        ("trainer.devices=2", "devices=1"),
+        ("data.root=elsewhere", "data_dir=here"),
+    ],
+)
+def test_what_is_asked_for_twice_is_refused(override: str, asked: str, tmp_path: Path) -> None:
+    """The override would be ignored; alone, it says what to train."""
+    given = [f"overrides=['{override}']", "dry_run=true", f"workspace={tmp_path}", "budget=smoke"]
+    reproduce(compose_config("reproduce", given))
+    key = asked.partition("=")[0]
+    told = f"overrides=[{override}]: ask for {key}=... instead"
+    with pytest.raises(UserError, match=f"^{re.escape(told)}$"):
+        reproduce(compose_config("reproduce", [*given, asked]))
+
+
+def test_the_group_of_a_trial_is_the_artifact_unless_named() -> None:
+    for overrides, group in (([], "figure2"), (["logger.group=mine"], "mine")):
+        request = compose_config("reproduce", ["artifact=figure2"]) | {"overrides": overrides}
+        assert {cell.run.config["logger"]["group"] for cell in cells_of(request, "short")} == {
+            group
+        }
+
+
 def test_the_command_of_a_trial_has_its_overrides() -> None:
     ask = compose_config("reproduce", ["precision=bf16", "+only.depth=[20]", "+only.method=[ttq]"])
     ask["overrides"] = ["distillation={weight: 0.9, temperature: 4}", "logger.group='my group'"]
@@ -256,13 +284,13 @@ def test_commands_train_the_cells_that_they_are_for_and_no_other(artifact: str) 
         words = dict(word.split("=") for word in command.split()[2:])
         only = {
             label: yaml.safe_load(f"[{words[name]}]")
-            for label, name in {"depth": "DEPTHS", **SELECTORS}.items()
+            for label, name in (PLACES | SELECTORS).items()
             if name in words
         }
         trained += cells_of(request | {"only": only, "precision": words["PRECISION"]}, budget)
 
     def selected(cells: list[Cell]) -> set[tuple[object, ...]]:
-        return {tuple(map(cell.labels.get, ("depth", *SELECTORS))) for cell in cells}
+        return {tuple(map(cell.labels.get, (*PLACES, *SELECTORS))) for cell in cells}
 
     assert selected(trained) == selected(chosen)
     assert {cell.run.identity for cell in trained} >= {cell.run.identity for cell in chosen}

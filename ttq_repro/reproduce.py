@@ -6,7 +6,7 @@ from ttq_repro.checks import check_option, check_whole
 from ttq_repro.errors import NothingToDrawError, TrainingError, UserError
 from ttq_repro.report.draw import draw
 from ttq_repro.report.released_log import checked_folder
-from ttq_repro.runs.cell import Cell, cells_of
+from ttq_repro.runs.cell import Cell, cells_of, check_overrides
 from ttq_repro.runs.config import Config
 from ttq_repro.runs.hardware import has_gpu, precision_warning
 from ttq_repro.runs.plan import Plan, make_plan
@@ -18,6 +18,7 @@ def reproduce(request: Config) -> None:
     for key in ("seeds", "jobs"):
         check_option(key, request[key], check_whole, 1)
     checked_folder(request["authors_log"])
+    check_overrides(request)
     workspace = Workspace.of(request)
     cells = cells_of(request, request["budget"])
     seeds = range(1, request["seeds"] + 1)

@@ -29,6 +29,11 @@ OPTIONS = {
     "DATA": "dataset", "SEEDS": "seeds", "DATA_DIR": "data_dir", "WORKSPACE": "workspace",
     "STAGES": "+only.stage", "METHODS": "+only.method", "CHANGES": "+only.change",
 }  # fmt: skip
+#: Options of training that a request sets for all of its cells, and by which of its own.
+SET_BY = {
+    "seed": "seeds", "workspace": "workspace", "data.root": "data_dir",
+    "trainer.precision": "precision", "trainer.devices": "devices",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,6 @@ def cells_of(request: Config, budget: str) -> list[Cell]:
             the data set does not suit the artifact.
     """
     artifact = request["artifact"]
-    check_option("overrides", request["overrides"], check_list, may_be_empty=True)
     if not isinstance(request["only"], dict):
         raise UserError(f"only={request['only']}: must name labels, as in only.depth=[20]")
     check_option("budget", budget, check_choice, artifact["budgets"])
@@ -167,6 +171,19 @@ def result_cells(request: Config) -> list[Cell]:
     ]
 
 
+def check_overrides(request: Config) -> None:
+    """Refuse overrides of what the request itself sets, which would have no effect.
+
+    Raises:
+        UserError: there is one.
+    """
+    check_option("overrides", request["overrides"], check_list, may_be_empty=True)
+    for override in request["overrides"]:
+        option = SET_BY.get(str(override).partition("=")[0].lstrip("+~"))
+        if option in ("seeds", "workspace") or (option and request[option] is not None):
+            raise UserError(f"overrides=[{override}]: ask for {option}=... instead")
+
+
 def _at(artifact: Config, budget: str) -> list[Config]:
     """The entries of a budget; one with ``at`` belongs to that budget only."""
     for entry in artifact["cells"]:
@@ -197,7 +214,11 @@ def _chosen(entries: list[Config], only: dict[str, Any]) -> list[Config]:
 
 def _run(request: Config, entry: Config, budget: str) -> Run:
     artifact = request["artifact"]
-    overrides = [f"experiment={entry['experiment']}", "train_parent=true"]
+    overrides = [
+        f"experiment={entry['experiment']}",
+        f"logger.group={artifact['name']}",
+        "train_parent=true",
+    ]
     if request["dataset"] is not None:
         overrides.append(f"data={request['dataset']}")
     # An entry may have a recipe of its own at a budget.
@@ -205,7 +226,6 @@ def _run(request: Config, entry: Config, budget: str) -> Run:
     overrides += [*budgets[budget], *entry.get("overrides", []), *request["overrides"]]
     config = compose_config("train", overrides)
     config["workspace"] = request["workspace"]
-    config["logger"]["group"] = artifact["name"]
     if request["precision"] is not None:
         config["trainer"]["precision"] = request["precision"]
     if request["devices"] is not None:

@@ -22,6 +22,8 @@ METHOD = "config.quantizer.name"
 ERROR = "test_error"
 #: The measured sparsity, which runs with a fixed threshold log too.
 SPARSITY = "sparsity"
+#: The metrics that are drawn by epoch.
+CURVES = {"Test error": ERROR, "Training error": "train_error", "Learning rate": "learning_rate"}
 #: Patterns of the per-layer metrics that the LightningModule logs.
 BY_LAYER = {
     "W_p by layer": r".*/positive_scale",
@@ -71,11 +73,7 @@ def build(entity: str, project: str) -> workspaces.Workspace:
                 is_open=True,
                 panels=[
                     panels.LinePlot(title=title, x="epoch", y=[metric], groupby=METHOD)
-                    for title, metric in (
-                        ("Test error", ERROR),
-                        ("Training error", "train_error"),
-                        ("Learning rate", "learning_rate"),
-                    )
+                    for title, metric in CURVES.items()
                 ],
             ),
             workspaces.Section(

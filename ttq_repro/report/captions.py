@@ -16,6 +16,8 @@ from ttq_repro.table import NOTHING
 #: Placeholders for a number: not run yet, and run but not comparable.
 NOT_RUN, LEFT_OUT = "not run", "left out"
 
+#: Data sets of the committed results that are parts of a published one, and its name.
+PARTS = {"imagenette": "imagenette_full"}
 #: What a setting with several kinds of machine means.
 BOTH_KINDS = (
     "`CPU and GPU`: the runs of a row were made on both kinds of machine, whose errors may differ "
@@ -27,16 +29,17 @@ def stand_in(cell: Cell) -> str:
     """The warning that a caption starts with; empty for results on the paper's data."""
     if cell.run.is_result and cell.run.dataset in PAPERS_DATASETS:
         return ""
+    name = cell.run.dataset
     if cell.run.is_result:
         images = cell.run.config["data"]["images"]
-        return (
-            f"Not the paper's numbers: {cell.run.dataset} instead, {images['train']:,} photographs "
+        warning = (
+            f"Not the paper's numbers: {name} instead, {images['train']:,} photographs "
             f"for training, {images['val']:,} for testing."
         )
-    return (
-        f"Not the paper's numbers: {cell.run.dataset}, {cell.budget} budget, "
-        "a check that everything works."
-    )
+        if whole := PARTS.get(name):
+            warning += f" They are an unpublished part of the images of `DATA={whole}`."
+        return warning
+    return f"Not the paper's numbers: {name}, {cell.budget} budget, a check that everything works."
 
 
 def captioned(caption: str, cell: Cell) -> str:

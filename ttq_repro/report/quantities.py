@@ -39,8 +39,6 @@ def measure(record: Record, quantity: Quantity) -> float | None:
             return _change(record, layer, of)
         case SparseKernels():
             return _sparse_kernels(record)
-        case _:
-            return None
 
 
 def error_drop(errors: list[float], epoch: int, window: int) -> float | None:

@@ -32,19 +32,18 @@ def stand_in(cell: Cell) -> str:
     name = cell.run.dataset
     if cell.run.is_result:
         images = cell.run.config["data"]["images"]
-        warning = (
+        return (
             f"Not the paper's numbers: {name} instead, {images['train']:,} photographs "
             f"for training, {images['val']:,} for testing."
         )
-        if whole := PARTS.get(name):
-            warning += f" They are an unpublished part of the images of `DATA={whole}`."
-        return warning
     return f"Not the paper's numbers: {name}, {cell.budget} budget, a check that everything works."
 
 
 def captioned(caption: str, cell: Cell) -> str:
     """``caption`` in Markdown, after the warning of :func:`stand_in`, if any."""
     warning = stand_in(cell)
+    if whole := PARTS.get(cell.run.dataset):
+        warning += f" The photographs are an unpublished part of those of `DATA={whole}`."
     return f"**{warning}** {caption}" if warning else caption
 
 

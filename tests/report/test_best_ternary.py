@@ -6,7 +6,7 @@ import pytest
 
 from tests.cells import cells, put
 from tests.records import ON_CPU, ON_GPU
-from tests.report.plain_records import trained
+from tests.report.plain_records import child, trained
 from ttq_repro.report.best_ternary import best_ternary
 from ttq_repro.runs.cell import Cell
 from ttq_repro.runs.workspace import Workspace
@@ -146,6 +146,20 @@ def test_the_test_is_to_be_run_once_its_method_is_chosen(workspace: Workspace) -
     table = best_ternary(planned, workspace)
     assert "TWN, distilled (chosen)" in [row[0] for row in table.rows]
     assert command in table.note, "of all methods to be tested"
+
+
+def test_a_test_that_is_left_out_says_how_to_run_it_again(workspace: Workspace) -> None:
+    planned = cells("best_ternary")
+    place = by_place(planned)
+    parent, ours = place["test", "full_precision"], place["test", CHOSEN]
+    put(workspace, parent, trained(parent, 1, weights_sha256="p"))
+    put(workspace, ours, child(ours, 1, started_from="another"))
+    with pytest.warns(UserWarning, match="seed 1 is left out"):
+        note = best_ternary(planned, workspace).note
+    assert (
+        f"- left out; to train it again, delete `results/records/cifar10/{ours.run.identity}"
+        in note
+    )
 
 
 def test_caveats_name_the_stage_of_a_run(workspace: Workspace) -> None:

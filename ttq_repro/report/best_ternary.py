@@ -51,7 +51,7 @@ def best_ternary(cells: list[Cell], workspace: Workspace) -> Table:
     marks = {chosen: " (chosen)" if is_complete else " (chosen so far)"} if chosen == best else {}
     # What to run leaves out the test of a method that may not be the one to test.
     untimely = None if is_complete and chosen == best else tested.get(chosen or "")
-    to_note = [one for one in found if one is not untimely or one.records]
+    to_note = [one for one in found if one is not untimely or one.records or one.left_out]
     rows = [
         _row(method, marks.get(method, ""), held_out.get(method), tested)
         for method in dict.fromkeys([*held_out, *tested])

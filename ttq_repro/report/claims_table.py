@@ -22,8 +22,9 @@ CAPTION = (
     "lists this and every change of a rule by date. The intervals are for a number of seeds fixed "
     "in advance; adding seeds until a claim is decided makes them optimistic. Seeds trained on "
     "CPUs and on GPUs are pooled and marked `CPU and GPU`; the equality table shows how far apart "
-    "the two are. Where networks of one seed were trained on different machines, or only some of "
-    "them saw the images in views other than their parents', their difference decides nothing."
+    "the two are. Seeds whose networks were trained on different machines, or of which only some "
+    "saw the images in views other than their parents', do not count beside others and alone "
+    "decide nothing."
 )
 HEADER = [
     "claim", "source", "paper", "rule", "accepted", "ours", "verdict", "released log", "id"

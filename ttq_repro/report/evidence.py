@@ -33,7 +33,8 @@ class Evidence:
     Attributes:
         cells: the cell of each term; networks: its records that have the rule's quantity, without
             those that are ``left_out`` as they must not be compared.
-        seeds: those that all terms have; recorded: those that any term has, left out or not.
+        seeds: those that all terms have; only those whose networks differ in nothing but what the
+            rule is about, if there are any. recorded: those that any term has, left out or not.
     """
 
     rule: WeightedSum
@@ -65,7 +66,9 @@ class Evidence:
             {s: one for s, one in by_seed.items() if one.key not in left_out} for by_seed in found
         ]
         recorded = {key.seed for key in outcomes}
-        return cls(rule, cells, networks, left_out, common_seeds(networks), recorded)
+        common = common_seeds(networks)
+        alike = [seed for seed in common if not _differences(networks, seed)]
+        return cls(rule, cells, networks, left_out, alike or common, recorded)
 
     @property
     def judges(self) -> bool:
@@ -85,22 +88,14 @@ class Evidence:
         told = with_machines(self.cells[0].setting, (one.machines for one in compared))
         if {True, False} <= {one.own_views for one in compared}:
             told += ", only some with views of the images other than their parents'"
-        if self.is_confounded:
-            told += ", which networks of one seed do not share: this decides nothing"
+        if differences := {d for seed in self.seeds for d in _differences(self.networks, seed)}:
+            told += f"; decides nothing, as networks of one seed differ in {_listed(differences)}"
         return told
 
     @property
     def is_confounded(self) -> bool:
-        """Whether any seed's networks were trained on other machines, or saw images otherwise.
-
-        Their difference then holds that of the machines, or of the views, which no interval over
-        seeds shows if all seeds have it.
-        """
-        return any(
-            len({one.machines for one in networks}) > 1
-            or {True, False} <= {one.own_views for one in networks}
-            for networks in ([by_seed[seed] for by_seed in self.networks] for seed in self.seeds)
-        )
+        """Whether what networks of one seed do not share lies behind the estimate, too."""
+        return any(_differences(self.networks, seed) for seed in self.seeds)
 
     def estimate(self, quantity: Quantity | None = None) -> Estimate:
         """Our number, over the seeds that all terms have; of another quantity, if given."""
@@ -125,6 +120,25 @@ class Evidence:
 
     def _compared(self) -> list[Outcome]:
         return [by_seed[seed] for by_seed in self.networks for seed in self.seeds]
+
+
+def _differences(networks: Sequence[Outcomes], seed: int) -> list[str]:
+    """In what the networks of a seed differ besides what they are compared for.
+
+    No interval over seeds shows what that adds to their difference if all seeds have it.
+    """
+    compared = [by_seed[seed] for by_seed in networks]
+    found = {
+        "their kind of machine": len({one.machines for one in compared}) > 1,
+        "whether they saw their parents' views": (
+            {True, False} <= {one.own_views for one in compared}
+        ),
+    }
+    return [name for name, differs in found.items() if differs]
+
+
+def _listed(differences: set[str]) -> str:
+    return " and in ".join(sorted(differences))
 
 
 def cells_by_setting(claims: Sequence[Claim], workspace: Workspace) -> dict[str, list[list[Cell]]]:

@@ -3,7 +3,8 @@
 Only runs at the ``paper`` budget judge a claim. If there are none, the estimate from a shorter
 budget is shown with the claim, but its verdict stays "not run"; a claim about a direction may be
 reported to have held or failed there. Runs of different settings (budget, precision, number of
-processes) are never mixed; of several settings, the one with the most seeds counts.
+processes) are never mixed; of several settings, the one with the most seeds counts. Seeds whose
+networks differ in more than what is compared, such as their machines, do not count beside others.
 """
 
 from __future__ import annotations
@@ -48,8 +49,7 @@ class Judgement:
 
     Attributes:
         ours: our number, None if there is none.
-        basis: the setting of its runs and, if several, their kinds of machine; or the benchmark's
-            file.
+        basis: see :attr:`Evidence.basis`; or the benchmark's file.
         commands: shell commands for the runs at the paper's budget that would decide it.
         log: what the authors' released log says, None if no log was given or it says nothing.
         trailing: the same number from trailing means, if one of the final epochs behind ``ours``
@@ -142,7 +142,7 @@ def _of_runs(claim: Claim, evidence: Sequence[Evidence]) -> Judgement:
     recorded = [one for one in evidence if one.seeds]
     if not recorded:
         return Judgement(claim, Verdict.NOT_RUN, commands=commands)
-    best = max(recorded, key=lambda one: (one.judges, len(one.seeds)))
+    best = max(recorded, key=lambda one: (one.judges, not one.is_confounded, len(one.seeds)))
     ours, decided = best.estimate(), Verdict.NOT_RUN
     if best.judges:
         decided, commands = verdict(ours, claim.accept), ()

@@ -1,6 +1,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from ttq_repro.runs.config import Config, compose_config
 from ttq_repro.runs.measure import loader_speed, measured, step_speed
 from ttq_repro.runs.plan import make_plan
 from ttq_repro.runs.run import Run
+from ttq_repro.runs.speed import Speed
 from ttq_repro.runs.workspace import Workspace
 
 
@@ -329,6 +331,23 @@ def test_steps_and_loader_are_measured_and_leave_nothing(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_measuring_one_seed_says_nothing_of_the_record_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 2 alone has a record without weights."""
+    run, workspace = cell("resnet20_ttq", "seed=2"), Workspace(tmp_path)
+    assert run.parent
+    write(run.parent, workspace, 10.0)
+    monkeypatch.setattr("ttq_repro.runs.measure.load_data", lambda *_: None)
+    monkeypatch.setattr(
+        "ttq_repro.runs.measure._measured_run",
+        lambda planned, *_: replace(planned, speed=Speed(50.0, "measured now", 4)),
+    )
+    plan = measured(make_plan([cell("resnet20_ttq"), run], workspace), workspace)
+    assert [one.run.name for one in plan.runs if one.replaced] == [run.parent.name]
+    assert all("at 50 images/s (measured now)" in one.state() for one in plan.runs)
+
+
 @pytest.mark.parametrize(("processes", "together"), [(0, 40), (2, 50)])
 def test_a_loader_with_processes_works_beside_the_steps(
     processes: int,
@@ -347,20 +366,28 @@ def test_a_loader_with_processes_works_beside_the_steps(
     assert plan.runs[0].speed.images == pytest.approx(together)
 
 
-def test_batches_made_while_a_loader_starts_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 0.0
+@pytest.mark.parametrize(("epoch", "speed"), [(1000, 10), (11, 10), (10, 20), (5, 50)])
+def test_batches_made_while_a_loader_starts_do_not_count(
+    epoch: int, speed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If an epoch has too few others, all of a second epoch count."""
+    clock, started = 0.0, False
 
     class Loader(SimpleNamespace):
+        def __len__(self) -> int:
+            return epoch
+
         def __iter__(self) -> Iterator[tuple[None, range]]:
-            nonlocal clock
-            for batch in range(1000):
+            nonlocal clock, started
+            for batch in range(epoch):
                 # Two processes start for 5 s and make two batches ahead each; then one per second.
-                clock += 5 if batch == 0 else 0 if batch <= 4 else 1
+                clock += (1 if started else 5) if batch == 0 else 0 if batch <= 4 else 1
+                started = True
                 yield None, range(10)
 
     monkeypatch.setattr("time.perf_counter", lambda: clock)
     loader: Any = Loader(num_workers=2, prefetch_factor=2)
-    assert loader_speed(loader) == 10
+    assert loader_speed(loader) == pytest.approx(speed, rel=0.2)
 
 
 def test_a_run_that_diverges_while_it_is_measured_leaves_the_rest_of_the_plan(

@@ -103,8 +103,9 @@ def measured(plan: Plan, workspace: Workspace) -> Plan:
     return replace(
         plan,
         runs=[
-            replace(found.get(planned.run.identity, planned), run=planned.run, done=planned.done)
+            replace(planned, images=by_seed.images, speed=by_seed.speed)
             for planned in plan.runs
+            for by_seed in [found.get(planned.run.identity, planned)]
         ],
     )
 
@@ -194,21 +195,23 @@ def step_speed(run: Run, images: int | None, workspace: Workspace) -> float:
 def loader_speed(loader: DataLoader[Batch], device: torch.device = CPU) -> float:
     """Images per second that a training loader delivers.
 
-    The batches that its processes make ahead while they start do not count unless they are all.
+    The batches that its processes make ahead while they start do not count.
 
     Args:
         device: where the loader makes batches.
     """
     ahead = 1 + loader.num_workers * (loader.prefetch_factor or 0)
-    started = time.perf_counter()
     batches = iter(loader)
-    first = _images(islice(batches, ahead))
-    since_first = time.perf_counter()
+    if len(loader) > 2 * ahead:
+        _images(islice(batches, ahead))
+    else:  # Too few would be left; in a second epoch, the processes have started.
+        _images(batches)
+        batches = iter(loader)
+    started = time.perf_counter()
     images = _images(islice(batches, max(LOADED, LOADED_BY_EACH * loader.num_workers)))
     if device.type == "cuda":
         torch.cuda.synchronize()
-    done = time.perf_counter()
-    return images / (done - since_first) if images else first / (done - started)
+    return images / (time.perf_counter() - started)
 
 
 def _images(batches: Iterable[Batch]) -> int:

@@ -13,7 +13,7 @@ from tests.cells import cells
 from tests.conftest import TINY
 from ttq_repro.errors import DataError, UserError
 from ttq_repro.reproduce import reproduce
-from ttq_repro.runs.cell import PLACES, SELECTORS, Cell, cells_of, commands
+from ttq_repro.runs.cell import PLACES, SELECTORS, Cell, cells_of, check_overrides, commands
 from ttq_repro.runs.config import Config, choices, compose_config
 
 #: What each draws, and how many runs it needs, parents included.
@@ -235,6 +235,7 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
     ("override", "asked"),
     [
         ("trainer.precision=fp32", "precision=bf16"),
+        ("trainer={precision: fp32}", "precision=bf16"),
         ("trainer.devices=2", "devices=1"),
         ("data.root=elsewhere", "data_dir=here"),
     ],
@@ -242,7 +243,12 @@ def test_the_command_of_a_cell_is_for_its_workspace_and_its_data(tmp_path: Path)
 def test_what_is_asked_for_twice_is_refused(override: str, asked: str, tmp_path: Path) -> None:
     """The override would be ignored; alone, it says what to train."""
     given = [f"overrides=['{override}']", "dry_run=true", f"workspace={tmp_path}", "budget=smoke"]
-    reproduce(compose_config("reproduce", given))
+    alone = compose_config("reproduce", given)
+    reproduce(alone)
+    for command in commands(cells_of(alone, "smoke")):
+        asks_for = compose_config("reproduce", shlex.split(command)[2:])
+        check_overrides(asks_for)
+        assert asks_for["overrides"] == [override]
     key = asked.partition("=")[0]
     told = f"overrides=[{override}]: ask for {key}=... instead"
     with pytest.raises(UserError, match=f"^{re.escape(told)}$"):

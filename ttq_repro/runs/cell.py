@@ -101,7 +101,12 @@ def _command(cell: Cell, seeds: int) -> str:
         "DATA_DIR": None if config["data"]["root"] is None else "...",
         "WORKSPACE": told_workspace(cell),
     }
-    given = [_given(cell, name, value) for name, value in variables.items() if value is not None]
+    overridden = _overridden(cell.request)
+    given = [
+        _given(cell, name, value)
+        for name, value in variables.items()
+        if value is not None and OPTIONS[name] not in overridden
+    ]
     if not (overrides := cell.request["overrides"]):
         return " ".join([f"make reproduce-{artifact.replace('_', '-')}", *given])
     given.append(shlex.quote(f"overrides=[{','.join(map(json.dumps, overrides))}]"))
@@ -178,10 +183,21 @@ def check_overrides(request: Config) -> None:
         UserError: there is one.
     """
     check_option("overrides", request["overrides"], check_list, may_be_empty=True)
-    for override in request["overrides"]:
-        option = SET_BY.get(str(override).partition("=")[0].lstrip("+~"))
-        if option in ("seeds", "workspace") or (option and request[option] is not None):
+    for option, override in _overridden(request).items():
+        if option in ("seeds", "workspace") or request[option] is not None:
             raise UserError(f"overrides=[{override}]: ask for {option}=... instead")
+
+
+def _overridden(request: Config) -> dict[str, str]:
+    """The options of a request in whose place it has overrides of training, and these."""
+    found = {}
+    for override in map(str, request["overrides"]):
+        key, _, value = override.lstrip("+~").partition("=")
+        for path, option in SET_BY.items():
+            # A node in braces stands for all of its options.
+            if path == key or (path.startswith(f"{key}.") and value.startswith("{")):
+                found[option] = override
+    return found
 
 
 def _at(artifact: Config, budget: str) -> list[Config]:

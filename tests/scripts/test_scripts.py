@@ -93,7 +93,7 @@ def test_a_workspace_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     assert done.stderr == f"error: workspace={notes / 'mine'}: {notes} is not a folder\n"
 
 
-def test_every_script_sweeps_as_training_does(tmp_path: Path) -> None:
+def test_other_scripts_sweep_as_training_does(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     workspace = f"workspace={tmp_path / 'elsewhere'}"
     asked = ["-m", "budget=large,smoke", "dry_run=true", workspace]

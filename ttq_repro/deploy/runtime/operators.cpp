@@ -96,7 +96,8 @@ void check_input(const Tensor& x, bool has_dimensions) {
 Tensor linear(const Tensor& input, const Tensor& words, const Tensor& levels, const Tensor& scales,
               const Tensor& bias) {
   check_input(input, input.dim() > 0);
-  check_size(input, input.numel() <= MOST_ROWS * input.size(-1));
+  const int64_t last = std::max<int64_t>(input.size(-1), 1);
+  check_size(input, input.numel() / last <= MOST_ROWS);
   const Tensor x = input.is_contiguous() ? input : torch::stable::contiguous(input);
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   const Weights weights = checked(words, levels, scales, bias, shape.back(), 1);

@@ -28,6 +28,9 @@ The rules were written before the runs that they judge. Changes since the first 
   variance of independent images. It never held for densities, scales and training errors.
 - 29 November 2026, when no AlexNet had run at the paper's budget: that some kernels are empty or
   hold a single weight is judged by whether there are any, no longer by an interval of their share.
+- 29 November 2026, still without a second seed at the paper's budget: seeds whose networks differ
+  in their kind of machine, or in whether they saw their parents' views of the images, do not count
+  beside others and alone decide nothing.
 
 A verdict depends on where the 95% interval of our number lies: inside the accepted region
 (reproduced), outside of it (not reproduced), or partly in both (undecided). If the paper gives a

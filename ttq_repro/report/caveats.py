@@ -29,7 +29,7 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
         if (reasons := list(_reasons(record)))
     ]
     own_views = {name: has_own_views(record) for name, record in seeds.items()}
-    if {True, False} <= {*own_views.values()}:
+    if views_differ(own_views.values()):
         own = ", ".join(name for name, is_own in own_views.items() if is_own)
         lines.append(
             f"{own}: did not repeat the order and the crops of the images in their parent's "
@@ -41,6 +41,11 @@ def caveats(found: Iterable[CellRecords]) -> list[str]:
 def has_own_views(record: Record) -> bool | None:
     """Whether a run did not repeat its parent's views of the images; None without a parent."""
     return str(record.provenance["finished"]) > OWN_VIEWS_SINCE if record.parent else None
+
+
+def views_differ(own_views: Iterable[bool | None]) -> bool:
+    """Whether only some of the runs with a parent did not repeat its views of the images."""
+    return {True, False} <= {*own_views}
 
 
 def _reasons(record: Record) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ttq_repro.paper.rules import Claim, Error, Quantity, TrailingError, WeightedSum
+from ttq_repro.report.caveats import views_differ
 from ttq_repro.report.compare import (
     Outcome,
     Outcomes,
@@ -86,10 +87,12 @@ class Evidence:
         """The setting, and in what else the training of the networks differs."""
         compared = self._compared()
         told = with_machines(self.cells[0].setting, (one.machines for one in compared))
-        if {True, False} <= {one.own_views for one in compared}:
+        if views_differ(one.own_views for one in compared):
             told += ", only some with views of the images other than their parents'"
-        if differences := {d for seed in self.seeds for d in _differences(self.networks, seed)}:
-            told += f"; decides nothing, as networks of one seed differ in {_listed(differences)}"
+        if self.is_confounded:
+            differences = {d for seed in self.seeds for d in _differences(self.networks, seed)}
+            listed = " and in ".join(sorted(differences))
+            told += f"; decides nothing, as networks of one seed differ in {listed}"
         return told
 
     @property
@@ -130,15 +133,9 @@ def _differences(networks: Sequence[Outcomes], seed: int) -> list[str]:
     compared = [by_seed[seed] for by_seed in networks]
     found = {
         "their kind of machine": len({one.machines for one in compared}) > 1,
-        "whether they saw their parents' views": (
-            {True, False} <= {one.own_views for one in compared}
-        ),
+        "whether they saw their parents' views": views_differ(one.own_views for one in compared),
     }
     return [name for name, differs in found.items() if differs]
-
-
-def _listed(differences: set[str]) -> str:
-    return " and in ".join(sorted(differences))
 
 
 def cells_by_setting(claims: Sequence[Claim], workspace: Workspace) -> dict[str, list[list[Cell]]]:
